@@ -1,0 +1,51 @@
+# Every target works from a clean clone with only python3 and make: it installs what it needs into
+# .venv, with the versions of constraints.txt.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+CONSTRAINTS ?= constraints.txt
+PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint $(CONSTRAINTS)
+PYTEST = $(BIN)/python -m pytest -q
+
+.PHONY: help demo test lint notebooks bench clean
+
+help:
+	@echo 'make demo       search over the standard library, before and after, in both frameworks'
+	@echo 'make test       the tests'
+	@echo 'make lint       style, types, and the direction of imports'
+	@echo 'make notebooks  run both notebooks from scratch and keep their outputs'
+	@echo 'make bench      the tables of benchmarks/ (needs the data sets: see benchmarks/README.md)'
+	@echo 'make clean      remove what these made'
+
+$(VENV)/demo: pyproject.toml $(CONSTRAINTS)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo 'Installing into $(VENV) (about a minute) ...'
+	@$(PIP) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/dev: pyproject.toml $(CONSTRAINTS)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo 'Installing into $(VENV) (about two minutes) ...'
+	@$(PIP) --editable '.[dev]'
+	@touch $@ $(VENV)/demo
+
+demo: $(VENV)/demo
+	@$(BIN)/nudge demo
+
+test: $(VENV)/dev
+	$(PYTEST)
+
+lint: $(VENV)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+notebooks: $(VENV)/dev
+	$(BIN)/python notebooks/run.py
+
+bench: $(VENV)/dev
+	$(BIN)/python benchmarks/quality.py
+
+clean:
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

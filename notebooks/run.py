@@ -1,0 +1,39 @@
+"""Run every notebook from scratch and keep its outputs; fails at the first cell that does.
+
+    python notebooks/run.py
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+FOLDER = Path(__file__).parent
+
+
+def run(path: Path) -> None:
+    """Execute one notebook in its own folder and save it, without what changes at every run."""
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(FOLDER)}}).execute()
+    notebook.metadata.pop("widgets", None)
+    notebook.metadata["language_info"] = {"name": "python"}
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        cell.pop("id", None)
+    notebook["nbformat_minor"] = 4  # the format without random cell ids
+    nbformat.write(notebook, path)
+
+
+def main() -> None:
+    for path in sorted(FOLDER.glob("*.ipynb")):
+        sys.stdout.write(f"{path.name} ... ")
+        sys.stdout.flush()
+        run(path)
+        sys.stdout.write("done\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""NUDGE for LlamaIndex and LangChain: better retrieval from the document vectors you have.
+
+Importing this loads no framework, no torch and no model; names load when they are used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nudge_integrations.optional import lazy_names
+
+if TYPE_CHECKING:
+    from nudge_integrations.embedding import Embedder
+    from nudge_integrations.evaluation import (
+        EvaluationReport,
+        Scores,
+        compare,
+        evaluate,
+        evaluate_rankings,
+        evaluate_run,
+    )
+    from nudge_integrations.methods import NudgeM, NudgeN
+    from nudge_integrations.relevance import RelevanceDataset
+    from nudge_integrations.tuned import TunedVectors
+
+__version__ = "0.1.0"
+
+_MODULE_OF = {
+    "Embedder": "embedding",
+    "EvaluationReport": "evaluation",
+    "NudgeM": "methods",
+    "NudgeN": "methods",
+    "RelevanceDataset": "relevance",
+    "Scores": "evaluation",
+    "TunedVectors": "tuned",
+    "compare": "evaluation",
+    "evaluate": "evaluation",
+    "evaluate_rankings": "evaluation",
+    "evaluate_run": "evaluation",
+}
+
+__all__ = [
+    "Embedder",
+    "EvaluationReport",
+    "NudgeM",
+    "NudgeN",
+    "RelevanceDataset",
+    "Scores",
+    "TunedVectors",
+    "compare",
+    "evaluate",
+    "evaluate_rankings",
+    "evaluate_run",
+]
+
+__getattr__, __dir__ = lazy_names(__name__, _MODULE_OF)

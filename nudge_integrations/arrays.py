@@ -1,0 +1,121 @@
+"""Checks that every matrix of vectors passes once, at the door."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nudge_integrations.errors import DataError
+
+FloatMatrix = npt.NDArray[np.float32]
+IntVector = npt.NDArray[np.int64]
+
+_MAX_NAMED = 3
+
+
+def name_some(names: Sequence[object]) -> str:
+    """Name the first few of `names`, and how many more there are, for an error message."""
+    shown = ", ".join(repr(name) for name in names[:_MAX_NAMED])
+    more = len(names) - _MAX_NAMED
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def as_matrix(
+    values: Any,
+    what: str,
+    *,
+    ids: Sequence[str] | None = None,
+    dimension: int | None = None,
+    allow_empty: bool = False,
+    allow_zero: bool = False,
+) -> FloatMatrix:
+    """Check vectors and return them as a C-contiguous float32 matrix.
+
+    A float32, C-contiguous matrix is returned as it is (no copy, and never written to).
+
+    Args:
+        values: Anything that numpy reads as a two-dimensional array of real numbers.
+        what: What the vectors are, for error messages, such as `"document vectors"`.
+        ids: Names of the rows, used in error messages and checked for number.
+        dimension: Number of columns asked for.
+        allow_empty: Whether no rows at all is fine.
+        allow_zero: Whether a vector of zeros is fine (it has no direction).
+
+    Returns:
+        Matrix of shape `(rows, dimension)`, float32.
+
+    Raises:
+        DataError: Not two-dimensional, no rows, not numbers, NaN or infinity, a vector of zeros,
+            another number of columns or of rows than asked for. The row is named.
+    """
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind not in "fiu" or array.dtype.itemsize > 16:
+            array = array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"{what} must be a matrix of real numbers with rows of one length; numpy says: {error}"
+        ) from error
+    if array.ndim != 2:
+        raise DataError(
+            f"{what} must be a 2D array (one row a vector), got shape {array.shape}; "
+            "a single vector goes in as [vector]"
+        )
+    if array.shape[1] == 0 or (array.shape[0] == 0 and not allow_empty):
+        raise DataError(f"{what} must not be empty, got shape {array.shape}")
+    if dimension is not None and array.shape[1] != dimension:
+        raise DataError(
+            f"{what} have {array.shape[1]} dimensions, but {dimension} are needed; "
+            "were they made by another embedding model?"
+        )
+    if ids is not None and len(ids) != array.shape[0]:
+        raise DataError(f"{what}: {array.shape[0]} rows for {len(ids)} ids; give one row an id")
+    with np.errstate(over="ignore"):
+        matrix = np.ascontiguousarray(array, dtype=np.float32)
+    _refuse_bad_rows(matrix, what, ids, allow_zero)
+    return matrix
+
+
+def _refuse_bad_rows(
+    matrix: FloatMatrix, what: str, ids: Sequence[str] | None, allow_zero: bool
+) -> None:
+    """Raise a DataError that names the rows which are not finite, or are all zeros."""
+
+    def names(bad: npt.NDArray[np.bool_]) -> str:
+        rows = np.flatnonzero(bad).tolist()
+        return name_some([ids[row] for row in rows] if ids is not None else rows)
+
+    squares = np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64)
+    unusable = ~np.isfinite(squares)
+    if unusable.any():
+        raise DataError(
+            f"{what} must be finite: NaN or infinity in row {names(unusable)}; "
+            "embed these again or leave them out"
+        )
+    if not allow_zero:
+        zero = squares == 0
+        if zero.any():
+            raise DataError(
+                f"{what} must not be zero: row {names(zero)} has no direction; "
+                "embed it again (an empty text?) or leave it out"
+            )
+
+
+def norms(matrix: FloatMatrix) -> npt.NDArray[np.float32]:
+    """Euclidean norm of each row, float32, summed in float64."""
+    squares = np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64)
+    return np.sqrt(squares).astype(np.float32)
+
+
+def unit_rows(matrix: FloatMatrix) -> FloatMatrix:
+    """Rows scaled to length 1; a row that already has it to 1e-6 keeps its exact bytes."""
+    lengths = norms(matrix)
+    off = np.abs(lengths - 1) > 1e-6
+    if not off.any():
+        return matrix
+    result = matrix.copy()
+    result[off] /= lengths[off, None]
+    return result

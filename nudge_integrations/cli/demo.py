@@ -1,0 +1,52 @@
+"""`nudge demo`."""
+
+from __future__ import annotations
+
+import argparse
+
+from nudge_integrations.cli.options import Commands, add_cache, add_command, add_quiet
+from nudge_integrations.cli.terminal import say
+
+_DESCRIPTION = """\
+Build a search engine over the documentation of Python's standard library, tune
+it with questions in people's own words, and show what changed on questions that
+it had not seen. Nothing has to be prepared; nothing of yours is touched.
+
+Needs: pip install 'nudge-integrations[demo]'"""
+
+_EXAMPLES = """\
+  nudge demo
+  nudge demo --framework langchain --quiet"""
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command to the parser."""
+    parser = add_command(
+        commands, "demo", run, "see it work, on Python's own documentation", _DESCRIPTION, _EXAMPLES
+    )
+    parser.add_argument(
+        "--framework",
+        choices=("both", "llama-index", "langchain"),
+        default="both",
+        help="which framework to show it in (default: both)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="seed of the run (default: 0)"
+    )
+    add_cache(parser)
+    add_quiet(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the demo."""
+    from nudge_integrations.demo.run import run_demo
+
+    both = ("llama-index", "langchain")
+    run_demo(
+        frameworks=both if args.framework == "both" else (args.framework,),
+        cache=args.cache,
+        show_progress=args.show_progress,
+        seed=args.seed,
+        write=say,
+    )
+    return 0

@@ -1,0 +1,141 @@
+"""`nudge evaluate`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nudge_integrations.arrays import name_some
+from nudge_integrations.cli.options import (
+    Commands,
+    add_command,
+    add_model,
+    add_quiet,
+    add_tuned,
+    check_device,
+)
+from nudge_integrations.cli.terminal import note, say
+from nudge_integrations.errors import DataError
+from nudge_integrations.relevance import RelevanceDataset
+
+if TYPE_CHECKING:
+    from nudge_integrations.tuned import TunedVectors
+    from nudge_integrations.tuning import Corpus
+
+_DESCRIPTION = """\
+Measure a saved run on judged questions: retrieval over all documents with the
+original vectors, and with the tuned ones. Ask questions that the run has not
+seen: on those that it learned from, any run looks good."""
+
+_EXAMPLES = """\
+  nudge evaluate --tuned tuned --beir data --split test
+  nudge evaluate --tuned tuned --llama-index test.json"""
+
+_UNCHECKED = (
+    "a saved run does not keep the questions that it learned from: if some of these are among "
+    "them, the numbers flatter it"
+)
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command to the parser."""
+    parser = add_command(
+        commands, "evaluate", run, "measure a saved run on other questions", _DESCRIPTION, _EXAMPLES
+    )
+    parser.usage = "nudge evaluate --tuned DIR (--beir DIR | --llama-index FILE) [options]"
+    add_tuned(parser)
+    group = parser.add_argument_group("data")
+    source = group.add_mutually_exclusive_group(required=True)
+    source.add_argument("--beir", metavar="DIR", type=Path, help="a folder in BEIR's layout")
+    source.add_argument(
+        "--llama-index",
+        metavar="FILE",
+        type=Path,
+        help="questions and documents as LlamaIndex's JSON",
+    )
+    group.add_argument("--split", help="with --beir: which questions (default: test)")
+    add_model(parser, "the one that the run was made with")
+    add_quiet(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure before and after."""
+    if args.llama_index and args.split is not None:
+        args.parser.error("--split: goes with --beir, not with --llama-index")
+    from nudge_integrations.embedding import Embedder
+    from nudge_integrations.tuned import TunedVectors
+    from nudge_integrations.tuning import Corpus, Questions, measure
+
+    tuned = TunedVectors.load(args.tuned)
+    dataset = _read(args)
+    check_device(args.device)
+    embedder = Embedder(
+        args.model or tuned.model.name,
+        cache=args.cache,
+        batch_size=args.batch_size,
+        device=args.device,
+        half_precision=args.half_precision,
+        show_progress=args.show_progress,
+    )
+    tuned.check_model(embedder.fingerprint)
+    corpus = Corpus.embed(dataset.corpus, embedder)
+    tuned = _present(tuned, corpus)
+    chosen = tuned.report
+    report = measure(
+        tuned,
+        corpus,
+        Questions.embed(dataset, embedder),
+        trained=tuned.ids if len(tuned) else None,
+        judged_on=f"{len(dataset.judged_queries)} questions of {_name(args)}",
+        curve=chosen.curve if chosen else (),
+        reason=chosen.step_reason if chosen else "",
+    )
+    say(str(dataclasses.replace(report, notes=(*report.notes, _UNCHECKED))))
+    return 0
+
+
+def _read(args: argparse.Namespace) -> RelevanceDataset:
+    if args.llama_index:
+        dataset = RelevanceDataset.from_llama_index(args.llama_index)
+    else:
+        dataset = RelevanceDataset.from_beir(args.beir, args.split or "test")
+    if not dataset.corpus:
+        raise DataError(f"{_name(args)} has no documents to search; add its corpus")
+    return dataset
+
+
+def _name(args: argparse.Namespace) -> str:
+    return str(args.llama_index) if args.llama_index else f"{args.beir}, {args.split or 'test'}"
+
+
+def _present(tuned: TunedVectors, corpus: Corpus) -> TunedVectors:
+    """The tuned vectors whose documents are in the corpus with the text that was tuned.
+
+    Raises:
+        DataError: Something moved, but none of it is there.
+    """
+    hash_of = dict(zip(corpus.ids, corpus.hashes, strict=True))
+    known = zip(tuned.ids, tuned.text_hashes, strict=True)
+    same = [hash_of.get(name) == text for name, text in known]
+    rows = [row for row, is_same in enumerate(same) if is_same]
+    if len(rows) == len(tuned):
+        return tuned
+    lost = [name for name, is_same in zip(tuned.ids, same, strict=True) if not is_same]
+    if not rows:
+        raise DataError(
+            f"none of the {len(tuned)} documents that the run moved ({name_some(lost)}) is in "
+            "this corpus with the text that was tuned: name the documents of the run"
+        )
+    note(
+        f"{len(lost)} of {len(tuned)} moved documents are not in this corpus, or have another "
+        f"text, and count as not moved: {name_some(lost)}"
+    )
+    return dataclasses.replace(
+        tuned,
+        ids=tuple(tuned.ids[row] for row in rows),
+        vectors=tuned.vectors[rows],
+        originals=tuned.originals[rows],
+        text_hashes=tuple(tuned.text_hashes[row] for row in rows),
+    )

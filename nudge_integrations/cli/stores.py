@@ -1,0 +1,117 @@
+"""`nudge apply` and `nudge revert`."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nudge_integrations.arrays import name_some
+from nudge_integrations.cli.options import Commands, add_command, add_tuned
+from nudge_integrations.cli.terminal import note, say
+from nudge_integrations.errors import DataError
+
+if TYPE_CHECKING:
+    from nudge_integrations.saved_store import Exchange
+
+_APPLY = """\
+Put the tuned vectors of a run into a NudgeVectorStore that was saved: by
+store.save(PATH) in LangChain, by persist in LlamaIndex. A vector is exchanged
+only where the store still holds the one that the run started from; all others
+are left alone, and counted. `nudge revert` puts the original bytes back.
+
+Other stores (Chroma, Qdrant, ...) take tuned vectors through an embedding
+model: `nudge fit` prints the lines for it when it ends."""
+
+_APPLY_EXAMPLES = """\
+  nudge apply --tuned tuned --store my_store
+  nudge apply --tuned tuned --store storage/default__vector_store.json"""
+
+_REVERT = """\
+Put the original vectors back into a NudgeVectorStore that was saved, byte for
+byte, wherever it holds the tuned vector of this run."""
+
+_REVERT_EXAMPLES = """\
+  nudge revert --tuned tuned --store my_store"""
+
+
+def add_to(commands: Commands) -> None:
+    """Add both commands to the parser."""
+    for name, run, summary, description, examples in (
+        ("apply", apply, "put tuned vectors into a saved store", _APPLY, _APPLY_EXAMPLES),
+        ("revert", revert, "put the original vectors back", _REVERT, _REVERT_EXAMPLES),
+    ):
+        parser = add_command(commands, name, run, summary, description, examples)
+        add_tuned(parser)
+        parser.add_argument(
+            "--store",
+            metavar="PATH",
+            type=Path,
+            required=True,
+            help="the saved store: its folder, or its .json file",
+        )
+
+
+def apply(args: argparse.Namespace) -> int:
+    """Put tuned vectors into a saved store."""
+    from nudge_integrations.saved_store import apply_to_saved
+    from nudge_integrations.tuned import TunedVectors
+
+    tuned = TunedVectors.load(args.tuned)
+    result = apply_to_saved(args.store, tuned)
+    _tell(result, "the tuned vector", "the vector that the run started from")
+    if result.metric != tuned.metric:
+        note(
+            f"the run was made for {tuned.metric!r}, and this store ranks by {result.metric!r}: "
+            "the numbers of its report hold only if all vectors have length 1"
+        )
+    if result.changed:
+        command = shlex.join(
+            ["nudge", "revert", "--tuned", str(args.tuned), "--store", str(args.store)]
+        )
+        say(f"Undo: {command}")
+    return 0
+
+
+def revert(args: argparse.Namespace) -> int:
+    """Put original vectors back into a saved store."""
+    from nudge_integrations.saved_store import revert_in_saved
+    from nudge_integrations.tuned import TunedVectors
+
+    result = revert_in_saved(args.store, TunedVectors.load(args.tuned))
+    _tell(result, "the original vector", "the tuned vector of this run")
+    return 0
+
+
+def _tell(result: Exchange, new: str, old: str) -> None:
+    """Say what changed and what was left alone.
+
+    Raises:
+        DataError: The run and the store have nothing to do with each other.
+    """
+    left = {
+        f"already hold {new}": result.already,
+        "are not in the store": result.absent,
+        f"hold another vector than {old}": result.different,
+    }
+    lines = [f"{len(ids)} {what}: {name_some(ids)}" for what, ids in left.items() if ids]
+    if not result.changed and not result.already and lines:
+        raise DataError(
+            f"nothing in {result.path} was changed: {'; '.join(lines)}. Is it the store of these "
+            "documents, embedded by the same model and in the same way, and not tuned by another "
+            "run (revert that one first)?"
+        )
+    say(f"{result.path}: {result.documents} documents, ranked by {result.metric}")
+    if not result.changed:
+        say("Nothing to change" + ("." if lines else ": the run moved nothing."))
+    else:
+        count = f"{result.changed} {'vector' if result.changed == 1 else 'vectors'}"
+        say(f"Exchanged {count}: each of these documents now has {new}.")
+    for line in lines:
+        say(f"Left alone: {line}")
+    if result.different:
+        note(
+            "a vector differs if its text was embedded by another model, with another text, in "
+            "another batch (the last digits), or was tuned by another run (revert that one first)"
+        )

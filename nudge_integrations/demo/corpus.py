@@ -1,0 +1,241 @@
+"""The demo's corpus: what the running Python says about its own standard library.
+
+Nothing is downloaded: every document is a public function, class, method or property, and its
+text is the name, the signature and the docstring. Nothing but the standard library is imported.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import re
+import sys
+import types
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+# Present on Python 3.10 to 3.13 on Linux, macOS and Windows; none opens a window or prints when
+# imported. The order is the order of the corpus, and decides which of two public names is kept.
+MODULES = (
+    "builtins", "argparse", "ast", "asyncio", "base64", "bisect", "bz2", "calendar", "collections",
+    "concurrent.futures", "configparser", "contextlib", "copy", "csv", "dataclasses", "datetime",
+    "decimal", "difflib", "email.message", "email.utils", "enum", "filecmp", "fileinput",
+    "fnmatch", "fractions", "functools", "getpass", "glob", "graphlib", "gzip", "hashlib", "heapq",
+    "hmac", "html", "http.server", "importlib", "importlib.metadata", "inspect", "io", "ipaddress",
+    "itertools", "json", "linecache", "logging", "logging.handlers", "lzma", "math", "mimetypes",
+    "multiprocessing", "multiprocessing.pool", "operator", "os", "os.path", "pathlib", "pickle",
+    "platform", "pprint", "queue", "random", "re", "secrets", "shelve", "shlex", "shutil",
+    "signal", "smtplib", "socket", "sqlite3", "statistics", "string", "struct", "subprocess",
+    "sys", "tarfile", "tempfile", "textwrap", "threading", "time", "timeit", "traceback", "typing",
+    "unicodedata", "unittest", "unittest.mock", "urllib.parse", "urllib.request", "uuid",
+    "warnings", "weakref", "webbrowser", "xml.etree.ElementTree", "zipfile", "zlib", "zoneinfo",
+)  # fmt: skip
+
+# Windows' os.path has no docstring for join() and others.
+DOCUMENTED_BY = {"os.path": "posixpath"}
+
+# The classes whose methods people look up; of the others they are mostly hooks and protocol steps.
+CLASSES_WITH_METHODS = frozenset({
+    "str", "list", "dict", "set", "int", "float", "asyncio.Queue",
+    "collections.ChainMap", "collections.Counter", "collections.OrderedDict",
+    "collections.deque", "concurrent.futures.Executor", "concurrent.futures.Future",
+    "configparser.ConfigParser", "contextlib.ExitStack", "datetime.date", "datetime.datetime",
+    "datetime.time", "datetime.timedelta", "datetime.timezone", "difflib.HtmlDiff",
+    "difflib.SequenceMatcher", "fractions.Fraction", "graphlib.TopologicalSorter", "logging.Logger",
+    "multiprocessing.Process", "multiprocessing.pool.Pool", "pathlib.Path", "pathlib.PurePath",
+    "queue.Queue", "re.Match", "re.Pattern", "sqlite3.Connection", "sqlite3.Cursor",
+    "struct.Struct", "subprocess.CompletedProcess", "subprocess.Popen", "threading.Condition",
+    "threading.Event", "threading.Semaphore", "threading.Thread", "threading.Timer",
+    "unittest.TestCase", "unittest.mock.Mock", "xml.etree.ElementTree.Element",
+    "xml.etree.ElementTree.ElementTree", "zipfile.ZipFile",
+})  # fmt: skip
+
+# Methods worth having of classes that have many others.
+SINGLE_METHODS = frozenset({
+    "bytes.decode", "bytes.fromhex", "bytes.hex", "asyncio.Task.cancel",
+    "csv.Sniffer.sniff", "decimal.Decimal.normalize", "decimal.Decimal.quantize",
+    "decimal.Decimal.sqrt", "email.message.EmailMessage.as_bytes",
+    "email.message.EmailMessage.as_string", "email.message.EmailMessage.get_content_type",
+    "email.message.EmailMessage.get_filename", "email.message.EmailMessage.get_payload",
+    "email.message.EmailMessage.is_multipart", "email.message.EmailMessage.iter_attachments",
+    "email.message.EmailMessage.walk", "io.IOBase.flush", "io.IOBase.readline",
+    "io.IOBase.readlines", "io.IOBase.seek", "io.IOBase.tell", "io.IOBase.truncate",
+    "io.IOBase.writelines", "ipaddress.IPv4Network.hosts", "ipaddress.IPv4Network.overlaps",
+    "ipaddress.IPv4Network.subnet_of", "ipaddress.IPv4Network.subnets",
+    "ipaddress.IPv4Address.is_private", "json.JSONEncoder.default", "json.JSONEncoder.encode",
+    "json.JSONEncoder.iterencode", "logging.Handler.addFilter", "logging.Handler.setFormatter",
+    "logging.Handler.setLevel", "smtplib.SMTP.connect", "smtplib.SMTP.login", "smtplib.SMTP.quit",
+    "smtplib.SMTP.send_message", "smtplib.SMTP.sendmail", "smtplib.SMTP.set_debuglevel",
+    "smtplib.SMTP.starttls", "socket.socket.accept", "socket.socket.bind",
+    "socket.socket.connect", "socket.socket.listen", "socket.socket.makefile", "socket.socket.recv",
+    "socket.socket.recvfrom", "socket.socket.send", "socket.socket.sendall",
+    "socket.socket.sendfile", "socket.socket.sendto", "socket.socket.setsockopt",
+    "socket.socket.settimeout", "socket.socket.shutdown", "tarfile.TarFile.add",
+    "tarfile.TarFile.extract", "tarfile.TarFile.extractall", "tarfile.TarFile.extractfile",
+    "tarfile.TarFile.getmember", "tarfile.TarFile.getmembers", "tarfile.TarFile.getnames",
+    "tarfile.TarFile.list", "threading.Barrier.wait",
+})  # fmt: skip
+
+# System calls that Windows lacks: a third of `os`, and nothing that a program for every system
+# would call.
+UNIX_ONLY = re.compile(
+    r"W[A-Z]+|.*xattr|posix_.*|sched_.*|p?(read|write)v?2?|[gs]et(e|re|res)?[ug]id"
+    r"|[gs]et(groups|pgid|pgrp|sid|priority|ns)|getgrouplist|initgroups|unshare"
+    r"|wait(3|4|id|id_result)|pidfd_open|fork.*|register_at_fork|f?statvfs(_result)?|l?ch(own|flags)"
+    r"|fch.*|f?pathconf|confstr|sysconf|mk(fifo|nod|dev)|makedev|major|minor|eventfd.*|timerfd.*"
+    r"|memfd_.*|copy_file_range|sendfile|splice|lockf|openpty|login_tty|pipe2|tc[gs]etpgrp"
+    r"|ttyname|ctermid|getloadavg|nice|fwalk|f(data)?sync|grantpt|ptsname|unlockpt|getenvb"
+)
+
+# Notebooks, test runners and large libraries put functions of their own in place of these.
+REPLACED_AT_RUN_TIME = frozenset({
+    "getpass.getpass", "input", "inspect.getfile", "logging.shutdown", "sys.breakpointhook",
+    "sys.displayhook", "sys.excepthook", "sys.unraisablehook", "threading.excepthook",
+    "warnings.formatwarning", "warnings.showwarning",
+})  # fmt: skip
+
+MAX_SIGNATURE = 120
+MAX_DOCSTRING = 700
+MIN_DOCSTRING = 19
+
+
+def stdlib_corpus() -> dict[str, str]:
+    """Document the public functions, classes, methods and properties of the standard library.
+
+    Each object stands once, under the first of `MODULES` that makes it public; a method, under the
+    first class that shows its methods. What has no docstring to speak of is left out, and so is a
+    module that this Python was built without.
+
+    Returns:
+        Id (such as `"csv.DictReader"` or `"str.split"`) -> text: the id with the signature where
+        there is one, then the docstring, at most `MAX_DOCSTRING` characters of it. The same order
+        and texts on every call.
+    """
+    corpus: dict[str, str] = {}
+    known_texts: set[tuple[str, str, str]] = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # reading a deprecated name warns
+        for key, module_name, obj in _public_objects():
+            doc = _docstring(obj)
+            short_name = key.rpartition(".")[2]
+            if len(doc) < MIN_DOCSTRING or _is_generated(short_name, doc):
+                continue
+            if key in REPLACED_AT_RUN_TIME or _is_foreign(obj):
+                continue
+            # datetime.date.replace and datetime.datetime.replace say the same: one document.
+            if (module_name, short_name, doc) in known_texts:
+                continue
+            known_texts.add((module_name, short_name, doc))
+            is_method = key not in (short_name, f"{module_name}.{short_name}")
+            corpus[key] = f"{key}{_signature(obj, is_method)}\n{_shorten(doc)}"
+    return corpus
+
+
+def _public_objects() -> Iterator[tuple[str, str, Any]]:
+    """Yield (id, module, object) once for each public object, methods included."""
+    owners: dict[int, tuple[str, str, Any]] = {}
+    for module_name in MODULES:
+        try:
+            module = importlib.import_module(DOCUMENTED_BY.get(module_name, module_name))
+        except ImportError:  # such as sqlite3, where Python was built without it
+            continue
+        for name in _public_names(module_name, module):
+            obj = getattr(module, name)
+            key = name if module_name == "builtins" else f"{module_name}.{name}"
+            # random.choice is a method bound to a hidden instance: only the function inside tells
+            # that random.Random.choice is the same.
+            owners.setdefault(id(getattr(obj, "__func__", obj)), (key, module_name, obj))
+    listed = {obj for key, _, obj in owners.values() if key in CLASSES_WITH_METHODS}
+    for key, module_name, obj in owners.values():
+        yield key, module_name, obj
+        for name, method in _own_methods(obj, listed) if inspect.isclass(obj) else ():
+            method_key = f"{key}.{name}"
+            if key in CLASSES_WITH_METHODS or method_key in SINGLE_METHODS:
+                yield method_key, module_name, method
+
+
+def _public_names(module_name: str, module: types.ModuleType) -> Iterator[str]:
+    """Yield the names of the public functions and of the public classes but exceptions."""
+    listed = getattr(module, "__all__", None)
+    members = {name: getattr(module, name, None) for name in (listed or dir(module))}
+    # Functions first: of random.choice and random.Random.choice, the plain name shall stand.
+    for name in sorted(members, key=lambda name: (inspect.isclass(members[name]), name)):
+        obj = members[name]
+        is_class = inspect.isclass(obj) and not issubclass(obj, BaseException)
+        if name.startswith("_") or not (is_class or inspect.isroutine(obj)):
+            continue
+        if module_name == "os" and UNIX_ONLY.fullmatch(name):
+            continue
+        if listed is None and not _is_at_home(module_name, getattr(obj, "__module__", None)):
+            continue
+        real_name = getattr(obj, "__name__", name)
+        if name == real_name or members.get(real_name) is not obj:
+            yield name
+
+
+def _is_at_home(module_name: str, defined_in: str | None) -> bool:
+    """Tell whether an object of a module without `__all__` is the module's own."""
+    home = (defined_in or "").lstrip("_")
+    return (
+        home == module_name
+        or home.startswith(f"{module_name}.")
+        or (module_name == "builtins" and home == "io")  # open()
+    )
+
+
+def _own_methods(cls: type, listed: set[type]) -> Iterator[tuple[str, Any]]:
+    """Yield, sorted, public methods and properties, but those that a listed base class has."""
+    bases = [base for base in cls.__mro__[1:] if base in listed or base is object]
+    for name in sorted({name for base in cls.__mro__ for name in vars(base)}):
+        member = inspect.getattr_static(cls, name)
+        inherited = any(inspect.getattr_static(base, name, None) is member for base in bases)
+        if name.startswith("_") or inherited:
+            continue
+        if isinstance(member, (staticmethod, classmethod)):
+            member = member.__func__
+        is_property = isinstance(member, (property, functools.cached_property))
+        if is_property or inspect.isroutine(member) or inspect.isgetsetdescriptor(member):
+            yield name, member
+
+
+def _docstring(obj: Any) -> str:
+    doc = getattr(obj, "__doc__", None)
+    return inspect.cleandoc(doc).strip() if isinstance(doc, str) else ""
+
+
+def _is_generated(name: str, doc: str) -> bool:
+    """Tell a docstring that only repeats the fields of a data class or a syntax node."""
+    return re.match(rf"{re.escape(name)}(\(.*\)\Z| = )", doc) is not None
+
+
+def _is_foreign(obj: Any) -> bool:
+    """Tell a method that some other package added to a class of the standard library."""
+    package = str(getattr(obj, "__module__", None) or "builtins").partition(".")[0]
+    return package not in sys.stdlib_module_names
+
+
+def _signature(obj: Any, is_method: bool) -> str:
+    try:
+        signature = str(inspect.signature(obj))
+    except (TypeError, ValueError):  # written in C without one, or a property
+        return ""
+    if is_method:
+        signature = re.sub(r"^\((self|cls|type)(, /)?(, |(?=\)))", "(", signature)
+    while (plain := re.sub(r"<[^<>]*>", "...", signature)) != signature:
+        signature = plain  # a default shown by its memory address would differ in every run
+    if len(signature) <= MAX_SIGNATURE:
+        return signature
+    return signature[: signature.rfind(",", 0, MAX_SIGNATURE)] + ", ...)"
+
+
+def _shorten(doc: str) -> str:
+    """Cut to `MAX_DOCSTRING` characters, after a line or a sentence where one ends late enough."""
+    if len(doc) <= MAX_DOCSTRING:
+        return doc
+    head = doc[: MAX_DOCSTRING + 1]
+    cut = max(head.rfind("\n"), head.rfind(". ") + 1)
+    if cut < MAX_DOCSTRING // 2:
+        cut = max(head.rfind(" "), MAX_DOCSTRING // 2)
+    return head[:cut].rstrip()

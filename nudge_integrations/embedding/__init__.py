@@ -1,0 +1,21 @@
+"""Texts to vectors: any embedding model, batched, cached on disk, resumable, with progress.
+
+Importing this loads no torch and no framework; a model brings its own library with it.
+"""
+
+from __future__ import annotations
+
+from nudge_integrations.embedding.embedder import Embedder
+from nudge_integrations.embedding.encoder import Encoder
+from nudge_integrations.embedding.encoders import as_encoder
+from nudge_integrations.embedding.fingerprint import ModelFingerprint
+from nudge_integrations.embedding.hub import DEFAULT_MODEL, load_sentence_transformer
+
+__all__ = [
+    "DEFAULT_MODEL",
+    "Embedder",
+    "Encoder",
+    "ModelFingerprint",
+    "as_encoder",
+    "load_sentence_transformer",
+]

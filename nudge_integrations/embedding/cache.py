@@ -1,0 +1,213 @@
+"""Vectors on disk, so that no text is embedded twice and an interrupted run continues.
+
+One SQLite file a folder. SQLite is in the standard library, survives a killed process and a power
+cut, and lets two processes write at once; a row is the vector's bytes (little-endian float32), so
+nothing is ever pickled. The default rollback journal is kept, since write-ahead logging does not
+work on network file systems, where home folders often are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from nudge_integrations.arrays import FloatMatrix, IntVector
+from nudge_integrations.errors import CorruptFileError, NudgeError
+from nudge_integrations.files import text_hash
+
+FILE_NAME = "vectors.sqlite3"
+
+_LAYOUT_VERSION = 1
+_BUSY_SECONDS = 60.0
+# A commit waits for the disk, some tens of milliseconds on a slow one. A model that answers faster
+# than this shares commits between its calls; a killed run loses no more than that.
+_COMMIT_SECONDS = 0.25
+# SQLite's own limit of variables in one statement was 999 for long.
+_LOOKUP_BLOCK = 500
+_CREATE = """
+CREATE TABLE IF NOT EXISTS vectors (
+    model BLOB NOT NULL, kind TEXT NOT NULL, text BLOB NOT NULL, vector BLOB NOT NULL,
+    PRIMARY KEY (model, kind, text)
+)
+"""
+
+
+def cache_folder(cache: bool | str | os.PathLike[str] | None) -> Path | None:
+    """Folder of the cache: the one given, the default one for True, None for False or None.
+
+    The default is the environment's `NUDGE_CACHE_DIR`, or else `nudge-integrations` in
+    `XDG_CACHE_HOME` (`~/.cache`; `LOCALAPPDATA` on Windows).
+    """
+    if cache is None or cache is False:
+        return None
+    if cache is not True:
+        return Path(cache).expanduser()
+    chosen = os.environ.get("NUDGE_CACHE_DIR")
+    if chosen:
+        return Path(chosen).expanduser()
+    variable = "LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME"
+    base = os.environ.get(variable)
+    try:
+        return (Path(base) if base else Path.home() / ".cache") / "nudge-integrations"
+    except RuntimeError as error:
+        raise NudgeError(
+            "no home folder for cached vectors; set NUDGE_CACHE_DIR, or pass cache=False"
+        ) from error
+
+
+class VectorCache:
+    """The cached vectors of one model: a context manager around one open database.
+
+    Deleting the file is always safe; vectors are then made again.
+
+    Args:
+        folder: Where the database file is; made if need be.
+        model: Digest of the model.
+
+    Raises:
+        NudgeError: The folder cannot be written to.
+        CorruptFileError: The file is no database of this layout.
+    """
+
+    def __init__(self, folder: Path, model: str) -> None:
+        self.path = folder / FILE_NAME
+        self._model = bytes.fromhex(text_hash(model))
+        self._pending: list[tuple[bytes, str, bytes, bytes]] = []
+        self._last_commit = -_COMMIT_SECONDS
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._unusable(error.strerror or str(error)) from error
+        with self._explained():
+            self._connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS)
+        try:
+            with self._explained(), self._connection:
+                self._prepare()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _prepare(self) -> None:
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if version not in (0, _LAYOUT_VERSION):
+            raise CorruptFileError(
+                f"{self.path} has layout version {version}; this release of nudge-integrations "
+                f"reads version {_LAYOUT_VERSION}: delete it, or choose another folder"
+            )
+        self._connection.execute(_CREATE)
+        # Writing now, if only the version, finds a read-only file before anything is embedded.
+        self._connection.execute(f"PRAGMA user_version = {_LAYOUT_VERSION}")
+
+    def __enter__(self) -> VectorCache:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            # What stopped the work is worth more than what then stopped the last commit.
+            with contextlib.suppress(NudgeError) if kind else contextlib.nullcontext():
+                self.commit()
+        finally:
+            self._connection.close()
+
+    def read(self, kind: str, hashes: Sequence[str]) -> Iterator[tuple[IntVector, FloatMatrix]]:
+        """Look up texts by their hashes.
+
+        Args:
+            kind: What the texts were embedded as, such as `"query"`.
+            hashes: `files.text_hash` of each text, without repeats.
+
+        Yields:
+            Positions in `hashes` of texts that are there, and their vectors, a block at a time.
+
+        Raises:
+            CorruptFileError: The file is damaged.
+        """
+        self.commit()
+        for start in range(0, len(hashes), _LOOKUP_BLOCK):
+            block = [bytes.fromhex(name) for name in hashes[start : start + _LOOKUP_BLOCK]]
+            position = {name: start + offset for offset, name in enumerate(block)}
+            marks = ",".join("?" * len(block))
+            with self._explained():
+                rows = self._connection.execute(
+                    "SELECT text, vector FROM vectors "
+                    f"WHERE model = ? AND kind = ? AND text IN ({marks})",
+                    (self._model, kind, *block),
+                ).fetchall()
+            if rows:
+                positions = np.array([position[text] for text, _ in rows], dtype=np.int64)
+                yield positions, self._matrix([vector for _, vector in rows])
+
+    def _matrix(self, blobs: list[bytes]) -> FloatMatrix:
+        lengths = {len(blob) for blob in blobs}
+        length = lengths.pop()
+        if lengths or length == 0 or length % 4:
+            raise self._corrupt("vectors of several lengths stand under one model")
+        matrix = np.frombuffer(b"".join(blobs), dtype="<f4").reshape(len(blobs), -1)
+        if not np.isfinite(matrix).all():
+            raise self._corrupt("a vector holds NaN or infinity")
+        return matrix.astype(np.float32, copy=False)
+
+    def write(self, kind: str, hashes: Sequence[str], vectors: FloatMatrix) -> None:
+        """Store vectors, and commit them unless the last commit was a moment ago.
+
+        What is committed is there even if the process is killed next.
+
+        Args:
+            kind: What the texts were embedded as, such as `"query"`.
+            hashes: `files.text_hash` of each text.
+            vectors: Their vectors, shape `(len(hashes), dimension)`.
+
+        Raises:
+            NudgeError: The disk is full, or another process holds the file for a minute.
+        """
+        self._pending += [
+            (self._model, kind, bytes.fromhex(name), vector.astype("<f4").tobytes())
+            for name, vector in zip(hashes, vectors, strict=True)
+        ]
+        if time.monotonic() - self._last_commit >= _COMMIT_SECONDS:
+            self.commit()
+
+    def commit(self) -> None:
+        """Put on disk whatever is not there yet; raises what `write` raises."""
+        if not self._pending:
+            return
+        with self._explained(), self._connection:
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?)", self._pending
+            )
+        self._pending = []
+        self._last_commit = time.monotonic()
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise self._unusable(str(error)) from error
+        except sqlite3.DatabaseError as error:
+            raise self._corrupt(str(error)) from error
+
+    def _unusable(self, reason: str) -> NudgeError:
+        return NudgeError(
+            f"cannot keep vectors in {self.path}: {reason}; choose a folder that can be written "
+            "(cache=PATH, or NUDGE_CACHE_DIR), or pass cache=False"
+        )
+
+    def _corrupt(self, reason: str) -> CorruptFileError:
+        return CorruptFileError(
+            f"the cache of vectors {self.path} is damaged ({reason}): delete that file; "
+            "its vectors are then made again"
+        )

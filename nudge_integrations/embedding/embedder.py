@@ -1,0 +1,286 @@
+"""Texts in, one float32 matrix out: each text once, in batches, cached, with progress."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from tqdm import tqdm
+
+from nudge_integrations.arrays import FloatMatrix, IntVector, name_some
+from nudge_integrations.embedding.cache import VectorCache, cache_folder
+from nudge_integrations.embedding.encoder import checked_vectors
+from nudge_integrations.embedding.encoders import as_encoder
+from nudge_integrations.embedding.fingerprint import PROBE_TEXT, ModelFingerprint
+from nudge_integrations.errors import DataError, ModelMismatchError
+from nudge_integrations.files import text_hash
+
+Kind = Literal["query", "document"]
+
+_PLURAL: dict[Kind, str] = {"query": "queries", "document": "documents"}
+
+logger = logging.getLogger(__name__)
+
+
+class Embedder:
+    """Embeds queries and documents with any embedding model.
+
+    Equal texts are embedded once. Every finished batch is kept on disk, so that a run which was
+    interrupted continues, and a second run embeds nothing.
+
+    Args:
+        model: Whatever `as_encoder` takes: a sentence-transformers model or the name of one, a
+            LlamaIndex `BaseEmbedding`, a LangChain `Embeddings`, an `Encoder`.
+        cache: True keeps vectors in the default folder (`NUDGE_CACHE_DIR`, or else the user's
+            cache folder), a path in that folder, False or None nowhere. A model that nothing
+            identifies is never cached; the log says so.
+        batch_size: Texts a forward pass (sentence-transformers) or a call (frameworks).
+        show_progress: Whether to draw a progress bar while texts are embedded.
+        device: Where a sentence-transformers model runs, such as `"cuda"`.
+        half_precision: Compute in float16; sentence-transformers on CUDA only.
+        workers: Calls that may run at once, in threads; for models behind an API.
+
+    Raises:
+        DataError: No embedding model, or an option that this kind of model does not have.
+        NudgeError: A model of this name cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        cache: bool | str | os.PathLike[str] | None = True,
+        batch_size: int | None = None,
+        show_progress: bool = True,
+        device: str | None = None,
+        half_precision: bool = False,
+        workers: int = 1,
+    ) -> None:
+        self.encoder = as_encoder(
+            model,
+            device=device,
+            half_precision=half_precision,
+            batch_size=batch_size,
+            workers=workers,
+        )
+        self.show_progress = show_progress
+        self._folder = cache_folder(cache)
+        if self._folder is not None and self.encoder.digest is None:
+            # The default is a convenience, a path is a wish.
+            level = logging.INFO if cache is True else logging.WARNING
+            logger.log(
+                level,
+                "Nothing identifies the model %r for sure, so its vectors are not cached",
+                self.encoder.name,
+            )
+
+    @cached_property
+    def fingerprint(self) -> ModelFingerprint:
+        """What identifies the model; embeds one short document the first time.
+
+        Raises:
+            ModelMismatchError: The model's settings are those under which vectors are cached, but
+                it answers otherwise: another model now stands behind the same name.
+        """
+        fingerprint = self.encoder.fingerprint
+        with self._open_cache() as cache:
+            if cache is None:
+                return fingerprint
+            key = [text_hash(PROBE_TEXT)]
+            for _, stored in cache.read("probe", key):
+                earlier = ModelFingerprint(fingerprint.name, fingerprint.digest, stored[0])
+                if not fingerprint.matches(earlier):
+                    raise ModelMismatchError(
+                        f"the model {fingerprint.name!r} no longer gives the vectors that are "
+                        f"cached under its name: delete {cache.path}, or pass cache=False"
+                    )
+                return fingerprint
+            cache.write("probe", key, fingerprint.probe[None])
+        return fingerprint
+
+    @property
+    def dimension(self) -> int:
+        """Number of dimensions of the model's vectors."""
+        return self.fingerprint.dimension
+
+    def embed_queries(self, texts: Sequence[str], ids: Sequence[str] | None = None) -> FloatMatrix:
+        """Embed `texts` as queries.
+
+        Args:
+            texts: Texts, none of them empty.
+            ids: Names of the texts for error messages; their positions if None.
+
+        Returns:
+            Float32 matrix of shape `(len(texts), dimension)`; equal texts have equal rows.
+
+        Raises:
+            DataError: No texts, an empty text, or vectors that cannot be used. The text is named.
+            NudgeError: The cache cannot be written to, before anything is embedded.
+            CorruptFileError: The cache file is damaged.
+        """
+        return self._embed("query", self.encoder.encode_queries, texts, ids)
+
+    def embed_documents(
+        self, texts: Sequence[str], ids: Sequence[str] | None = None
+    ) -> FloatMatrix:
+        """Embed `texts` as documents; arguments, result and errors are those of `embed_queries`."""
+        return self._embed("document", self.encoder.encode_documents, texts, ids)
+
+    def _embed(
+        self,
+        kind: Kind,
+        encode: Callable[[list[str]], Any],
+        texts: Sequence[str],
+        ids: Sequence[str] | None,
+    ) -> FloatMatrix:
+        names = _checked_texts(kind, texts, ids)
+        texts = list(texts)
+        first: dict[str, int] = {}
+        inverse = np.array([first.setdefault(text, len(first)) for text in texts], dtype=np.int64)
+        unique = list(first)
+        # A text's first name stands for all that share it.
+        named = dict(zip(reversed(texts), reversed(names), strict=True))
+        hashes = [text_hash(text) for text in unique]
+        rows = _Rows(len(unique), f"{kind} vectors from {self.encoder.name!r}")
+        with self._open_cache() as cache:
+            for positions, vectors in cache.read(kind, hashes) if cache else ():
+                rows.fill(positions, vectors)
+            with self._saving_said(rows, cache), self._progress(kind, rows) as bar:
+                answers = self._answers(encode, unique, rows.missing())
+                # Closed at once on an error, so that no further calls are made.
+                with contextlib.closing(answers):
+                    for batch, answer in answers:
+                        ids_here = [named[unique[row]] for row in batch]
+                        vectors = checked_vectors(answer, ids_here, rows.what)
+                        rows.fill(np.array(batch), vectors)
+                        if cache:
+                            cache.write(kind, [hashes[row] for row in batch], vectors)
+                        bar.update(len(batch))
+        matrix = rows.matrix()
+        return matrix if len(unique) == len(texts) else matrix[inverse]
+
+    def _open_cache(self) -> contextlib.AbstractContextManager[VectorCache | None]:
+        digest = self.encoder.digest
+        if self._folder is None or digest is None:
+            return contextlib.nullcontext()
+        return VectorCache(self._folder, digest)
+
+    def _progress(self, kind: Kind, rows: _Rows) -> Any:
+        missing = len(rows.missing())
+        return tqdm(
+            total=rows.count,
+            initial=rows.count - missing,
+            desc=f"Embedding {_PLURAL[kind]}",
+            unit="text",
+            disable=not (self.show_progress and missing),
+        )
+
+    @contextlib.contextmanager
+    def _saving_said(self, rows: _Rows, cache: VectorCache | None) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            done = rows.count - len(rows.missing())
+            if cache and done:
+                logger.warning(
+                    "Embedding stopped; %d of %d vectors are kept in %s, and the next run goes on "
+                    "from there",
+                    done,
+                    rows.count,
+                    cache.path,
+                )
+            raise
+
+    def _answers(
+        self, encode: Callable[[list[str]], Any], texts: list[str], missing: list[int]
+    ) -> Generator[tuple[list[int], Any], None, None]:
+        """Call the model batch by batch; yield the rows of a batch and what came back."""
+        size = self.encoder.batch_size
+        batches = [missing[start : start + size] for start in range(0, len(missing), size)]
+        if self.encoder.workers == 1:
+            for batch in batches:
+                yield batch, encode([texts[row] for row in batch])
+            return
+        with ThreadPoolExecutor(self.encoder.workers) as pool:
+            calls = {pool.submit(encode, [texts[row] for row in batch]): batch for batch in batches}
+            try:
+                yield from _finished(calls)
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+
+def _finished(calls: dict[Future[Any], list[int]]) -> Iterator[tuple[list[int], Any]]:
+    """Yield calls as they end; after one failed, those under way still count, the rest do not."""
+    failure: BaseException | None = None
+    for call in as_completed(calls):
+        if call.cancelled():
+            continue
+        error = call.exception()
+        if error is None:
+            yield calls[call], call.result()
+        elif failure is None:
+            failure = error
+            for other in calls:
+                other.cancel()
+    if failure is not None:
+        raise failure
+
+
+class _Rows:
+    """A matrix that is filled row by row; its width is known with the first vector."""
+
+    def __init__(self, count: int, what: str) -> None:
+        self.count = count
+        self.what = what
+        self._vectors: FloatMatrix | None = None
+        self._filled = np.zeros(count, dtype=np.bool_)
+
+    def fill(self, positions: IntVector, vectors: FloatMatrix) -> None:
+        """Put `vectors` at `positions`."""
+        if self._vectors is None:
+            self._vectors = np.empty((self.count, vectors.shape[1]), dtype=np.float32)
+        if vectors.shape[1] != self._vectors.shape[1]:
+            raise DataError(
+                f"{self.what} have {vectors.shape[1]} dimensions here and "
+                f"{self._vectors.shape[1]} before; did the model change? Delete the cache, or pass "
+                "cache=False"
+            )
+        self._vectors[positions] = vectors
+        self._filled[positions] = True
+
+    def missing(self) -> list[int]:
+        """Positions that are not filled yet."""
+        positions: list[int] = np.flatnonzero(~self._filled).tolist()
+        return positions
+
+    def matrix(self) -> FloatMatrix:
+        """All rows, once they are filled."""
+        assert self._vectors is not None
+        return self._vectors
+
+
+def _checked_texts(kind: Kind, texts: Sequence[str], ids: Sequence[str] | None) -> list[str]:
+    """Names of the texts, after refusing what cannot be embedded."""
+    if isinstance(texts, str):
+        raise DataError(f"a single text goes in as a list: [{texts[:40]!r}]")
+    if not len(texts):
+        raise DataError(f"there are no {_PLURAL[kind]} to embed; give at least one")
+    if ids is not None and len(ids) != len(texts):
+        raise DataError(f"{len(ids)} ids for {len(texts)} {_PLURAL[kind]}; give each text one id")
+    names = list(ids) if ids is not None else [str(position) for position in range(len(texts))]
+    for name, text in zip(names, texts, strict=True):
+        if not isinstance(text, str):
+            raise DataError(f"the {kind} {name!r} is no text but a {type(text).__name__}")
+    empty = [name for name, text in zip(names, texts, strict=True) if not text.strip()]
+    if empty:
+        raise DataError(
+            f"the text of {_PLURAL[kind]} {name_some(empty)} is empty; leave them out, since an "
+            "empty text has no meaningful vector"
+        )
+    return names

@@ -1,0 +1,258 @@
+"""Encoders for the models that people have: sentence-transformers, LlamaIndex, LangChain."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import logging
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from nudge_integrations.embedding import families
+from nudge_integrations.embedding.encoder import Encoder
+from nudge_integrations.embedding.hub import load_sentence_transformer
+from nudge_integrations.embedding.identity import (
+    half_precision_digest,
+    module_digest,
+    settings_digest,
+    settings_name,
+    transformer_name,
+)
+from nudge_integrations.errors import DataError
+
+# One call to a local model spans several forward passes: the library sorts the texts of a call by
+# length, which saves padding.
+_PASSES_PER_CALL = 8
+_LOCAL_BATCH = 32
+_REMOTE_BATCH = 64
+_QUERY_PROMPTS = ("query",)
+_DOCUMENT_PROMPTS = ("document", "passage", "corpus")
+
+logger = logging.getLogger(__name__)
+
+
+class SentenceTransformerEncoder(Encoder):
+    """A sentence-transformers model, with the prompts that it declares for queries and documents.
+
+    Args:
+        model: A `SentenceTransformer`.
+        name: Its name for people; None takes the one that it was loaded by.
+        device: Where to run it; None leaves it where it is.
+        half_precision: Compute in float16 (CUDA only). The model itself is not changed.
+        batch_size: Texts a forward pass, 32 if None.
+
+    Raises:
+        DataError: Half precision was asked for on another device than CUDA.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        name: str | None = None,
+        device: str | None = None,
+        half_precision: bool = False,
+        batch_size: int | None = None,
+    ) -> None:
+        place = str(device if device is not None else model.device)
+        if half_precision and not place.startswith("cuda"):
+            raise DataError(
+                f"half_precision=True needs a CUDA device, but the model is on {place!r}; "
+                "leave half_precision out, or pass device='cuda' where there is one"
+            )
+        self._model = model
+        self._name = name
+        self._device = device
+        self._half_precision = half_precision
+        self._forward_batch = batch_size or _LOCAL_BATCH
+        self.batch_size = self._forward_batch * _PASSES_PER_CALL
+
+    @property
+    def name(self) -> str:
+        """The name that the model was loaded by."""
+        return self._name or transformer_name(self._model)
+
+    @cached_property
+    def digest(self) -> str | None:
+        """Hash over a sample of all weights, and over all that shapes the vectors."""
+        digest = module_digest(self._model)
+        return half_precision_digest(digest) if self._half_precision else digest
+
+    def encode_queries(self, texts: list[str]) -> Any:
+        """Vectors of `texts`, with the model's prompt for queries if it has one."""
+        return self._encode("encode_query", _QUERY_PROMPTS, texts)
+
+    def encode_documents(self, texts: list[str]) -> Any:
+        """Vectors of `texts`, with the model's prompt for documents if it has one."""
+        return self._encode("encode_document", _DOCUMENT_PROMPTS, texts)
+
+    def _encode(self, method: str, prompts: tuple[str, ...], texts: list[str]) -> Any:
+        encode = getattr(self._model, method, None)
+        options: dict[str, Any] = {}
+        if encode is None:
+            # sentence-transformers before 5 knows prompts only by name.
+            encode = self._model.encode
+            known = getattr(self._model, "prompts", {})
+            options["prompt_name"] = next((name for name in prompts if name in known), None)
+        if self._device is not None:
+            options["device"] = self._device
+        with self._autocast():
+            return encode(
+                texts,
+                batch_size=self._forward_batch,
+                show_progress_bar=False,
+                convert_to_numpy=True,
+                **options,
+            )
+
+    def _autocast(self) -> Any:
+        if not self._half_precision:
+            return contextlib.nullcontext()
+        import torch
+
+        return torch.autocast("cuda", dtype=torch.float16)
+
+
+class _FrameworkEncoder(Encoder):
+    """A framework's embedding model, which is known by its settings."""
+
+    def __init__(self, model: Any, *, batch_size: int, workers: int) -> None:
+        self._model = model
+        self.batch_size = batch_size
+        self.workers = workers
+
+    @property
+    def name(self) -> str:
+        """The model's name in its settings, or else its class."""
+        return settings_name(self._model)
+
+    @cached_property
+    def digest(self) -> str | None:
+        """Hash of the settings that identify the model, and of local weights inside it."""
+        return settings_digest(self._model)
+
+
+class LlamaIndexEncoder(_FrameworkEncoder):
+    """A LlamaIndex `BaseEmbedding`.
+
+    Args:
+        model: The embedding model.
+        batch_size: Texts a call; LlamaIndex itself cuts calls longer than the model's
+            `embed_batch_size`, which is the default.
+        workers: Calls that may run at once, in threads.
+    """
+
+    def __init__(self, model: Any, *, batch_size: int | None = None, workers: int = 1) -> None:
+        size = batch_size or model.embed_batch_size
+        super().__init__(model, batch_size=size, workers=workers)
+
+    def encode_queries(self, texts: list[str]) -> Any:
+        """Vectors of `texts` as queries, one by one: the framework knows no batch of queries."""
+        return [self._model.get_query_embedding(text) for text in texts]
+
+    def encode_documents(self, texts: list[str]) -> Any:
+        """Vectors of `texts` as documents."""
+        return self._model.get_text_embedding_batch(texts, show_progress=False)
+
+
+class LangChainEncoder(_FrameworkEncoder):
+    """A LangChain `Embeddings`.
+
+    Args:
+        model: The embedding model.
+        batch_size: Texts a call, 64 if None.
+        workers: Calls that may run at once, in threads.
+    """
+
+    def __init__(self, model: Any, *, batch_size: int | None = None, workers: int = 1) -> None:
+        super().__init__(model, batch_size=batch_size or _REMOTE_BATCH, workers=workers)
+
+    def encode_queries(self, texts: list[str]) -> Any:
+        """Vectors of `texts` as queries, one by one: the framework knows no batch of queries."""
+        return [self._model.embed_query(text) for text in texts]
+
+    def encode_documents(self, texts: list[str]) -> Any:
+        """Vectors of `texts` as documents."""
+        return self._model.embed_documents(texts)
+
+
+def as_encoder(
+    model: Any,
+    *,
+    device: str | None = None,
+    half_precision: bool = False,
+    batch_size: int | None = None,
+    workers: int = 1,
+) -> Encoder:
+    """Recognise an embedding model and wrap it.
+
+    A tuned model of this package is taken back to the model that it was made from, so that a new
+    run starts from original vectors.
+
+    Args:
+        model: A sentence-transformers model or the name of one, a LlamaIndex `BaseEmbedding`, a
+            LangChain `Embeddings`, or an `Encoder`, which is returned as it is.
+        device: Where a sentence-transformers model runs, such as `"cuda"`.
+        half_precision: Compute in float16; sentence-transformers on CUDA only.
+        batch_size: Texts a forward pass (sentence-transformers) or a call (frameworks).
+        workers: Calls that may run at once, in threads; for models behind an API.
+
+    Raises:
+        DataError: An object of another type, or an option that this kind of model does not have.
+        NudgeError: A model of this name cannot be loaded.
+    """
+    for option, value in (("batch_size", batch_size), ("workers", workers)):
+        if value is not None and value < 1:
+            raise DataError(f"{option} must be at least 1, got {value}")
+    model = original_model(model)
+    local = {"device": device, "half_precision": half_precision}
+    threads = {"workers": None if workers == 1 else workers}
+    if isinstance(model, Encoder):
+        options = {**local, **threads, "batch_size": batch_size}
+        _refuse_options(model, "set it on the Encoder", options)
+        return model
+    name = model if isinstance(model, str) else None
+    if name is not None or families.is_sentence_transformer(model):
+        _refuse_options(model, "it runs one call at a time; batch_size sets its size", threads)
+        return SentenceTransformerEncoder(
+            model if name is None else load_sentence_transformer(name, device=device),
+            name=None if name is None or Path(name).is_dir() else name,
+            device=device,
+            half_precision=half_precision,
+            batch_size=batch_size,
+        )
+    if families.is_llama_index(model):
+        _refuse_options(model, "set it on the model itself", local)
+        return LlamaIndexEncoder(model, batch_size=batch_size, workers=workers)
+    if families.is_langchain(model):
+        _refuse_options(model, "set it on the model itself", local)
+        return LangChainEncoder(model, batch_size=batch_size, workers=workers)
+    what = f"the class {model.__name__}" if inspect.isclass(model) else f"a {_type_name(model)}"
+    raise DataError(
+        f"cannot embed with {what}; pass a SentenceTransformer or the name of one, a LlamaIndex "
+        "BaseEmbedding, a LangChain Embeddings, or a subclass of "
+        "nudge_integrations.embedding.Encoder"
+    )
+
+
+def original_model(model: Any) -> Any:
+    """The model beneath this package's tuned ones; any other model is returned as it is."""
+    # Looked up on the class: a stand-in object may answer to every name.
+    while inspect.isfunction(getattr(type(model), "nudge_base_model", None)):
+        model = model.nudge_base_model()
+        logger.info("A tuned model was passed; its base model embeds")
+    return model
+
+
+def _refuse_options(model: Any, remedy: str, options: Mapping[str, Any]) -> None:
+    """Raise for an option that would silently do nothing."""
+    for option, value in options.items():
+        if value not in (None, False):
+            raise DataError(f"{option}={value!r} has no effect on a {_type_name(model)}: {remedy}")
+
+
+def _type_name(model: Any) -> str:
+    kind = type(model)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"

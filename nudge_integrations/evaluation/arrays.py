@@ -1,0 +1,79 @@
+"""Measuring vectors without any store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from nudge_integrations import topk
+from nudge_integrations.arrays import FloatMatrix, as_matrix, unit_rows
+from nudge_integrations.errors import DataError
+from nudge_integrations.evaluation.scores import DEFAULT_METRICS, Scores, evaluate_rankings
+from nudge_integrations.metrics import Metric, parse_metric
+
+
+def evaluate(
+    embeddings: npt.NDArray[Any],
+    test_set: Mapping[str, Any],
+    metrics: str | Sequence[str | Metric] = DEFAULT_METRICS,
+    *,
+    similarity: Literal["cosine", "dot"] = "cosine",
+) -> Scores:
+    """Rank all documents for each query, exactly, and score the rankings.
+
+    Args:
+        embeddings: Document vectors, shape `(n, d)`.
+        test_set: Queries and answers in nudge-ft's form: `{"q_embs": array (q, d),
+            "q_ans_indx": a list of document rows a query}`; every answer has grade 1. With
+            `"grades"`, shaped like `"q_ans_indx"`, they are graded.
+        metrics: Such as `"ndcg@10"`; one, or several.
+        similarity: `"cosine"`, or `"dot"` for the inner product (NUDGE-M's vectors need it).
+
+    Returns:
+        Scores of the queries that have answers; their ids are the row numbers, as text.
+
+    Raises:
+        DataError: Vectors or answers that do not fit, or an unknown metric.
+    """
+    for key in ("q_embs", "q_ans_indx"):
+        if key not in test_set:
+            raise DataError(f"test_set must be a dict with 'q_embs' and 'q_ans_indx'; no {key!r}")
+    several = [metrics] if isinstance(metrics, str | Metric) else metrics
+    wanted = [parse_metric(metric) for metric in several]
+    if not wanted:
+        raise DataError("no metric was asked for; give one such as 'ndcg@10'")
+    documents = as_matrix(embeddings, "embeddings")
+    queries = as_matrix(test_set["q_embs"], "q_embs", dimension=documents.shape[1])
+    if similarity == "cosine":
+        documents, queries = unit_rows(documents), unit_rows(queries)
+    qrels = _qrels(test_set["q_ans_indx"], test_set.get("grades"), queries, documents)
+    rows, _ = topk.search(queries, documents, max(metric.k for metric in wanted))
+    rankings = {str(query): [str(row) for row in found] for query, found in enumerate(rows)}
+    return evaluate_rankings(rankings, qrels, wanted)
+
+
+def _qrels(
+    answers: Sequence[Sequence[int]],
+    grades: Sequence[Sequence[float]] | None,
+    queries: FloatMatrix,
+    documents: FloatMatrix,
+) -> dict[str, dict[str, float]]:
+    if len(answers) != len(queries):
+        raise DataError(f"{len(queries)} q_embs, but q_ans_indx of {len(answers)} queries")
+    if grades is not None and [len(each) for each in grades] != [len(each) for each in answers]:
+        raise DataError("grades must have one grade for each document in q_ans_indx")
+    qrels: dict[str, dict[str, float]] = {}
+    for query, rows in enumerate(answers):
+        outside = [row for row in rows if not 0 <= row < len(documents)]
+        if outside:
+            raise DataError(
+                f"query {query} names document {outside[0]}, but the documents are numbered 0 to "
+                f"{len(documents) - 1}"
+            )
+        graded = np.ones(len(rows)) if grades is None else grades[query]
+        pairs = zip(rows, graded, strict=True)
+        qrels[str(query)] = {str(int(row)): float(grade) for row, grade in pairs}
+    return qrels

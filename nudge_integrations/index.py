@@ -1,0 +1,297 @@
+"""An exact in-memory index: vectors by id, cosine or inner product, safe to read while written."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from nudge_integrations.arrays import FloatMatrix, IntVector, as_matrix, name_some
+from nudge_integrations.errors import DataError
+from nudge_integrations.rows import Rows, View
+from nudge_integrations.topk import diverse, nearest
+
+Metric: TypeAlias = Literal["cosine", "dot"]
+Allowed: TypeAlias = Callable[[str], bool] | Collection[str] | None
+
+
+@dataclass(frozen=True)
+class Hits:
+    """What a search found, best first.
+
+    Attributes:
+        ids: Ids of the rows found.
+        scores: Similarity of each to the query, float32, shape `(len(ids),)`.
+    """
+
+    ids: list[str]
+    scores: npt.NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class ExactIndex:
+    """Vectors by id, searched exactly.
+
+    Stored bytes are never changed: under cosine the norms are kept beside the rows. A query costs
+    one float32 matrix product and a partial sort; the few rows at the top are then scored again
+    in float64, so that equal vectors score equally, whichever other rows stand beside them.
+
+    Any number of threads may read while others write: each read sees one state, whole.
+
+    Args:
+        metric: `"cosine"` or `"dot"` (inner product).
+
+    Raises:
+        DataError: Another metric.
+    """
+
+    def __init__(self, metric: Metric = "cosine") -> None:
+        if metric not in get_args(Metric):
+            raise DataError(f"metric must be 'cosine' or 'dot', got {metric!r}")
+        self._metric: Metric = metric
+        self._lock = threading.Lock()
+        self._rows = Rows()
+
+    @property
+    def metric(self) -> Metric:
+        """`"cosine"` or `"dot"`."""
+        return self._metric
+
+    @property
+    def dimension(self) -> int | None:
+        """Number of columns; None until the first vector comes in."""
+        return self._rows.dimension or None
+
+    @property
+    def ids(self) -> list[str]:
+        """Ids in the order of the rows, which is the order in which they first came in."""
+        with self._lock:
+            return list(self._rows.positions)
+
+    @property
+    def matrix(self) -> FloatMatrix:
+        """The stored vectors, `(len(self), dimension)` float32: read-only, as of now."""
+        return self.state()[1]
+
+    def __len__(self) -> int:
+        return len(self._rows.positions)
+
+    def __contains__(self, id_: object) -> bool:
+        return id_ in self._rows.positions
+
+    def clear(self) -> None:
+        """Forget everything, the dimension too."""
+        with self._lock:
+            self._rows = Rows()
+
+    def upsert(self, ids: Sequence[str], vectors: Any) -> None:
+        """Add vectors, or put them in the place of those with the same ids. All or nothing.
+
+        Args:
+            ids: One id a row. Where one repeats, its last vector counts.
+            vectors: Shape `(len(ids), dimension)`.
+
+        Raises:
+            DataError: Other shapes, NaN or infinity, an id that is no string, or under cosine a
+                vector of zeros. Nothing was written.
+        """
+        if len(ids) == 0 and len(vectors) == 0:
+            return
+        with self._lock:
+            matrix = self._checked(ids, vectors, "vectors")
+            if self.dimension is None:
+                self._rows = Rows(matrix.shape[1])
+            last = {id_: row for row, id_ in enumerate(ids)}
+            old = [id_ for id_ in last if id_ in self._rows.positions]
+            new = [id_ for id_ in last if id_ not in self._rows.positions]
+            self._rows.overwrite(old, matrix[[last[id_] for id_ in old]])
+            self._rows.append(new, matrix[[last[id_] for id_ in new]])
+
+    def delete(self, ids: Collection[str]) -> list[str]:
+        """Forget these ids and return those of them that were there; the others are ignored."""
+        with self._lock:
+            return self._rows.delete(ids)
+
+    def get(self, ids: Sequence[str]) -> FloatMatrix:
+        """Copy the stored vectors of `ids`, bit for bit, shape `(len(ids), dimension)`.
+
+        Raises:
+            DataError: An id that is not in the index.
+        """
+        with self._lock:
+            unknown = [id_ for id_ in ids if id_ not in self._rows.positions]
+            if unknown:
+                raise DataError(f"no vector with id {name_some(unknown)}: add it first")
+            return self._rows.take(ids)
+
+    def replace(self, ids: Sequence[str], expected: Any, vectors: Any) -> list[str]:
+        """Write vectors, but only over those that still are what the caller believes.
+
+        Args:
+            ids: One id a row, none twice.
+            expected: What is believed to be stored, `(len(ids), dimension)`.
+            vectors: What to store instead, `(len(ids), dimension)`.
+
+        Returns:
+            The ids left alone: not in the index, or with stored bytes other than those of
+            `expected`.
+
+        Raises:
+            DataError: Vectors that `upsert` would refuse, or an id twice. Nothing was written.
+        """
+        if len(ids) == 0 and len(vectors) == 0:
+            return []
+        with self._lock:
+            before = self._checked(ids, expected, "expected vectors", allow_zero=True)
+            after = self._checked(ids, vectors, "vectors")
+            twice = [id_ for id_, count in Counter(ids).items() if count > 1]
+            if twice:
+                raise DataError(f"id {name_some(twice)} comes twice: give each id one vector")
+            known = [row for row, id_ in enumerate(ids) if id_ in self._rows.positions]
+            if not known:
+                return list(ids)
+            # As integers, because only equal bytes count: 0.0 and -0.0 are two.
+            stored = self._rows.take([ids[row] for row in known]).view(np.uint32)
+            same = (stored == before[known].view(np.uint32)).all(axis=1)
+            written = [row for row, is_same in zip(known, same, strict=True) if is_same]
+            self._rows.overwrite([ids[row] for row in written], after[written])
+            done = set(written)
+            return [id_ for row, id_ in enumerate(ids) if row not in done]
+
+    def search(self, vector: Any, k: int, allowed: Allowed = None) -> Hits:
+        """Find the `k` rows most similar to `vector`.
+
+        Args:
+            vector: The query, shape `(dimension,)`.
+            k: How many to find, at least 1. Fewer come back when fewer are there.
+            allowed: Ids, or a function of an id, to choose from; by default all.
+
+        Returns:
+            Highest score first, equal scores in the order of the rows.
+
+        Raises:
+            DataError: `k` below 1; a query of another dimension, not finite, or under cosine
+                zero; products too large for float32.
+        """
+        _check_at_least_one("k", k)
+        view = self._view()
+        if not view.ids:
+            return Hits([], np.empty(0, np.float32))
+        rows, scores = self._nearest(view, self._checked_query(vector, view), k, allowed)
+        return Hits([view.ids[row] for row in rows], scores)
+
+    def mmr(
+        self, vector: Any, k: int, fetch_k: int, lambda_mult: float, allowed: Allowed = None
+    ) -> Hits:
+        """Choose `k` rows by maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998).
+
+        Of the `fetch_k` rows most similar to the query, each step takes the one with the highest
+        `lambda_mult * sim(query, row) - (1 - lambda_mult) * max over chosen c of sim(row, c)`,
+        where `sim` is the metric of the index.
+
+        Args:
+            vector: The query, shape `(dimension,)`.
+            k: How many to choose, at least 1.
+            fetch_k: How many to choose from, at least 1.
+            lambda_mult: From 0 (most diverse) to 1 (pure similarity, the same as `search`).
+            allowed: Ids, or a function of an id, to choose from; by default all.
+
+        Returns:
+            In the order of choice; scores are the similarities to the query.
+
+        Raises:
+            DataError: As for `search`; `fetch_k` below 1; `lambda_mult` outside 0 to 1.
+        """
+        _check_at_least_one("k", k)
+        _check_at_least_one("fetch_k", fetch_k)
+        if not 0 <= lambda_mult <= 1:
+            raise DataError(f"lambda_mult must be from 0 to 1, got {lambda_mult}")
+        view = self._view()
+        if not view.ids:
+            return Hits([], np.empty(0, np.float32))
+        rows, scores = self._nearest(view, self._checked_query(vector, view), fetch_k, allowed)
+        candidates = view.vectors[rows].astype(np.float64)
+        if self._metric == "cosine":
+            candidates /= view.norms[rows, None]
+        chosen = diverse(candidates, scores, k, lambda_mult)
+        return Hits([view.ids[rows[candidate]] for candidate in chosen], scores[chosen])
+
+    def state(self) -> tuple[list[str], FloatMatrix]:
+        """The ids and their rows, read-only, as of now: what `from_state` needs."""
+        view = self._view()
+        view.vectors.flags.writeable = False
+        return view.ids, view.vectors
+
+    @classmethod
+    def from_state(cls, metric: Metric, ids: Sequence[str], matrix: Any) -> ExactIndex:
+        """Build an index from what `state` gave.
+
+        Raises:
+            DataError: Vectors that `upsert` would refuse, or an id twice.
+        """
+        index = cls(metric)
+        index.upsert(ids, matrix)
+        if len(index) != len(ids):
+            raise DataError(f"{len(ids) - len(index)} ids come twice: give each row its own id")
+        return index
+
+    def _view(self) -> View:
+        with self._lock:
+            return self._rows.view()
+
+    def _checked(
+        self, ids: Sequence[str], vectors: Any, what: str, allow_zero: bool = False
+    ) -> FloatMatrix:
+        strange = [id_ for id_ in ids if not isinstance(id_, str)]
+        if strange:
+            raise DataError(f"ids must be strings, got {name_some(strange)}")
+        allow_zero = allow_zero or self._metric == "dot"
+        return as_matrix(vectors, what, ids=ids, dimension=self.dimension, allow_zero=allow_zero)
+
+    def _checked_query(self, vector: Any, view: View) -> npt.NDArray[np.float64]:
+        """The query in float64; under cosine scaled to length 1."""
+        row = as_matrix([vector], "the query vector", allow_zero=True)[0]
+        query: npt.NDArray[np.float64] = row.astype(np.float64)
+        dimension = view.vectors.shape[1]
+        if len(query) != dimension:
+            raise DataError(
+                f"the query has {len(query)} dimensions, the stored vectors have {dimension}; "
+                "was the query embedded by another model?"
+            )
+        if self._metric == "dot":
+            return query
+        if not query.any():
+            raise DataError("a query of zeros has no direction: under cosine nothing is near it")
+        query /= np.linalg.norm(query)
+        return query
+
+    def _nearest(
+        self, view: View, query: npt.NDArray[np.float64], k: int, allowed: Allowed
+    ) -> tuple[IntVector, npt.NDArray[np.float32]]:
+        """Rows of the view, best first, and their scores."""
+        cosine = self._metric == "cosine"
+        if allowed is None:
+            return nearest(query, view.vectors, view.norms, k, cosine=cosine)
+        rows = _select(view.ids, allowed)
+        found, scores = nearest(query, view.vectors[rows], view.norms[rows], k, cosine=cosine)
+        return rows[found], scores
+
+
+def _check_at_least_one(name: str, value: int) -> None:
+    if value < 1:
+        raise DataError(f"{name} must be at least 1, got {value}")
+
+
+def _select(ids: Sequence[str], allowed: Callable[[str], bool] | Collection[str]) -> IntVector:
+    """Positions of the allowed ids, ascending."""
+    if isinstance(allowed, str):
+        raise DataError(f"allowed must be a collection of ids, got the string {allowed!r}")
+    admits = allowed if callable(allowed) else set(allowed).__contains__
+    return np.flatnonzero(np.fromiter((bool(admits(id_)) for id_ in ids), np.bool_, len(ids)))

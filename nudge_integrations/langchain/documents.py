@@ -1,0 +1,117 @@
+"""LangChain documents on their way into a store, out of it, through a filter and to a file."""
+
+from __future__ import annotations
+
+import copy
+import json
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias
+
+from langchain_core.documents import Document
+
+from nudge_integrations.errors import DataError
+
+Filter: TypeAlias = dict[str, Any] | Callable[[Document], bool] | None
+
+
+def copied(document: Document, id_: str | None = None) -> Document:
+    """A copy, metadata and all, that shares nothing with `document`; with another id if given."""
+    return Document(
+        id=document.id if id_ is None else id_,
+        page_content=document.page_content,
+        metadata=copy.deepcopy(document.metadata),
+    )
+
+
+def with_ids(
+    documents: Iterable[Document], ids: Sequence[str | None] | None = None
+) -> list[Document]:
+    """Copies of documents, each with an id: the one in `ids`, else its own, else a new UUID.
+
+    Raises:
+        DataError: Another number of ids than of documents.
+    """
+    documents = list(documents)
+    if ids is not None and len(ids) != len(documents):
+        raise DataError(
+            f"{len(ids)} ids for {len(documents)} documents: give each document one id, or none"
+        )
+    given = ids if ids is not None else [None] * len(documents)
+    return [
+        copied(document, id_ or document.id or str(uuid.uuid4()))
+        for document, id_ in zip(documents, given, strict=True)
+    ]
+
+
+def documents_of(
+    texts: Iterable[str], metadatas: Sequence[dict[str, Any]] | None = None
+) -> list[Document]:
+    """Documents from texts and their metadata.
+
+    Raises:
+        DataError: Another number of metadatas than of texts.
+    """
+    texts = list(texts)
+    if metadatas and len(metadatas) != len(texts):
+        raise DataError(
+            f"{len(metadatas)} metadatas for {len(texts)} texts: give each text one, or none"
+        )
+    return [
+        Document(page_content=text, metadata=metadata)
+        for text, metadata in zip(texts, metadatas or [{} for _ in texts], strict=True)
+    ]
+
+
+def admits(filter: Filter) -> Callable[[Document], bool] | None:
+    """What a filter asks of a document; None if it asks nothing.
+
+    Raises:
+        DataError: A filter that is neither a function nor a dict of values to be equal to.
+    """
+    if filter is None or callable(filter):
+        return filter
+    if not isinstance(filter, dict):
+        raise DataError(
+            f"filter must be a dict of metadata or a function of a document, got {filter!r}"
+        )
+    for key, value in filter.items():
+        if key.startswith("$") or isinstance(value, list | tuple | set) or _has_operator(value):
+            raise DataError(
+                f"filter {key}={value!r} is not supported: a dict asks for equal metadata only; "
+                "pass a function of a document instead"
+            )
+    wanted = filter
+
+    def equal(document: Document) -> bool:
+        metadata = document.metadata
+        return all(key in metadata and metadata[key] == wanted[key] for key in wanted)
+
+    return equal if wanted else None
+
+
+def _has_operator(value: Any) -> bool:
+    return isinstance(value, dict) and any(str(key).startswith("$") for key in value)
+
+
+def to_json(document: Document) -> dict[str, Any]:
+    """A document as plain JSON.
+
+    Raises:
+        DataError: Metadata that would not come back from JSON as it is.
+    """
+    metadata = document.metadata
+    try:
+        same = json.loads(json.dumps(metadata, allow_nan=False)) == metadata
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DataError(_not_json(document, str(error))) from error
+    if not same:
+        raise DataError(_not_json(document, "a tuple, or a key that is no string"))
+    return {"id": document.id, "page_content": document.page_content, "metadata": metadata}
+
+
+def _not_json(document: Document, why: str) -> str:
+    return (
+        f"the metadata of document {document.id!r} is not plain JSON ({why}): "
+        "use strings, numbers, booleans, None, lists and dicts with string keys"
+    )

@@ -1,0 +1,107 @@
+"""The fine-tuning engine for LangChain: the mirror of the one for LlamaIndex."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.documents import Document
+
+from nudge_integrations.arrays import FloatMatrix
+from nudge_integrations.engine import FinetuneEngine
+from nudge_integrations.errors import DataError
+from nudge_integrations.langchain.embeddings import NudgeEmbeddings
+from nudge_integrations.langchain.vector_store import NudgeVectorStore
+from nudge_integrations.relevance import RelevanceDataset
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from nudge_integrations.engine import EngineOptions
+
+
+class NudgeFinetuneEngine(FinetuneEngine):
+    """Tunes the vectors of documents towards the questions that they answer.
+
+    Example:
+        ```python
+        engine = NudgeFinetuneEngine(train_dataset, embeddings=embeddings, documents=documents)
+        engine.finetune()
+        print(engine.report)
+        retriever = engine.get_finetuned_vector_store().as_retriever(search_kwargs={"k": 5})
+        ```
+
+    Args:
+        train_dataset: Judged questions: a `RelevanceDataset`, or anything with `queries`,
+            `corpus` and `relevant_docs` (or `qrels`). Its document ids are `Document.id`.
+        embeddings: LangChain `Embeddings`, a `SentenceTransformer`, or the name of one. Left
+            out: all-MiniLM-L6-v2.
+        documents: All documents of the store, each with an id. Left out: the documents of
+            `train_dataset`.
+        options: `val_dataset`, `test_dataset`, `method`, `metric` and more: see
+            `nudge_integrations.engine.FinetuneEngine`.
+
+    Raises:
+        DataError: Data that cannot be used; the offending id is named.
+        LeakError: Two datasets share a question.
+        MetricMismatchError: NUDGE-M with a metric other than `"dot"`.
+    """
+
+    def __init__(
+        self,
+        train_dataset: Any,
+        embeddings: Any = None,
+        documents: Sequence[Document] | None = None,
+        **options: Unpack[EngineOptions],
+    ) -> None:
+        if documents is None:
+            corpus = RelevanceDataset.coerce(train_dataset).corpus
+            documents = [Document(id=name, page_content=text) for name, text in corpus.items()]
+        self.documents = list(documents)
+        super().__init__(train_dataset, _texts(self.documents), embeddings, **options)
+
+    def get_finetuned_model(self) -> NudgeEmbeddings:
+        """The embedding model for any vector store: tuned texts get their tuned vector.
+
+        Queries, and every other text, go to the base model untouched.
+
+        Raises:
+            NotFinetunedError: `finetune()` has not run.
+            MetricMismatchError: The vectors are NUDGE-M's, which no store may rank by cosine.
+        """
+        return NudgeEmbeddings(self.base_model, self.tuned)
+
+    def get_base_vector_store(self) -> NudgeVectorStore:
+        """All documents with the base model's vectors: what retrieval was before.
+
+        Raises:
+            NotFinetunedError: `finetune()` has not run.
+        """
+        return self._store(NudgeEmbeddings(self.base_model), self.base_embeddings)
+
+    def get_finetuned_vector_store(self) -> NudgeVectorStore:
+        """All documents, the moved ones with their tuned vectors, in an exact store in memory.
+
+        Raises:
+            NotFinetunedError: `finetune()` has not run.
+        """
+        return self._store(self.get_finetuned_model(), self.finetuned_embeddings)
+
+    def _store(self, embedding: NudgeEmbeddings, vectors: FloatMatrix) -> NudgeVectorStore:
+        store = NudgeVectorStore(embedding, metric=self.metric)
+        store.add_embeddings(self.documents, vectors)
+        return store
+
+
+def _texts(documents: Sequence[Document]) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    for place, document in enumerate(documents):
+        if document.id is None:
+            raise DataError(
+                f"document {place} ({document.page_content[:40]!r}) has no id; judgments name "
+                "documents by id, so make it Document(id=..., page_content=...)"
+            )
+        if document.id in texts:
+            raise DataError(f"two documents have the id {document.id!r}; give each its own")
+        texts[document.id] = document.page_content
+    return texts

@@ -1,0 +1,300 @@
+"""A LangChain vector store in memory, whose vectors can be tuned and put back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
+from langchain_core.runnables.config import run_in_executor
+
+from nudge_integrations.errors import CorruptFileError, DataError
+from nudge_integrations.files import load_arrays, save_arrays
+from nudge_integrations.index import ExactIndex, Metric
+from nudge_integrations.langchain.documents import documents_of, to_json, with_ids
+from nudge_integrations.langchain.embeddings import NudgeEmbeddings
+from nudge_integrations.langchain.search import ExactSearch
+
+if TYPE_CHECKING:
+    from nudge_integrations.tuned import TunedVectors
+
+_KIND = "langchain vector store"
+_VERSION = 1
+_FILE = "vector_store.json"
+
+
+class NudgeVectorStore(ExactSearch):
+    """Documents in memory, searched exactly, with vectors that can be tuned and put back.
+
+    A drop-in for `InMemoryVectorStore`, with one matrix product a query. Documents are copied on
+    their way in and out. Any number of threads may read while another writes.
+
+    Setup:
+        ```bash
+        pip install 'nudge-integrations[langchain]'
+        ```
+
+    Key init args:
+        embedding: Embeds the queries, and the documents that come without a vector.
+        metric: `"cosine"` or `"dot"` (inner product). NUDGE-M's vectors need `"dot"`.
+        tuned: What a run produced. Documents added later get the tuned vector of their text,
+            where it has one, as from `NudgeEmbeddings(embedding, tuned)`.
+
+    Instantiate:
+        ```python
+        from nudge_integrations.langchain import NudgeVectorStore
+
+        store = NudgeVectorStore(embeddings)
+        ```
+
+    Add:
+        ```python
+        store.add_documents([Document(id="1", page_content="foo", metadata={"baz": "bar"})])
+        store.add_embeddings(documents, vectors)  # nothing is embedded
+        ```
+
+    Search:
+        ```python
+        store.similarity_search("thud", k=1)
+        store.similarity_search_with_score("thud", k=1)  # cosine or inner product: high is near
+        store.max_marginal_relevance_search("thud", k=2, fetch_k=10, lambda_mult=0.5)
+        ```
+
+    Filter:
+        ```python
+        store.similarity_search("thud", filter={"baz": "bar"})  # equal metadata
+        store.similarity_search("thud", filter=lambda document: "foo" in document.page_content)
+        ```
+
+    Tune and undo:
+        ```python
+        left_alone = store.apply(tuned)  # ids that are not here, or whose vector is another
+        store.revert(tuned)  # the original bytes
+        ```
+
+    Async:
+        ```python
+        await store.aadd_documents(documents)
+        await store.asimilarity_search("thud", k=1)
+        ```
+
+    Retriever:
+        ```python
+        store.as_retriever(search_type="mmr", search_kwargs={"k": 2, "fetch_k": 10})
+        ```
+
+    Save and load:
+        ```python
+        store.save("folder")  # JSON and safetensors, nothing pickled
+        store = NudgeVectorStore.load("folder", embeddings)
+        ```
+
+    Raises:
+        DataError: Another metric.
+        MetricMismatchError: NUDGE-M's vectors under cosine.
+    """
+
+    def __init__(
+        self,
+        embedding: Embeddings,
+        *,
+        metric: Metric = "cosine",
+        tuned: TunedVectors | None = None,
+    ) -> None:
+        if tuned is not None:
+            embedding = NudgeEmbeddings(embedding, tuned)
+        if isinstance(embedding, NudgeEmbeddings):
+            _check_metric(embedding.tuned, metric)
+        super().__init__(embedding, metric)
+
+    def add_documents(
+        self, documents: list[Document], ids: Sequence[str | None] | None = None, **_kwargs: Any
+    ) -> list[str]:
+        """Embed documents and add them, or put them in the place of those with the same ids.
+
+        Args:
+            documents: What to add. One without an id gets a UUID.
+            ids: One for each document, instead of the documents' own.
+            **_kwargs: What other stores take, such as `batch_size`; ignored.
+
+        Returns:
+            The id of each document.
+
+        Raises:
+            DataError: Another number of ids or vectors than of documents, or vectors that cannot
+                be used. Nothing was added.
+        """
+        added = with_ids(documents, ids)
+        texts = [document.page_content for document in added]
+        return self._put(added, self._embedding.embed_documents(texts) if texts else [])
+
+    async def aadd_documents(
+        self, documents: list[Document], ids: Sequence[str | None] | None = None, **_kwargs: Any
+    ) -> list[str]:
+        """Like `add_documents`, through the embedding model's own async method."""
+        added = with_ids(documents, ids)
+        texts = [document.page_content for document in added]
+        vectors = await self._embedding.aembed_documents(texts) if texts else []
+        return await run_in_executor(None, self._put, added, vectors)
+
+    def add_texts(
+        self,
+        texts: Iterable[str],
+        metadatas: list[dict[str, Any]] | None = None,
+        *,
+        ids: Sequence[str | None] | None = None,
+        **kwargs: Any,
+    ) -> list[str]:
+        """Embed texts and add them; as `add_documents`."""
+        return self.add_documents(documents_of(texts, metadatas), ids=ids, **kwargs)
+
+    async def aadd_texts(
+        self,
+        texts: Iterable[str],
+        metadatas: list[dict[str, Any]] | None = None,
+        *,
+        ids: Sequence[str | None] | None = None,
+        **kwargs: Any,
+    ) -> list[str]:
+        """Like `add_texts`, through the embedding model's own async method."""
+        return await self.aadd_documents(documents_of(texts, metadatas), ids=ids, **kwargs)
+
+    def add_embeddings(
+        self,
+        documents: Sequence[Document | str],
+        vectors: Any,
+        *,
+        ids: Sequence[str | None] | None = None,
+    ) -> list[str]:
+        """Add documents with vectors that are there already: nothing is embedded.
+
+        Args:
+            documents: Documents, or texts where there is no metadata.
+            vectors: Shape `(len(documents), dimension)`.
+            ids: As for `add_documents`, which says what is returned and raised, too.
+        """
+        whole = [Document(page_content=d) if isinstance(d, str) else d for d in documents]
+        return self._put(with_ids(whole, ids), vectors)
+
+    def delete(self, ids: list[str] | None = None, **kwargs: Any) -> bool:
+        """Delete by id; ids that are not there are ignored. None deletes everything."""
+        if kwargs:
+            # Such as a filter: to ignore it might delete everything.
+            raise DataError(f"delete knows ids only, got {sorted(kwargs)}: nothing was deleted")
+        with self._writing:
+            if ids is None:
+                self._index.clear()
+                self._documents.clear()
+            else:
+                for id_ in self._index.delete(ids):
+                    del self._documents[id_]
+        return True
+
+    def apply(self, tuned: TunedVectors) -> list[str]:
+        """Put tuned vectors in the place of the originals that they were made from.
+
+        Returns:
+            The ids left alone: not in the store, or with another vector than the original.
+
+        Raises:
+            MetricMismatchError: NUDGE-M's vectors under cosine.
+        """
+        _check_metric(tuned, self.metric)
+        return self._index.replace(tuned.ids, tuned.originals, tuned.vectors)
+
+    def revert(self, tuned: TunedVectors) -> list[str]:
+        """Put the original bytes back where `apply` put tuned vectors; as `apply` otherwise."""
+        return self._index.replace(tuned.ids, tuned.vectors, tuned.originals)
+
+    @classmethod
+    def from_texts(
+        cls,
+        texts: list[str],
+        embedding: Embeddings,
+        metadatas: list[dict[str, Any]] | None = None,
+        *,
+        ids: list[str] | None = None,
+        **kwargs: Any,
+    ) -> NudgeVectorStore:
+        """Make a store and add texts to it; `kwargs` go to the store: `metric`, `tuned`."""
+        store = cls(embedding, **kwargs)
+        store.add_texts(texts, metadatas, ids=ids)
+        return store
+
+    @classmethod
+    async def afrom_texts(
+        cls,
+        texts: list[str],
+        embedding: Embeddings,
+        metadatas: list[dict[str, Any]] | None = None,
+        *,
+        ids: list[str] | None = None,
+        **kwargs: Any,
+    ) -> NudgeVectorStore:
+        """Like `from_texts`, through the embedding model's own async method."""
+        store = cls(embedding, **kwargs)
+        await store.aadd_texts(texts, metadatas, ids=ids)
+        return store
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Save documents and vectors, atomically and checksummed; the embedding model is not.
+
+        `path` is a folder, or a file that ends in `.json`; what was saved there is replaced.
+
+        Raises:
+            DataError: Metadata that is not plain JSON; the document is named.
+            NudgeError: The folder cannot be written to.
+        """
+        with self._writing:
+            ids, vectors = self._index.state()
+            documents = [to_json(self._documents[id_]) for id_ in ids]
+        manifest = {"metric": self.metric, "documents": documents}
+        save_arrays(_file(path), _KIND, _VERSION, manifest, {"vectors": vectors})
+
+    @classmethod
+    def load(
+        cls, path: str | os.PathLike[str], embedding: Embeddings, tuned: TunedVectors | None = None
+    ) -> NudgeVectorStore:
+        """Load what `save` saved, bit for bit.
+
+        The model is the one whose vectors were saved; another dimension shows at a search.
+
+        Raises:
+            CorruptFileError: Missing, truncated, edited, or of another version.
+            MetricMismatchError: NUDGE-M's vectors under cosine.
+        """
+        manifest, arrays = load_arrays(_file(path), _KIND, _VERSION)
+        try:
+            documents = [Document(**saved) for saved in manifest["documents"]]
+            ids = [str(document.id) for document in documents]
+            index = ExactIndex.from_state(manifest["metric"], ids, arrays["vectors"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise CorruptFileError(f"{_file(path)} was edited: {error}; save it again") from error
+        store = cls(embedding, metric=index.metric, tuned=tuned)
+        store._index = index
+        store._documents = dict(zip(ids, documents, strict=True))
+        return store
+
+    def _put(self, documents: list[Document], vectors: Any) -> list[str]:
+        ids = [str(document.id) for document in documents]
+        with self._writing:
+            # First the vectors: they are checked, and nothing is written if they are refused.
+            self._index.upsert(ids, vectors)
+            self._documents.update(zip(ids, documents, strict=True))
+        return ids
+
+
+def _check_metric(tuned: TunedVectors | None, metric: Metric) -> None:
+    if tuned is not None:
+        # Whoever has tuned vectors has loaded that module; a plain store starts without it.
+        from nudge_integrations.tuned import check_metric
+
+        check_metric(tuned.method, metric)
+
+
+def _file(path: str | os.PathLike[str]) -> Path:
+    path = Path(path)
+    return path if path.suffix == ".json" and not path.is_dir() else path / _FILE

@@ -1,0 +1,219 @@
+"""A LlamaIndex embedding model that answers with tuned vectors for the texts that were tuned."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index.core.bridge.pydantic import PrivateAttr
+
+from nudge_integrations.errors import DataError, ModelMismatchError
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from nudge_integrations.tuned import TunedVectors
+
+_LARGEST_BATCH = 2048
+
+
+class NudgeEmbedding(BaseEmbedding):
+    """An embedding model whose text vectors are the tuned ones, for any index and any store.
+
+    Queries go to the base model untouched. So do texts, but for those whose exact text (what the
+    framework embeds of a node, metadata included) was tuned: they get their tuned vector, and the
+    base model is not asked. The base model's own public methods are called, so its batches,
+    cache, rate limit and callbacks stay in force, and nothing is counted twice.
+
+    Example:
+        >>> from llama_index.core import MockEmbedding, VectorStoreIndex
+        >>> from llama_index.core.schema import TextNode
+        >>> embed_model = NudgeEmbedding(MockEmbedding(embed_dim=4))  # and TunedVectors.load(...)
+        >>> index = VectorStoreIndex([TextNode(text="a text")], embed_model=embed_model)
+
+    Args:
+        base: A LlamaIndex `BaseEmbedding`, a `SentenceTransformer`, or the name of one. A
+            `NudgeEmbedding` is unwrapped first, so wrapping twice never tunes twice.
+        tuned: What a run produced. Without it, every vector is the base model's. Vectors of
+            NUDGE-M need a store that ranks by inner product.
+
+    Raises:
+        DataError: `base` is no embedding model.
+        NudgeError: No model of that name can be loaded.
+    """
+
+    _model: Any = PrivateAttr(default=None)
+    _base: BaseEmbedding = PrivateAttr()
+    _tuned: Any = PrivateAttr(default=None)
+
+    def __init__(
+        self, base: BaseEmbedding | SentenceTransformer | str, tuned: TunedVectors | None = None
+    ) -> None:
+        model: Any = base
+        while isinstance(model, NudgeEmbedding):
+            model = model.nudge_base_model()
+        inner = model if isinstance(model, BaseEmbedding) else _AsBaseEmbedding(model)
+        super().__init__(
+            model_name=inner.model_name,
+            embed_batch_size=inner.embed_batch_size,
+            num_workers=inner.num_workers,
+        )
+        self._model, self._base, self._tuned = model, inner, tuned
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # An index hands its callback manager to its embedding model: it belongs where the calls
+        # are made.
+        if name == "callback_manager":
+            self._base.callback_manager = value
+        super().__setattr__(name, value)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Name of the class in the framework's own JSON."""
+        return "NudgeEmbedding"
+
+    @property
+    def tuned(self) -> TunedVectors | None:
+        """The tuned vectors that texts are answered with."""
+        tuned: TunedVectors | None = self._tuned
+        return tuned
+
+    def nudge_base_model(self) -> Any:
+        """The model underneath, as it was given; what was tuned does not show in it."""
+        return self._model
+
+    def get_query_embedding(self, query: str) -> list[float]:
+        """Embed a query: the base model's own answer."""
+        return self._base.get_query_embedding(query)
+
+    async def aget_query_embedding(self, query: str) -> list[float]:
+        """Embed a query through the base model's own async method."""
+        return await self._base.aget_query_embedding(query)
+
+    def get_text_embedding(self, text: str) -> list[float]:
+        """Embed a text: its tuned vector if it has one, else the base model's answer.
+
+        Raises:
+            ModelMismatchError: The base model's vectors have another dimension than the tuned.
+        """
+        vector = self._look_up(text)
+        return self._checked([self._base.get_text_embedding(text)])[0] if vector is None else vector
+
+    async def aget_text_embedding(self, text: str) -> list[float]:
+        """Like `get_text_embedding`, through the base model's own async method."""
+        vector = self._look_up(text)
+        if vector is not None:
+            return vector
+        return self._checked([await self._base.aget_text_embedding(text)])[0]
+
+    def get_text_embedding_batch(
+        self, texts: list[str], show_progress: bool = False, **kwargs: Any
+    ) -> list[list[float]]:
+        """Embed texts: those without a tuned vector go to the base model together, in order.
+
+        Raises:
+            ModelMismatchError: The base model's vectors have another dimension than the tuned.
+            DataError: The base model gave more or fewer vectors than it was given texts.
+        """
+        vectors = [self._look_up(text) for text in texts]
+        rest = [text for text, vector in zip(texts, vectors, strict=True) if vector is None]
+        if not rest:
+            return self._filled(vectors, [])
+        found = self._base.get_text_embedding_batch(rest, show_progress=show_progress, **kwargs)
+        return self._filled(vectors, found)
+
+    async def aget_text_embedding_batch(
+        self, texts: list[str], show_progress: bool = False, **kwargs: Any
+    ) -> list[list[float]]:
+        """Like `get_text_embedding_batch`, through the base model's own async method."""
+        vectors = [self._look_up(text) for text in texts]
+        rest = [text for text, vector in zip(texts, vectors, strict=True) if vector is None]
+        if not rest:
+            return self._filled(vectors, [])
+        embed = self._base.aget_text_embedding_batch
+        return self._filled(vectors, await embed(rest, show_progress=show_progress, **kwargs))
+
+    def _get_query_embedding(self, query: str) -> list[float]:
+        return self.get_query_embedding(query)
+
+    async def _aget_query_embedding(self, query: str) -> list[float]:
+        return await self.aget_query_embedding(query)
+
+    def _get_text_embedding(self, text: str) -> list[float]:
+        return self.get_text_embedding(text)
+
+    async def _aget_text_embedding(self, text: str) -> list[float]:
+        return await self.aget_text_embedding(text)
+
+    def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
+        return self.get_text_embedding_batch(texts)
+
+    async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
+        return await self.aget_text_embedding_batch(texts)
+
+    def _look_up(self, text: str) -> list[float] | None:
+        vector = None if self._tuned is None else self._tuned.lookup(text)
+        return None if vector is None else vector.tolist()
+
+    def _filled(
+        self, vectors: list[list[float] | None], found: list[list[float]]
+    ) -> list[list[float]]:
+        """Put the base model's vectors into the places without a tuned one."""
+        missing = vectors.count(None)
+        if len(found) != missing:
+            raise DataError(
+                f"the base model gave {len(found)} vectors for {missing} texts; it must give one "
+                "for each"
+            )
+        new = iter(self._checked(found))
+        return [next(new) if vector is None else vector for vector in vectors]
+
+    def _checked(self, found: list[list[float]]) -> list[list[float]]:
+        """Refuse vectors that cannot stand beside the tuned ones."""
+        if self._tuned is None:
+            return found
+        width = self._tuned.vectors.shape[1]
+        for vector in found:
+            if len(vector) != width:
+                raise ModelMismatchError(
+                    f"the base model's vectors have {len(vector)} dimensions, the tuned ones have "
+                    f"{width}; use the model that the vectors were tuned for"
+                )
+        return found
+
+
+class _AsBaseEmbedding(BaseEmbedding):
+    """Any model that the package can embed with, as a LlamaIndex `BaseEmbedding`."""
+
+    _embedder: Any = PrivateAttr(default=None)
+
+    def __init__(self, model: Any) -> None:
+        from nudge_integrations.embedding import Embedder
+
+        embedder = Embedder(model, cache=False, show_progress=False)
+        encoder = embedder.encoder
+        super().__init__(
+            model_name=encoder.name, embed_batch_size=min(encoder.batch_size, _LARGEST_BATCH)
+        )
+        self._embedder = embedder
+
+    def _get_query_embedding(self, query: str) -> list[float]:
+        vector: list[float] = self._embedder.embed_queries([query])[0].tolist()
+        return vector
+
+    async def _aget_query_embedding(self, query: str) -> list[float]:
+        return await asyncio.to_thread(self._get_query_embedding, query)
+
+    def _get_text_embedding(self, text: str) -> list[float]:
+        return self._get_text_embeddings([text])[0]
+
+    async def _aget_text_embedding(self, text: str) -> list[float]:
+        return await asyncio.to_thread(self._get_text_embedding, text)
+
+    def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
+        vectors: list[list[float]] = self._embedder.embed_documents(texts).tolist()
+        return vectors
+
+    async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
+        return await asyncio.to_thread(self._get_text_embeddings, texts)

@@ -1,0 +1,141 @@
+"""The fine-tuning engine in the shape of LlamaIndex's own engines."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from llama_index.core import VectorStoreIndex
+from llama_index.core.schema import BaseNode, MetadataMode, TextNode
+
+from nudge_integrations.arrays import FloatMatrix
+from nudge_integrations.engine import FinetuneEngine
+from nudge_integrations.errors import DataError
+from nudge_integrations.llama_index.embeddings import NudgeEmbedding
+from nudge_integrations.llama_index.vector_store import NudgeVectorStore
+from nudge_integrations.relevance import RelevanceDataset
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from nudge_integrations.engine import EngineOptions
+
+_log = logging.getLogger(__name__)
+
+
+class NudgeFinetuneEngine(FinetuneEngine):
+    """Tunes the vectors of nodes towards the questions that they answer.
+
+    The shape is that of `llama-index-finetuning`'s `BaseEmbeddingFinetuneEngine`: `finetune()`,
+    then `get_finetuned_model()`. Where that package is installed, `isinstance` knows it.
+
+    Example:
+        ```python
+        engine = NudgeFinetuneEngine(train_dataset, embed_model=embed_model, nodes=nodes)
+        engine.finetune()
+        print(engine.report)
+        retriever = engine.as_index().as_retriever(similarity_top_k=5)
+        ```
+
+    Args:
+        train_dataset: Judged questions: a `RelevanceDataset`, an `EmbeddingQAFinetuneDataset`, or
+            anything with the same fields. Its document ids are node ids.
+        embed_model: A LlamaIndex `BaseEmbedding`, a `SentenceTransformer`, or the name of one.
+            Left out: all-MiniLM-L6-v2.
+        nodes: All nodes of the index. They are embedded as the framework does, metadata
+            included. Left out: the documents of `train_dataset`.
+        options: `val_dataset`, `test_dataset`, `method`, `metric` and more: see
+            `nudge_integrations.engine.FinetuneEngine`.
+
+    Raises:
+        DataError: Data that cannot be used; the offending id is named.
+        LeakError: Two datasets share a question.
+        MetricMismatchError: NUDGE-M with a metric other than `"dot"`.
+    """
+
+    def __init__(
+        self,
+        train_dataset: Any,
+        embed_model: Any = None,
+        nodes: Sequence[BaseNode] | None = None,
+        **options: Unpack[EngineOptions],
+    ) -> None:
+        if nodes is None:
+            corpus = RelevanceDataset.coerce(train_dataset).corpus
+            nodes = [TextNode(id_=name, text=text) for name, text in corpus.items()]
+        self.nodes = list(nodes)
+        super().__init__(train_dataset, _texts(self.nodes), embed_model, **options)
+
+    def get_finetuned_model(self) -> NudgeEmbedding:
+        """The embedding model for any index and store: tuned texts get their tuned vector.
+
+        Queries, and every other text, go to the base model untouched.
+
+        Raises:
+            NotFinetunedError: `finetune()` has not run.
+            MetricMismatchError: The vectors are NUDGE-M's, which no store may rank by cosine.
+        """
+        return NudgeEmbedding(self.base_model, self.tuned)
+
+    def get_base_vector_store(self) -> NudgeVectorStore:
+        """All nodes with the base model's vectors: what retrieval was before.
+
+        Raises:
+            NotFinetunedError: `finetune()` has not run.
+        """
+        return self._store(self.base_embeddings)
+
+    def get_finetuned_vector_store(self) -> NudgeVectorStore:
+        """All nodes, the moved ones with their tuned vectors, in an exact store in memory.
+
+        Raises:
+            NotFinetunedError: `finetune()` has not run.
+        """
+        return self._store(self.finetuned_embeddings)
+
+    def as_index(self, **kwargs: Any) -> VectorStoreIndex:
+        """An index over `get_finetuned_vector_store()`; nothing is embedded again.
+
+        Args:
+            **kwargs: For `VectorStoreIndex.from_vector_store`.
+
+        Raises:
+            NotFinetunedError: `finetune()` has not run.
+        """
+        return VectorStoreIndex.from_vector_store(
+            self.get_finetuned_vector_store(), embed_model=self.get_finetuned_model(), **kwargs
+        )
+
+    def _store(self, vectors: FloatMatrix) -> NudgeVectorStore:
+        store = NudgeVectorStore(metric=self.metric)
+        copies = [node.model_copy() for node in self.nodes]
+        for node, vector in zip(copies, vectors, strict=True):
+            node.embedding = vector.tolist()
+        store.add(copies)
+        return store
+
+
+def _texts(nodes: Sequence[BaseNode]) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    for node in nodes:
+        if node.node_id in texts:
+            raise DataError(f"two nodes have the id {node.node_id!r}; give each its own")
+        texts[node.node_id] = node.get_content(metadata_mode=MetadataMode.EMBED)
+    return texts
+
+
+def _register() -> None:
+    """Make this a virtual subclass of the old package's engine, where that is installed."""
+    if importlib.util.find_spec("llama_index.finetuning") is None:
+        return
+    try:
+        from llama_index.finetuning.types import BaseEmbeddingFinetuneEngine
+    except Exception as error:  # The old package pulls in much that may be broken by now.
+        _log.debug("llama-index-finetuning is installed but does not load: %s", error)
+    else:
+        BaseEmbeddingFinetuneEngine.register(NudgeFinetuneEngine)
+
+
+_register()

@@ -1,0 +1,56 @@
+"""Measuring any LlamaIndex retriever on judged questions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from llama_index.core.base.base_retriever import BaseRetriever
+from tqdm import tqdm
+
+from nudge_integrations.evaluation import DEFAULT_METRICS, Scores, evaluate_rankings
+from nudge_integrations.relevance import RelevanceDataset
+
+
+def evaluate_retriever(
+    retriever: BaseRetriever,
+    dataset: Any,
+    metrics: Sequence[str] = DEFAULT_METRICS,
+    *,
+    show_progress: bool = False,
+) -> Scores:
+    """Ask a retriever every judged question, and score the nodes that it returns.
+
+    Args:
+        retriever: Any retriever; make it return as many nodes as the largest cut-off asks for,
+            since those that it leaves out count as not found.
+        dataset: Judged questions: a `RelevanceDataset` or anything that `coerce` takes. Its
+            document ids are node ids.
+        metrics: Such as `"ndcg@10"`.
+        show_progress: Whether to show a progress bar.
+
+    Returns:
+        Scores of each question; `compare(before, after, ...)` makes a report of two.
+
+    Raises:
+        DataError: The dataset cannot be used.
+    """
+    judged = RelevanceDataset.coerce(dataset)
+    asked = tqdm(judged.judged_queries, desc="Retrieving", disable=not show_progress)
+    found = {name: retriever.retrieve(judged.queries[name]) for name in asked}
+    return evaluate_rankings(_ids(found), judged.qrels, metrics)
+
+
+async def aevaluate_retriever(
+    retriever: BaseRetriever, dataset: Any, metrics: Sequence[str] = DEFAULT_METRICS
+) -> Scores:
+    """Like `evaluate_retriever`, through the retriever's own async method, one by one."""
+    judged = RelevanceDataset.coerce(dataset)
+    found = {
+        name: await retriever.aretrieve(judged.queries[name]) for name in judged.judged_queries
+    }
+    return evaluate_rankings(_ids(found), judged.qrels, metrics)
+
+
+def _ids(found: dict[str, Any]) -> dict[str, list[str]]:
+    return {name: [hit.node.node_id for hit in hits] for name, hits in found.items()}

@@ -1,0 +1,203 @@
+"""Every way in which LlamaIndex searches a vector store, on top of the exact index."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr
+from llama_index.core.schema import BaseNode, ImageNode, IndexNode
+from llama_index.core.vector_stores.types import (
+    BasePydanticVectorStore,
+    MetadataFilters,
+    VectorStoreQuery,
+    VectorStoreQueryMode,
+    VectorStoreQueryResult,
+)
+
+from nudge_integrations.errors import DataError
+from nudge_integrations.index import ExactIndex, Hits, Metric
+from nudge_integrations.llama_index.filters import Predicate, compile_filters
+from nudge_integrations.llama_index.nodes import copied
+
+_DEFAULT_MMR_THRESHOLD = 0.5
+
+logger = logging.getLogger(__name__)
+
+
+class ExactSearch(BasePydanticVectorStore):
+    """The searching half of `NudgeVectorStore`: all that reads, nothing that writes."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+
+    stores_text: bool = True
+    is_embedding_query: bool = True
+    flat_metadata: bool = False
+    metric: str = Field(default="cosine", frozen=True)
+
+    _index: ExactIndex = PrivateAttr()
+    _nodes: dict[str, BaseNode] = PrivateAttr(default_factory=dict)
+    # Held by writers, so that vectors and nodes change together.
+    _writing: Any = PrivateAttr(default_factory=threading.RLock)
+    _said: bool = PrivateAttr(default=False)
+
+    def __init__(self, metric: Metric = "cosine", **kwargs: Any) -> None:
+        index = ExactIndex(metric)
+        super().__init__(metric=metric, **kwargs)  # type: ignore[call-arg]
+        self._index = index
+
+    @property
+    def client(self) -> ExactIndex:
+        """The vectors by node id. Read from it; write through the store."""
+        return self._index
+
+    def get_nodes(
+        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
+    ) -> list[BaseNode]:
+        """Copy nodes, in the order of `node_ids`, or else in the order in which they came in.
+
+        Ids not there are left out. Neither ids nor filters: all. Nodes come without embeddings.
+
+        Raises:
+            DataError: Filters that cannot be applied.
+        """
+        return [copied(node) for node in self._select(compile_filters(filters), node_ids)]
+
+    async def aget_nodes(
+        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
+    ) -> list[BaseNode]:
+        """`get_nodes`, in a thread."""
+        return await asyncio.to_thread(self.get_nodes, node_ids, filters)
+
+    def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
+        """Find the nodes most similar to the query, best first.
+
+        Args:
+            query: With `query_embedding`; see the class for what else counts.
+            **kwargs: `mmr_threshold`, `mmr_prefetch_factor`, `mmr_prefetch_k`.
+
+        Returns:
+            Nodes without embeddings, similarities and ids; at most `similarity_top_k`.
+
+        Raises:
+            DataError: No embedding, one of another dimension, a mode that is not there, a
+                threshold outside 0 to 1, or filters that cannot be applied.
+        """
+        try:
+            return self._query(query, kwargs)
+        except KeyError:
+            # A writer is between the vectors and their nodes: wait for it.
+            with self._writing:
+                return self._query(query, kwargs)
+
+    async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
+        """`query`, in a thread."""
+        return await asyncio.to_thread(self.query, query, **kwargs)
+
+    def _select(self, matches: Predicate, node_ids: list[str] | None) -> list[BaseNode]:
+        ids = list(self._nodes) if node_ids is None else node_ids
+        found = (self._nodes.get(id_) for id_ in ids)
+        return [node for node in found if node is not None and matches(node)]
+
+    def _query(self, query: VectorStoreQuery, options: dict[str, Any]) -> VectorStoreQueryResult:
+        self._say_what_is_hidden(query.node_ids or ())
+        hits = _search(self._index, self._nodes, query, options)
+        nodes = [copied(self._nodes[id_]) for id_ in hits.ids]
+        return VectorStoreQueryResult(nodes, hits.scores.tolist(), hits.ids)
+
+    def _say_what_is_hidden(self, node_ids: Collection[str]) -> None:
+        """Log, once, that a query for index and image nodes alone passes over the other nodes.
+
+        `VectorStoreIndex.as_retriever` asks for them alone, perhaps without anyone wanting it,
+        over every store that keeps text and got both kinds.
+        """
+        if self._said or not node_ids or len(node_ids) >= len(self._nodes):
+            return
+        asked = (self._nodes.get(id_) for id_ in node_ids)
+        if all(node is None or isinstance(node, IndexNode | ImageNode) for node in asked):
+            self._said = True
+            logger.warning(
+                "A retriever asks for the IndexNodes and ImageNodes of this store alone and never "
+                "finds its other nodes. If that is not wanted, build the index with "
+                "VectorStoreIndex(..., store_nodes_override=True)"
+            )
+
+
+def _search(
+    index: ExactIndex,
+    nodes: Mapping[str, BaseNode],
+    query: VectorStoreQuery,
+    options: Mapping[str, Any],
+) -> Hits:
+    """Search as the query says: its mode, its filters, its top k.
+
+    Args:
+        index: The vectors.
+        nodes: The node of each id of the index.
+        query: With an embedding; modes `default` and `mmr`.
+        options: `mmr_threshold` (where the query has none), `mmr_prefetch_factor` and
+            `mmr_prefetch_k`; others are ignored.
+
+    Raises:
+        DataError: No embedding, another mode, options out of range, filters that cannot be
+            applied, or what the index refuses.
+    """
+    if query.query_embedding is None:
+        raise DataError("the query has no query_embedding: embed it with the model of the nodes")
+    allowed, k = _allowed(nodes, query), query.similarity_top_k
+    if query.mode == VectorStoreQueryMode.DEFAULT:
+        return index.search(query.query_embedding, k, allowed)
+    if query.mode != VectorStoreQueryMode.MMR:
+        raise DataError(
+            f"mode {getattr(query.mode, 'value', query.mode)!r} is not there: NudgeVectorStore "
+            "holds dense vectors only; use 'default' or 'mmr', and for keywords put a second "
+            "retriever beside it with QueryFusionRetriever"
+        )
+    threshold = query.mmr_threshold
+    if threshold is None:
+        threshold = options.get("mmr_threshold")
+    if threshold is None:
+        threshold = _DEFAULT_MMR_THRESHOLD
+    if not (isinstance(threshold, int | float) and 0 <= threshold <= 1):
+        raise DataError(
+            f"mmr_threshold must be from 0 (diverse) to 1 (pure similarity), got {threshold!r}"
+        )
+    fetch_k = _prefetch(k, len(index), options)
+    return index.mmr(query.query_embedding, k, fetch_k, threshold, allowed)
+
+
+def _allowed(
+    nodes: Mapping[str, BaseNode], query: VectorStoreQuery
+) -> Callable[[str], bool] | None:
+    """What the query restricts itself to; None for everything."""
+    if not (query.node_ids or query.doc_ids or query.filters):
+        return None
+    # Empty lists restrict nothing: a retriever over a store that keeps text always sends one.
+    node_ids = set(query.node_ids or ())
+    doc_ids = set(query.doc_ids or ())
+    matches = compile_filters(query.filters)
+
+    def allowed(id_: str) -> bool:
+        if node_ids and id_ not in node_ids:
+            return False
+        node = nodes[id_]
+        return (not doc_ids or node.ref_doc_id in doc_ids) and matches(node)
+
+    return allowed
+
+
+def _prefetch(k: int, everything: int, options: Mapping[str, Any]) -> int:
+    """How many candidates maximal marginal relevance chooses from."""
+    factor, number = options.get("mmr_prefetch_factor"), options.get("mmr_prefetch_k")
+    if factor is not None and number is not None:
+        raise DataError(
+            f"mmr_prefetch_factor={factor} and mmr_prefetch_k={number} exclude each other: "
+            "give one of them"
+        )
+    if factor is not None:
+        number = k * factor
+    # Never fewer candidates than answers.
+    return max(everything if number is None else int(number), k)

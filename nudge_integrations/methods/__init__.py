@@ -1,0 +1,10 @@
+"""The mathematics: arrays in, arrays out. Knows no framework and no store."""
+
+from nudge_integrations.methods.base import Method
+from nudge_integrations.methods.fit import Fit
+from nudge_integrations.methods.judgments import Judgments
+from nudge_integrations.methods.nudge_m import NudgeM
+from nudge_integrations.methods.nudge_n import NudgeN
+from nudge_integrations.methods.registry import get_method
+
+__all__ = ["Fit", "Judgments", "Method", "NudgeM", "NudgeN", "get_method"]

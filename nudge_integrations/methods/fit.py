@@ -1,0 +1,31 @@
+"""What a method found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nudge_integrations.arrays import FloatMatrix, IntVector
+from nudge_integrations.methods.step import HeldOut
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a method found. Documents that are not in `rows` stay as they are.
+
+    Attributes:
+        method: `"nudge-n"` or `"nudge-m"`.
+        step: How far documents moved (the paper's gamma); 0: nothing moved.
+        rows: Shape `(m,)`, int64, ascending: the documents that moved; empty at step 0.
+        vectors: Shape `(m, d)`, float32: where they are now.
+        reason: Why this step, in words.
+        curve: Steps that were tried, each with its mean validation score.
+        held_out: Honest before and after of the held-out questions; None where there are none.
+    """
+
+    method: str
+    step: float
+    rows: IntVector
+    vectors: FloatMatrix
+    reason: str
+    curve: tuple[tuple[float, float], ...] = ()
+    held_out: HeldOut | None = None

@@ -1,0 +1,1 @@
+"""The hot loop: two products over the corpus, and what can still win afterwards."""

@@ -1,0 +1,241 @@
+"""The BEIR folder: `corpus.jsonl`, `queries.jsonl` and one `qrels/SPLIT.tsv` a split."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from nudge_integrations.errors import DataError
+from nudge_integrations.files import write_atomically
+from nudge_integrations.relevance.checks import (
+    Judgments,
+    Texts,
+    as_grade,
+    check_document_known,
+    check_id,
+    check_query_known,
+    check_text,
+)
+
+_log = logging.getLogger(__name__)
+
+_HEADER = ["query-id", "corpus-id", "score"]
+
+
+def read_beir(
+    folder: str | os.PathLike[str], split: str, corpus: bool
+) -> tuple[Texts, Texts, Judgments]:
+    """Read one split; see `RelevanceDataset.from_beir`.
+
+    Returns:
+        Queries of the split, documents, judgments.
+
+    Raises:
+        DataError: A file is missing or bad; it and the line are named.
+    """
+    folder = Path(folder)
+    qrels_path = _split_path(folder, split)
+    _check_files(folder, qrels_path, corpus)
+    queries = _read_texts(folder / "queries.jsonl", "query", _query_text)
+    documents = _read_texts(folder / "corpus.jsonl", "document", _document_text) if corpus else {}
+    qrels = _read_qrels(qrels_path, queries, documents)
+    return {name: text for name, text in queries.items() if name in qrels}, documents, qrels
+
+
+def write_beir(
+    folder: str | os.PathLike[str],
+    split: str,
+    queries: Mapping[str, str],
+    corpus: Mapping[str, str],
+    qrels: Mapping[str, Mapping[str, int]],
+) -> None:
+    """Write one split; see `RelevanceDataset.to_beir`.
+
+    Raises:
+        DataError: An id that the format cannot hold, or a text that differs from the one which
+            the folder has. Nothing was written then.
+        NudgeError: The folder cannot be written to.
+    """
+    folder = Path(folder)
+    qrels_path = _split_path(folder, split)
+    lines = ["\t".join(_HEADER)]
+    for query_id, judged in qrels.items():
+        for document_id, grade in judged.items():
+            lines.append(f"{_tsv_id(query_id)}\t{_tsv_id(document_id)}\t{grade}")
+    files = [
+        _with_texts_added(folder / "corpus.jsonl", corpus, "document", _document_text),
+        _with_texts_added(folder / "queries.jsonl", queries, "query", _query_text),
+        (qrels_path, "\n".join([*lines, ""]).encode("utf-8", "surrogatepass")),
+    ]
+    # The judgments come last: they are what makes a split, and name what stands in the others.
+    for path, data in files:
+        if data:
+            write_atomically(path, data)
+    unjudged = len(queries) - len(qrels)
+    if unjudged:
+        _log.warning(
+            "%d queries have no judgment, so they stand in %s but belong to no split",
+            unjudged,
+            folder / "queries.jsonl",
+        )
+
+
+def _split_path(folder: Path, split: str) -> Path:
+    if not split or Path(split).name != split:
+        raise DataError(f"split {split!r} is no file name; use a name such as 'train'")
+    return folder / "qrels" / f"{split}.tsv"
+
+
+def _check_files(folder: Path, qrels_path: Path, corpus: bool) -> None:
+    if not (folder / "queries.jsonl").is_file():
+        raise DataError(f"{folder} has no queries.jsonl; name a BEIR folder")
+    if corpus and not (folder / "corpus.jsonl").is_file():
+        raise DataError(
+            f"{folder} has no corpus.jsonl; add it, or pass corpus=False for judgments only"
+        )
+    if not qrels_path.is_file():
+        splits = sorted(path.stem for path in qrels_path.parent.glob("*.tsv"))
+        raise DataError(
+            f"{folder} has no qrels/{qrels_path.name}; use one of its splits: "
+            f"{', '.join(splits) or 'it has none'}"
+        )
+
+
+def _query_text(record: Mapping[str, Any]) -> Any:
+    return record["text"]
+
+
+def _document_text(record: Mapping[str, Any]) -> Any:
+    title, text = record.get("title"), record["text"]
+    # Without a title the text stays as it is, byte for byte: tuned vectors are found by it.
+    if not title or not isinstance(title, str) or not isinstance(text, str):
+        return text
+    return f"{title} {text}".strip()
+
+
+def _lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Each line that is not blank, and where it stands; only a line feed ends a line."""
+    try:
+        with path.open("rb") as file:
+            for number, raw in enumerate(file, 1):
+                line = _decoded(raw, f"{path}, line {number}", first=number == 1)
+                if line.strip():
+                    yield f"{path}, line {number}", line
+    except OSError as error:
+        raise DataError(
+            f"cannot read {path}: {error.strerror or error}; make it readable"
+        ) from error
+
+
+def _decoded(raw: bytes, where: str, first: bool) -> str:
+    try:
+        text = raw.decode("utf-8-sig" if first else "utf-8", "surrogatepass")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where}: not UTF-8 ({error}); save the file as UTF-8") from error
+    return text.rstrip("\r\n")
+
+
+def _read_texts(path: Path, what: str, text_of: Callable[[Mapping[str, Any]], Any]) -> Texts:
+    texts: Texts = {}
+    for where, line in _lines(path):
+        try:
+            record = json.loads(line)
+            name, text = record["_id"], text_of(record)
+        except ValueError as error:
+            raise DataError(f"{where}: no valid JSON ({error}); correct the line") from error
+        except (KeyError, TypeError) as error:
+            raise DataError(
+                f'{where}: not of the form {{"_id": "...", "text": "..."}}; correct the line'
+            ) from error
+        try:
+            check_id(name, what)
+            check_text(name, text, what)
+        except DataError as error:
+            raise DataError(f"{where}: {error}") from error
+        if name in texts:
+            raise DataError(f"{where}: {what} {name!r} stands there twice; remove one")
+        texts[name] = text
+    return texts
+
+
+def _read_qrels(path: Path, queries: Mapping[str, str], corpus: Mapping[str, str]) -> Judgments:
+    qrels: Judgments = {}
+    negative = 0
+    for position, (where, line) in enumerate(_lines(path)):
+        fields = line.split("\t")
+        if len(fields) != len(_HEADER):
+            raise DataError(
+                f"{where}: {len(fields)} fields where {len(_HEADER)} are needed, separated by "
+                f"tabs: {', '.join(_HEADER)}; correct the line"
+            )
+        query_id, document_id, score = fields
+        if position == 0 and _is_header(fields, queries):
+            continue
+        try:
+            check_query_known(query_id, queries)
+            check_document_known(document_id, query_id, corpus)
+            number = _number(score)
+            if isinstance(number, float) and number < 0:
+                number, negative = 0, negative + 1
+            grade = as_grade(number, query_id, document_id)
+        except DataError as error:
+            raise DataError(f"{where}: {error}") from error
+        if qrels.setdefault(query_id, {}).setdefault(document_id, grade) != grade:
+            raise DataError(
+                f"{where}: query {query_id!r} and document {document_id!r} were judged with "
+                f"another grade ({qrels[query_id][document_id]}) further up; remove one"
+            )
+    if negative:
+        _log.warning("%s: %d negative grades are read as 0 (no answer)", path, negative)
+    return qrels
+
+
+def _is_header(fields: list[str], queries: Mapping[str, str]) -> bool:
+    if fields == _HEADER:
+        return True
+    return fields[0] not in queries and isinstance(_number(fields[2]), str)
+
+
+def _number(text: str) -> float | str:
+    """The number that `text` holds, or `text` itself, which is no grade."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _tsv_id(name: str) -> str:
+    if any(character in name for character in "\t\n\r"):
+        raise DataError(
+            f"id {name!r} holds a tab or a line break, which a qrels file cannot hold; "
+            "use other ids or to_llama_index()"
+        )
+    return name
+
+
+def _with_texts_added(
+    path: Path,
+    texts: Mapping[str, str],
+    what: str,
+    text_of: Callable[[Mapping[str, Any]], Any],
+) -> tuple[Path, bytes]:
+    """What `path` must hold to have `texts` too; empty when it already does."""
+    there = _read_texts(path, what, text_of) if path.is_file() else {}
+    new = bytearray()
+    for name, text in texts.items():
+        if there.get(name, text) != text:
+            raise DataError(
+                f"{path} has another text for {what} {name!r}; write to an empty folder"
+            )
+        if name not in there:
+            title = {"title": ""} if what == "document" else {}
+            record = {"_id": name, **title, "text": text}
+            new += json.dumps(record, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+    old = path.read_bytes() if there else b""
+    if new and old and not old.endswith(b"\n"):
+        old += b"\n"
+    return path, old + bytes(new) if new else b""

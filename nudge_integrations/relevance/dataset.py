@@ -1,0 +1,296 @@
+"""`RelevanceDataset`: what people ask, what there is to find, and which answers which."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from nudge_integrations.arrays import name_some
+from nudge_integrations.errors import DataError
+from nudge_integrations.relevance.beir import read_beir, write_beir
+from nudge_integrations.relevance.checks import check_answerable, checked
+from nudge_integrations.relevance.leakage import leaks
+from nudge_integrations.relevance.llama_index_json import fields_of, read_json, write_json
+from nudge_integrations.relevance.merging import merged_parts
+from nudge_integrations.relevance.splits import By, split_ids
+
+_Judged = Mapping[str, int] | Sequence[str] | AbstractSet[str]
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class RelevanceDataset:
+    """Queries, a corpus, and judgments of which documents answer which query. Read-only.
+
+    >>> data = RelevanceDataset(
+    ...     queries={"q1": "How do I undo it?", "q2": "Is it fast?"},
+    ...     corpus={"d1": "revert() restores the original vectors.", "d2": "It takes seconds."},
+    ...     qrels={"q1": {"d1": 2, "d2": 0}, "q2": ["d2"]},
+    ... )
+    >>> data
+    RelevanceDataset(2 queries, 2 documents, 3 judgments)
+    >>> data.answers("q1")
+    ('d1',)
+
+    Args:
+        queries: Query id -> text.
+        corpus: Document id -> text, as it is embedded. Empty means judgments only: documents are
+            known by id, and judgments are not checked against them.
+        qrels: Query id -> (document id -> grade). A grade is a whole number: 0 says that the
+            document was looked at and is no answer, higher is better. A list of document ids, the
+            shape of LlamaIndex, gives each of them grade 1. Queries may be without judgments.
+
+    The attributes of these names are read-only copies, with every grade an int, and no entry in
+    `qrels` for a query without judgments.
+
+    Raises:
+        DataError: An id that is not a string or is empty, a text that is not a string or is
+            blank, a judgment for an unknown query or document, a grade that is negative or no
+            whole number, no queries, or no answer at all. The id is named.
+    """
+
+    queries: Mapping[str, str]
+    corpus: Mapping[str, str]
+    qrels: Mapping[str, Mapping[str, int]]
+
+    def __init__(
+        self, queries: Mapping[str, str], corpus: Mapping[str, str], qrels: Mapping[str, _Judged]
+    ) -> None:
+        texts, documents, judgments = checked(queries, corpus, qrels)
+        self._set(
+            MappingProxyType(texts),
+            MappingProxyType(documents),
+            MappingProxyType({name: MappingProxyType(of) for name, of in judgments.items()}),
+        )
+
+    def _set(
+        self,
+        queries: Mapping[str, str],
+        corpus: Mapping[str, str],
+        qrels: Mapping[str, Mapping[str, int]],
+    ) -> None:
+        object.__setattr__(self, "queries", queries)
+        object.__setattr__(self, "corpus", corpus)
+        object.__setattr__(self, "qrels", qrels)
+
+    def __len__(self) -> int:
+        """Number of queries."""
+        return len(self.queries)
+
+    def __repr__(self) -> str:
+        documents = f"{len(self.corpus)} documents" if self.corpus else "no corpus"
+        judgments = sum(map(len, self.qrels.values()))
+        return f"RelevanceDataset({len(self)} queries, {documents}, {judgments} judgments)"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # copy.deepcopy, and a process pool, cannot copy read-only mappings by themselves.
+        judgments = {name: dict(judged) for name, judged in self.qrels.items()}
+        return RelevanceDataset, (dict(self.queries), dict(self.corpus), judgments)
+
+    @cached_property
+    def judged_queries(self) -> tuple[str, ...]:
+        """Ids of the queries with at least one answer, in the order of `queries`."""
+        return tuple(name for name in self.queries if any(self.qrels.get(name, {}).values()))
+
+    def answers(self, query_id: str) -> tuple[str, ...]:
+        """Ids of the documents that answer a query: those of grade 1 or higher.
+
+        Raises:
+            DataError: There is no such query.
+        """
+        self._check_known([query_id])
+        return tuple(name for name, grade in self.qrels.get(query_id, {}).items() if grade > 0)
+
+    @classmethod
+    def coerce(cls, source: Any) -> RelevanceDataset:
+        """Make a dataset out of whatever holds one.
+
+        Args:
+            source: A `RelevanceDataset` (returned as it is), or a mapping or an object with
+                `queries`, `corpus` (may be absent), and `qrels` or `relevant_docs`, such as
+                LlamaIndex's `EmbeddingQAFinetuneDataset`.
+
+        Raises:
+            DataError: `source` is none of these, or its content is bad.
+        """
+        return source if isinstance(source, RelevanceDataset) else cls(*fields_of(source))
+
+    @classmethod
+    def from_beir(
+        cls, folder: str | os.PathLike[str], split: str = "train", corpus: bool = True
+    ) -> RelevanceDataset:
+        """Read one split of a data set in the layout of BEIR.
+
+        Args:
+            folder: Holds `corpus.jsonl` (`_id`, `title`, `text`), `queries.jsonl` (`_id`,
+                `text`) and `qrels/SPLIT.tsv` (query id, document id, grade; with or without a
+                header). A document with a title becomes `(title + " " + text).strip()`.
+            split: Name of the split; only its queries are kept. Negative grades become 0.
+            corpus: Whether to read the documents; without, the dataset is judgments only.
+
+        Raises:
+            DataError: A file is missing or bad. The file and the line are named.
+        """
+        return cls(*read_beir(folder, split, corpus))
+
+    def to_beir(self, folder: str | os.PathLike[str], split: str = "train") -> None:
+        """Write one split in the layout of BEIR; `from_beir` reads the same dataset again.
+
+        Several splits can share a folder: queries and documents that it does not have yet are
+        added, and lines that are there stay. Each file is replaced atomically. A query without
+        any judgment belongs to no split (a warning is logged).
+
+        Args:
+            folder: Made if need be.
+            split: Name of the split; an older one of that name is replaced.
+
+        Raises:
+            DataError: An id holds a tab or a line break, or the folder has another text for an
+                id. Nothing was written.
+            NudgeError: The folder cannot be written to.
+        """
+        write_beir(folder, split, self.queries, self.corpus, self.qrels)
+
+    @classmethod
+    def from_llama_index(cls, source: Any) -> RelevanceDataset:
+        """Read LlamaIndex's `EmbeddingQAFinetuneDataset`: its JSON, or the object.
+
+        Args:
+            source: Path of the JSON, or anything that `coerce` takes. `mode` is ignored.
+
+        Raises:
+            DataError: The file is missing, its JSON broken (the line is named), or its content bad.
+        """
+        if not isinstance(source, (str, os.PathLike)):
+            return cls.coerce(source)
+        path = Path(source)
+        content = read_json(path)
+        try:
+            return cls.coerce(content)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
+
+    def to_llama_index(self, path: str | os.PathLike[str]) -> None:
+        """Write the JSON that LlamaIndex's `EmbeddingQAFinetuneDataset.from_json` reads.
+
+        The format knows answers only: grades, judgments of grade 0 and queries without an answer
+        are lost (a warning is logged). Answers stand best first.
+
+        Args:
+            path: Where to write, atomically. Its folder is made if need be.
+
+        Raises:
+            NudgeError: The folder cannot be written to.
+        """
+        write_json(path, self.queries, self.corpus, self.qrels)
+
+    def subset(self, query_ids: Iterable[str]) -> RelevanceDataset:
+        """Keep some queries, in the order given, and their judgments; the corpus stays whole.
+
+        Raises:
+            DataError: There is no such query, or no answer is left.
+        """
+        wanted = list(query_ids)
+        self._check_known(wanted)
+        queries = {name: self.queries[name] for name in wanted}
+        qrels = {name: self.qrels[name] for name in wanted if name in self.qrels}
+        check_answerable(queries, qrels)
+        # The parts were checked when this dataset was made: they are shared, not copied.
+        part = object.__new__(RelevanceDataset)
+        part._set(MappingProxyType(queries), self.corpus, MappingProxyType(qrels))
+        return part
+
+    def with_corpus(self, corpus: Mapping[str, str]) -> RelevanceDataset:
+        """The same queries and judgments over another corpus (`{}` for judgments only).
+
+        Raises:
+            DataError: A text is bad, or a judgment names a document that is not in `corpus`.
+        """
+        return RelevanceDataset(self.queries, corpus, self.qrels)
+
+    def merge(self, other: RelevanceDataset) -> RelevanceDataset:
+        """Everything that stands in this dataset or in `other`, such as train + validation.
+
+        Raises:
+            DataError: The two give one id different texts, or one judgment different grades; or
+                one has no corpus and judges a document that the other's corpus lacks.
+        """
+        return RelevanceDataset(*merged_parts(self, other))
+
+    def without_queries_of(self, other: RelevanceDataset) -> RelevanceDataset:
+        """Drop the queries whose text stands in `other` too, under any id (see `text_key`).
+
+        Raises:
+            DataError: No query with an answer is left.
+        """
+        shared = {leak.second for leak in leaks(other, self)}
+        kept = [name for name in self.queries if name not in shared]
+        if shared and shared.issuperset(self.judged_queries):
+            raise DataError(
+                f"{name_some(sorted(shared))}: every query with an answer stands in the other "
+                "dataset too; make the splits with RelevanceDataset.split()"
+            )
+        return self.subset(kept) if shared else self
+
+    def split(
+        self, fractions: Sequence[float] = (0.7, 0.1, 0.2), seed: int = 0, by: By = "query"
+    ) -> tuple[RelevanceDataset, ...]:
+        """Cut the queries into datasets, such as train, validation and test, over one corpus.
+
+        Queries with the same text (see `text_key`) are never cut apart. The cut depends on ids,
+        texts, answers and the seed, not on the order of the mappings; each dataset has its
+        queries sorted by id, and at least one with an answer.
+
+        Args:
+            fractions: Share of the queries for each dataset; positive, summing to 1.
+            seed: Another seed cuts elsewhere.
+            by: `"query"`, or `"document"` to keep queries together that share an answer, so that
+                no answer in one dataset is an answer in another. Chains of shared answers can
+                tie most queries together; the splits are uneven then, and a warning is logged.
+
+        Returns:
+            One dataset for each fraction.
+
+        Raises:
+            DataError: Bad fractions, an unknown `by`, or too few queries: the message says how
+                many are needed.
+        """
+        parts = split_ids(self.queries, self.corpus, self.qrels, fractions, seed, by)
+        return tuple(self.subset(part) for part in parts)
+
+    def folds(
+        self, k: int = 5, seed: int = 0, by: By = "query"
+    ) -> list[tuple[RelevanceDataset, RelevanceDataset]]:
+        """Cut the queries into `k` parts for cross-validation; each is held out once.
+
+        Args:
+            k: Number of folds, 2 or more.
+            seed: As for `split`.
+            by: As for `split`.
+
+        Returns:
+            `k` pairs (train, held out), cut as `split` cuts.
+
+        Raises:
+            DataError: `k` is below 2, an unknown `by`, or too few queries.
+        """
+        if k < 2:
+            raise DataError(f"k={k!r} folds leave nothing to train on; use k=2 or more")
+        parts = split_ids(self.queries, self.corpus, self.qrels, [1 / k] * k, seed, by)
+        return [
+            (self.subset(sorted(set(self.queries).difference(part))), self.subset(part))
+            for part in parts
+        ]
+
+    def _check_known(self, query_ids: Sequence[str]) -> None:
+        unknown = [name for name in query_ids if name not in self.queries]
+        if unknown:
+            raise DataError(
+                f"query {name_some(unknown)} is not among the {len(self)} queries; "
+                "use ids of dataset.queries"
+            )

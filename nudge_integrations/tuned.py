@@ -1,0 +1,242 @@
+"""What a run produced: the vectors that moved, the originals to go back to, and the report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from nudge_integrations.arrays import FloatMatrix, as_matrix
+from nudge_integrations.embedding import ModelFingerprint
+from nudge_integrations.errors import (
+    CorruptFileError,
+    DataError,
+    MetricMismatchError,
+    ModelMismatchError,
+)
+from nudge_integrations.evaluation import EvaluationReport
+from nudge_integrations.files import load_arrays, save_arrays, text_hash
+
+KIND = "tuned vectors"
+VERSION = 1
+FILE_NAME = "tuned.json"
+
+
+class Replaceable(Protocol):
+    """A collection whose vectors can be exchanged by id, such as `ExactIndex`."""
+
+    def replace(
+        self, ids: Sequence[str], expected: FloatMatrix, vectors: FloatMatrix
+    ) -> list[str]:
+        """Write `vectors` where the stored bytes are `expected`; return the ids left alone."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class TunedVectors:
+    """The documents that a run moved, where to, and where from.
+
+    Attributes:
+        ids: Ids of the moved documents, shape `(m,)`; empty when no step helped.
+        vectors: Their tuned vectors, shape `(m, d)`, float32.
+        originals: The base model's vectors, shape `(m, d)`, float32: the way back, bit for bit.
+        text_hashes: `files.text_hash` of the exact text of each, for `lookup`.
+        metric: `"cosine"` or `"dot"`: how a store must rank them.
+        method: Such as `"nudge-n"`.
+        step: How far they moved; 0 when nothing did.
+        model: The embedding model that made the originals.
+        report: Before and after, where it was measured.
+
+    Raises:
+        DataError: Parts that do not fit together, or bad vectors; the id is named.
+        MetricMismatchError: NUDGE-M's vectors with a metric other than `"dot"`.
+    """
+
+    ids: tuple[str, ...]
+    vectors: FloatMatrix
+    originals: FloatMatrix
+    text_hashes: tuple[str, ...]
+    metric: str
+    method: str
+    step: float
+    model: ModelFingerprint
+    report: EvaluationReport | None = None
+
+    def __post_init__(self) -> None:
+        width = len(self.model.probe)
+        for name in ("vectors", "originals"):
+            matrix = as_matrix(
+                getattr(self, name), name, ids=self.ids, dimension=width, allow_empty=True
+            )
+            object.__setattr__(self, name, matrix)
+        for name in ("ids", "text_hashes"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if len(self.text_hashes) != len(self.ids) or len(set(self.ids)) != len(self.ids):
+            raise DataError("tuned vectors need one text hash for each id, and each id once")
+        check_metric(self.method, self.metric)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        return (
+            f"TunedVectors({len(self)} moved documents, method={self.method!r}, "
+            f"step={self.step:g}, metric={self.metric!r}, model={self.model.name!r})"
+        )
+
+    @cached_property
+    def _row_of_hash(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self.text_hashes)}
+
+    def with_report(self, report: EvaluationReport | None) -> TunedVectors:
+        """The same with another report."""
+        return replace(self, report=report)
+
+    def lookup(self, text: str) -> FloatMatrix | None:
+        """The tuned vector of an exact text, float32 of shape `(d,)`; None if it did not move."""
+        row = self._row_of_hash.get(text_hash(text))
+        return None if row is None else self.vectors[row]
+
+    def apply(self, ids: Sequence[str], vectors: Any) -> FloatMatrix:
+        """Put the tuned vectors into a copy of a matrix, row by row of its ids.
+
+        Args:
+            ids: Ids of the rows; ids that did not move keep their row.
+            vectors: Shape `(len(ids), d)`.
+
+        Raises:
+            DataError: Shapes that do not fit.
+        """
+        return self._exchange(ids, vectors, self.vectors)
+
+    def revert(self, ids: Sequence[str], vectors: Any) -> FloatMatrix:
+        """Put the originals back into a copy of a matrix; every byte is what it was.
+
+        Args:
+            ids: Ids of the rows.
+            vectors: Shape `(len(ids), d)`.
+
+        Raises:
+            DataError: Shapes that do not fit.
+        """
+        return self._exchange(ids, vectors, self.originals)
+
+    def apply_to(self, store: Replaceable) -> list[str]:
+        """Move the documents in a store that still holds the originals.
+
+        Returns:
+            Ids left alone: not in the store, or not with the vector that this run started from.
+        """
+        return store.replace(self.ids, self.originals, self.vectors)
+
+    def revert_in(self, store: Replaceable) -> list[str]:
+        """Move the documents back in a store that holds the tuned vectors.
+
+        Returns:
+            Ids left alone: not in the store, or not with the tuned vector of this run.
+        """
+        return store.replace(self.ids, self.vectors, self.originals)
+
+    def check_model(self, model: ModelFingerprint) -> None:
+        """Refuse another embedding model than the one that the vectors were tuned for.
+
+        Raises:
+            ModelMismatchError: The models differ.
+        """
+        if not self.model.matches(model):
+            raise ModelMismatchError(
+                f"these vectors were tuned for the embedding model {self.model.name!r}, but this "
+                f"is {model.name!r} (or other weights or prompts under that name): use the model "
+                "they were tuned for, or tune again with this one"
+            )
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Save into a folder, atomically: `tuned.json` and a safetensors file beside it.
+
+        Returns:
+            The folder.
+
+        Raises:
+            NudgeError: The folder cannot be written to; an older save in it is still whole.
+        """
+        manifest = {
+            "ids": list(self.ids),
+            "text_hashes": list(self.text_hashes),
+            "metric": self.metric,
+            "method": self.method,
+            "step": self.step,
+            "model": self.model.to_dict(),
+            "report": None if self.report is None else self.report.to_dict(),
+        }
+        arrays = {"vectors": self.vectors, "originals": self.originals}
+        save_arrays(Path(folder) / FILE_NAME, KIND, VERSION, manifest, arrays)
+        return Path(folder)
+
+    @classmethod
+    def load(
+        cls, folder: str | os.PathLike[str], model: ModelFingerprint | None = None
+    ) -> TunedVectors:
+        """Load what `save` saved, checking every byte.
+
+        Args:
+            folder: Where it was saved.
+            model: The model that is in use now, to be checked against the one tuned for.
+
+        Raises:
+            CorruptFileError: Missing, truncated, edited, or of another version.
+            ModelMismatchError: `model` is another one.
+        """
+        content, arrays = load_arrays(Path(folder) / FILE_NAME, KIND, VERSION)
+        try:
+            tuned = _from_content(content, arrays)
+        except (KeyError, TypeError, DataError) as error:
+            raise CorruptFileError(f"{Path(folder) / FILE_NAME} was edited: {error}") from error
+        if model is not None:
+            tuned.check_model(model)
+        return tuned
+
+    def _exchange(self, ids: Sequence[str], vectors: Any, new: FloatMatrix) -> FloatMatrix:
+        width = len(self.model.probe)
+        result = as_matrix(vectors, "vectors", ids=ids, dimension=width, allow_zero=True).copy()
+        row_of_id = {name: row for row, name in enumerate(self.ids)}
+        places = [(place, row_of_id[name]) for place, name in enumerate(ids) if name in row_of_id]
+        if places:
+            where, rows = np.array(places).T
+            result[where] = new[rows]
+        return result
+
+
+def check_metric(method: str, metric: str) -> None:
+    """Refuse a metric that does not exist, or under which the method's vectors rank wrongly.
+
+    Raises:
+        DataError: `metric` is neither `"cosine"` nor `"dot"`.
+        MetricMismatchError: NUDGE-M with another metric than `"dot"`.
+    """
+    if metric not in ("cosine", "dot"):
+        raise DataError(f"metric must be 'cosine' or 'dot', got {metric!r}")
+    if method == "nudge-m" and metric != "dot":
+        raise MetricMismatchError(
+            f"NUDGE-M's vectors are not of unit length, so under metric={metric!r} they rank "
+            "wrongly: use metric='dot' (and a store that ranks by inner product), or method='n'"
+        )
+
+
+def _from_content(content: Mapping[str, Any], arrays: Mapping[str, Any]) -> TunedVectors:
+    report = content["report"]
+    return TunedVectors(
+        ids=tuple(content["ids"]),
+        vectors=arrays["vectors"],
+        originals=arrays["originals"],
+        text_hashes=tuple(content["text_hashes"]),
+        metric=content["metric"],
+        method=content["method"],
+        step=float(content["step"]),
+        model=ModelFingerprint.from_dict(content["model"]),
+        report=None if report is None else EvaluationReport.from_dict(report),
+    )

@@ -1,0 +1,284 @@
+"""Embedded texts and questions in, tuned vectors and a report out. Knows no framework."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from nudge_integrations import topk
+from nudge_integrations.arrays import FloatMatrix, IntVector, unit_rows
+from nudge_integrations.embedding import Embedder
+from nudge_integrations.evaluation import EvaluationReport, Scores, compare, evaluate_rankings
+from nudge_integrations.files import text_hash
+from nudge_integrations.metrics import QueryTotals, first_answer_rank, score_rankings
+from nudge_integrations.relevance import RelevanceDataset, text_key
+from nudge_integrations.tuned import TunedVectors
+
+if TYPE_CHECKING:
+    from nudge_integrations.methods import Fit, Judgments, Method
+
+REPORT_METRICS = ("ndcg@10", "recall@10", "mrr@10", "recall@1")
+_DEPTH = 100
+_FEW = 30
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """Documents with their base vectors; those with the same text are tuned as one.
+
+    Attributes:
+        ids: Document ids, in the caller's order.
+        hashes: `files.text_hash` of each text.
+        vectors: Shape `(n, d)`, float32: the base model's vectors.
+        texts: Shape `(n,)`: number of the distinct text of each document.
+        firsts: Shape `(u,)`: row of the first document with each distinct text.
+    """
+
+    ids: tuple[str, ...]
+    hashes: tuple[str, ...]
+    vectors: FloatMatrix
+    texts: IntVector
+    firsts: IntVector
+
+    @classmethod
+    def embed(cls, texts: Mapping[str, str], embedder: Embedder) -> Corpus:
+        """Embed documents.
+
+        Raises:
+            DataError: A text or the vector that it gets cannot be used; the id is named.
+        """
+        ids = tuple(texts)
+        vectors = embedder.embed_documents(list(texts.values()), ids)
+        hashes = tuple(text_hash(text) for text in texts.values())
+        number: dict[str, int] = {}
+        of_document = np.array([number.setdefault(name, len(number)) for name in hashes])
+        _, firsts = np.unique(of_document, return_index=True)
+        return cls(ids, hashes, vectors, of_document, firsts)
+
+    def text_of(self) -> dict[str, int]:
+        """Number of the distinct text of each document id."""
+        return dict(zip(self.ids, self.texts.tolist(), strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class Questions:
+    """Questions that have an answer, with their vectors.
+
+    Attributes:
+        dataset: Where they come from.
+        ids: Their ids.
+        vectors: Shape `(q, d)`, float32.
+    """
+
+    dataset: RelevanceDataset
+    ids: tuple[str, ...]
+    vectors: FloatMatrix
+
+    @classmethod
+    def embed(cls, dataset: RelevanceDataset, embedder: Embedder) -> Questions:
+        """Embed the questions of a dataset that have an answer."""
+        ids = tuple(dataset.judged_queries)
+        texts = [dataset.queries[name] for name in ids]
+        return cls(dataset, ids, embedder.embed_queries(texts, ids))
+
+    def answers(self) -> list[dict[str, int]]:
+        """Document id -> grade of the answers of each question."""
+        judged = (self.dataset.qrels[name] for name in self.ids)
+        return [{doc: grade for doc, grade in each.items() if grade > 0} for each in judged]
+
+    def judgments(self, corpus: Corpus) -> Judgments:
+        """Which distinct texts answer them."""
+        from nudge_integrations.methods import Judgments
+
+        number, answers = corpus.text_of(), self.answers()
+        return Judgments.from_lists(
+            [[number[doc] for doc in each] for each in answers],
+            len(corpus.firsts),
+            [list(each.values()) for each in answers],
+        ).unique()
+
+
+def tune(
+    corpus: Corpus,
+    train: Questions,
+    validation: Questions | None,
+    embedder: Embedder,
+    *,
+    method: Method,
+    metric: Literal["cosine", "dot"],
+    selection: Literal["cross-validation", "holdout"],
+    gamma: float | None,
+) -> TunedVectors:
+    """Tune the vectors of a corpus, with a report on the questions that were held out.
+
+    Args:
+        corpus: The documents.
+        train: Training questions.
+        validation: Questions to choose the step on; cross-validation where there are none.
+        embedder: What embedded them.
+        method: How documents move.
+        metric: How the store ranks.
+        selection: See `Method.fit`.
+        gamma: A fixed step.
+    """
+    judgments = train.judgments(corpus)
+    fit = method.fit(
+        corpus.vectors[corpus.firsts],
+        train.vectors,
+        judgments,
+        validation=(validation.vectors, validation.judgments(corpus)) if validation else None,
+        selection=selection,
+        similarity=metric,
+        gamma=gamma,
+        groups=_fold_numbers(method, train, validation),
+    )
+    tuned = _tuned(corpus, fit, embedder, metric)
+    report = _held_out_report(corpus, fit, train, validation)
+    return tuned.with_report(report)
+
+
+def trained_documents(corpus: Corpus, *questions: Questions | None) -> set[str]:
+    """Ids of the documents that one of these questions moves, by themselves or by their text."""
+    number = corpus.text_of()
+    taught = {
+        number[doc] for part in questions if part for each in part.answers() for doc in each
+    }
+    return {name for name, text in number.items() if text in taught}
+
+
+def measure(
+    tuned: TunedVectors,
+    corpus: Corpus,
+    questions: Questions,
+    *,
+    trained: Collection[str] | None,
+    judged_on: str,
+    curve: tuple[tuple[float, float], ...] = (),
+    reason: str = "",
+) -> EvaluationReport:
+    """Rank every document for some questions, before and after.
+
+    Args:
+        tuned: What a run produced.
+        corpus: Every document.
+        questions: What to ask.
+        trained: Ids of documents that had a training question: with an answer among them a
+            question is "seen". None if not known.
+        judged_on: What the questions are, for the report.
+        curve: Steps that were tried, with their scores.
+        reason: Why the step was chosen.
+    """
+    qrels = {name: questions.dataset.qrels[name] for name in questions.ids}
+    scores = [
+        evaluate_rankings(_rank(vectors, corpus.ids, questions, tuned.metric), qrels, REPORT_METRICS)
+        for vectors in (corpus.vectors, tuned.apply(corpus.ids, corpus.vectors))
+    ]
+    seen = None
+    if trained is not None:
+        answers = zip(questions.ids, questions.answers(), strict=True)
+        seen = {name for name, each in answers if not each.keys().isdisjoint(trained)}
+    return compare(
+        *scores,
+        seen=seen,
+        judged_on=judged_on,
+        queries=questions.dataset.queries,
+        method=tuned.method.upper(),
+        step=tuned.step,
+        step_reason=reason,
+        moved=len(tuned),
+        documents=len(corpus.ids),
+        curve=curve,
+        notes=_notes(questions),
+    )
+
+
+def _rank(
+    vectors: FloatMatrix, ids: tuple[str, ...], questions: Questions, metric: str
+) -> dict[str, list[str]]:
+    asked = questions.vectors
+    if metric == "cosine":
+        vectors, asked = unit_rows(vectors), unit_rows(asked)
+    rows, _ = topk.search(asked, vectors, _DEPTH)
+    return {
+        name: [ids[row] for row in found]
+        for name, found in zip(questions.ids, rows.tolist(), strict=True)
+    }
+
+
+def _tuned(corpus: Corpus, fit: Fit, embedder: Embedder, metric: str) -> TunedVectors:
+    place = np.full(len(corpus.firsts), -1, np.int64)
+    place[fit.rows] = np.arange(len(fit.rows))
+    moved = np.flatnonzero(place[corpus.texts] >= 0)
+    return TunedVectors(
+        ids=tuple(corpus.ids[row] for row in moved),
+        vectors=fit.vectors[place[corpus.texts[moved]]],
+        originals=corpus.vectors[moved],
+        text_hashes=tuple(corpus.hashes[row] for row in moved),
+        metric=metric,
+        method=fit.method,
+        step=fit.step,
+        model=embedder.fingerprint,
+    )
+
+
+def _held_out_report(
+    corpus: Corpus, fit: Fit, train: Questions, validation: Questions | None
+) -> EvaluationReport | None:
+    """The honest estimate: questions that were held out, each at a step chosen without it."""
+    held = fit.held_out
+    if held is None:
+        return None
+    parts = [train, validation] if validation else [train]
+    names = [name for part in parts for name in part.ids]
+    queries = {name: text for part in parts for name, text in part.dataset.queries.items()}
+    grades = [list(each.values()) for part in parts for each in part.answers()]
+    totals = QueryTotals.from_grades([grades[row] for row in held.queries])
+    asked = tuple(names[row] for row in held.queries)
+
+    def scores(ranked: Any) -> Scores:
+        values = {name: score_rankings(name, ranked, totals) for name in REPORT_METRICS}
+        return Scores(asked, values, first_answer_rank(ranked))
+
+    judged_on = (
+        f"{len(asked)} validation questions, each at a step chosen on the others"
+        if validation
+        else f"cross-validation: {len(asked)} questions, each by vectors tuned without it"
+    )
+    return compare(
+        scores(held.before),
+        scores(held.after),
+        seen={asked[row] for row in np.flatnonzero(held.seen)},
+        judged_on=judged_on,
+        queries=queries,
+        method=fit.method.upper(),
+        step=fit.step,
+        step_reason=fit.reason,
+        moved=int(np.isin(corpus.texts, fit.rows).sum()),
+        documents=len(corpus.ids),
+        curve=fit.curve,
+        notes=_notes(*parts),
+    )
+
+
+def _notes(*parts: Questions) -> tuple[str, ...]:
+    count = sum(len(part.ids) for part in parts)
+    if count >= _FEW:
+        return ()
+    return (f"only {count} questions: differences this small a sample shows may be luck",)
+
+
+def _fold_numbers(method: Method, train: Questions, validation: Questions | None) -> IntVector:
+    """Fold of each question: the same text the same fold, whatever the order of the questions."""
+    keys = [
+        text_key(part.dataset.queries[name])
+        for part in (train, validation)
+        if part
+        for name in part.ids
+    ]
+    seeded = {key: hashlib.sha256(f"{method.seed} {key}".encode()).digest() for key in keys}
+    order = {key: place for place, key in enumerate(sorted(seeded, key=seeded.__getitem__))}
+    return np.array([order[key] % method.folds for key in keys], dtype=np.int64)

@@ -1,0 +1,183 @@
+"""The report as a picture."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from nudge_integrations.errors import MissingExtraError, NudgeError
+from nudge_integrations.evaluation import EvaluationReport, compare
+from nudge_integrations.evaluation.plot import plot_report
+
+from .builders import BEFORE, many, report, scores
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def words_in(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
+
+
+def boxes_of(figure: Figure) -> list[tuple[str, Any]]:
+    """Every text that is drawn, with its place in pixels."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    texts = []
+    for axes in figure.axes:
+        texts += [each for each in axes.get_children() if isinstance(each, Text)]
+        for axis in (axes.xaxis, axes.yaxis) if axes.axison else ():
+            low, high = sorted(axis.get_view_interval())
+            ticks = axis.get_major_ticks() if axis.get_visible() else []
+            texts += [tick.label1 for tick in ticks if low <= tick.get_loc() <= high]
+    renderer = canvas.get_renderer()
+    return [
+        (each.get_text(), each.get_window_extent(renderer)) for each in texts if each.get_text()
+    ]
+
+
+def test_bars_are_labelled_with_scores_changes_and_counts() -> None:
+    words = words_in(report().plot())
+    for expected in ("ndcg@10", "recall@10", "0.350", "0.500", "+0.150", "-0.350"):
+        assert expected in words
+    for title in ("all  (n = 6)", "seen  (n = 4)", "unseen  (n = 2)"):
+        assert title in words
+    assert "NUDGE-N: ndcg@10 from 0.3500 to 0.5000" in words
+    assert "Measured on: test queries" in words
+
+
+def test_bars_are_as_long_as_the_scores() -> None:
+    panel = next(axes for axes in report().plot().axes if "unseen" in axes.get_title(loc="left"))
+    lengths = [bar.get_width() for bar in panel.patches]
+    assert lengths == pytest.approx([0.7, 0.35, 0.7, 0.35])
+
+
+def test_significant_changes_carry_the_mark() -> None:
+    words = words_in(many(200, gain=0.2, metrics=("ndcg@10",)).plot())
+    assert any(word.startswith("+0.") and word.endswith("*") for word in words)
+
+
+def test_the_curve_marks_the_chosen_step_and_is_left_out_when_there_is_none() -> None:
+    assert "step 0.25: 0.450" in words_in(report().plot())
+    assert len(report().plot().axes) == len(report(curve=()).plot().axes) + 1
+
+
+def test_a_step_of_zero_is_the_headline() -> None:
+    same = scores(BEFORE)
+    made = compare(same, same, judged_on="test queries", step=0.0)
+    assert "No step improved the questions held out: vectors are unchanged." in words_in(
+        made.plot()
+    )
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        report(),
+        report(seen=None),
+        report(step=0.0, curve=((0.0, 0.5), (0.5, 0.4), (1.0, 0.1))),
+        report(step=0.5, curve=((0.0, 0.1), (0.25, 0.3), (0.5, 0.4))),
+        report(judged_on="cross-validation: each question judged by vectors tuned without it"),
+        report(judged_on="every question that anybody ever asked " * 9, seen=None),
+        report(step=0.0, seen=None),
+        many(99, gain=0.3, metrics=("ndcg@10", "recall@10", "mrr@10", "hit_rate@10")),
+        many(99, gain=-0.2, metrics=("recall_cap@1000", "precision@1000")),
+        compare(scores([0.0, 0.0]), scores([0.0, 0.0]), judged_on="nothing found"),
+        compare(scores([1.0, 1.0]), scores([1.0, 0.9]), judged_on="all found"),
+    ],
+    ids=[
+        "three groups",
+        "one group",
+        "step zero",
+        "the last step",
+        "cross-validation",
+        "a long name",
+        "one group and step zero",
+        "four metrics",
+        "long metrics",
+        "nothing found",
+        "all found",
+    ],
+)
+def test_no_two_words_overlap_and_none_leaves_the_picture(made: EvaluationReport) -> None:
+    figure = made.plot()
+    boxes = boxes_of(figure)
+    assert len(boxes) > 10
+    for (one, first), (other, second) in combinations(boxes, 2):
+        assert not first.overlaps(second), f"{one!r} overlaps {other!r}"
+    for word, box in boxes:
+        assert box.x0 >= 0 <= box.y0, word
+        assert box.x1 <= figure.bbox.x1, word
+        assert box.y1 <= figure.bbox.y1, word
+
+
+def test_a_long_line_does_not_squeeze_the_bars() -> None:
+    def width(made: EvaluationReport) -> float:
+        figure = made.plot()
+        boxes_of(figure)
+        return float(figure.axes[1].get_position().width)
+
+    assert width(report(method="m" * 200)) == width(report(method="m"))
+
+
+def test_the_saved_file_is_a_png_and_shows_the_data(tmp_path: Path) -> None:
+    one, other, again = tmp_path / "one.png", tmp_path / "other.png", tmp_path / "again.png"
+    report().plot(one)
+    report().plot(again)
+    many(50, gain=0.1, metrics=("ndcg@10", "recall@10")).plot(str(other))
+    assert one.read_bytes().startswith(PNG)
+    assert one.read_bytes() == again.read_bytes()
+    assert one.read_bytes() != other.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "start"), [("a.svg", b"<?xml"), ("a.pdf", b"%PDF"), ("a.PNG", PNG), ("plain", PNG)]
+)
+def test_the_ending_chooses_the_format(tmp_path: Path, name: str, start: bytes) -> None:
+    plot_report(report(), tmp_path / name)
+    assert (tmp_path / name).read_bytes().startswith(start)
+
+
+def test_an_unknown_ending_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(NudgeError, match=r"'plot\.exe'.*\.png, \.svg, \.pdf"):
+        plot_report(report(), tmp_path / "plot.exe")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(NudgeError, match=r"cannot write .*plot\.png"):
+        plot_report(report(), tmp_path / "file" / "plot.png")
+
+
+def test_without_matplotlib_the_error_holds_the_pip_command(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in [each for each in sys.modules if each.split(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'nudge-integrations\[plot\]'"):
+        report().plot(tmp_path / "plot.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_drawing_needs_no_pyplot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    assert report().plot().axes
+
+
+def test_evaluation_loads_neither_matplotlib_nor_scipy_nor_torch_before_they_are_needed() -> None:
+    code = (
+        "import sys, nudge_integrations.evaluation;"
+        "print(sorted({name.split('.')[0] for name in sys.modules}"
+        " & {'matplotlib', 'scipy', 'torch', 'safetensors'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

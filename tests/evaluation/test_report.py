@@ -1,0 +1,219 @@
+"""What a report says, and that it survives saving."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+from nudge_integrations.errors import CorruptFileError, DataError
+from nudge_integrations.evaluation import EvaluationReport, compare
+
+from .builders import BEFORE, QUERIES, many, report, scores
+
+WIDTH = 84
+UNCHANGED = "No step improved the questions held out: vectors are unchanged."
+
+
+def lines_with(text: str, *words: str) -> list[str]:
+    return [line for line in text.splitlines() if all(word in line for word in words)]
+
+
+def test_the_summary_tells_a_newcomer_what_ran_and_what_came_of_it() -> None:
+    text = " ".join(report().summary().split())
+    for words in (
+        "Perhaps better: ndcg@10 rose from 0.3500 to 0.5000 (+0.1500, +43%); "
+        "chance alone could explain it.",
+        "Got worse over 2 unseen queries: ndcg@10 -0.3500, recall@10 -0.3500.",
+        "NUDGE-N with step 0.25 moved 40 of 1,200 documents.",
+        "Why this step: best ndcg@10 of 64 steps on 3 validation queries.",
+        "Measured on: test queries.",
+        "unseen: 2 queries, no answer of theirs was moved",
+        "* p < 0.05",
+        "how long does delivery take",
+        "Note: two questions had the same text",
+    ):
+        assert words in text
+
+
+def test_the_table_has_every_metric_over_every_group() -> None:
+    text = report().summary()
+    rows = lines_with(text, "recall@10", "/")
+    assert [row.split()[1:4] for row in rows] == [
+        ["0.3500", "0.5000", "+0.1500"],
+        ["0.1750", "0.5750", "+0.4000"],
+        ["0.7000", "0.3500", "-0.3500"],
+    ]
+    assert [row.split()[-1] for row in rows] == ["3/2/1", "3/0/1", "0/2/0"]
+
+
+def test_examples_show_scores_and_the_rank_of_the_first_answer() -> None:
+    text = report().summary()
+    (gained,) = lines_with(text, QUERIES["q3"])
+    (lost,) = lines_with(text, QUERIES["q4"])
+    assert gained.split()[:6] == ["0.00", "->", "0.50", "none", "->", "4"]
+    assert lost.split()[:6] == ["0.90", "->", "0.30", "1", "->", "8"]
+
+
+def test_a_clear_gain_is_marked_and_said_to_be_more_than_chance() -> None:
+    made = many(200, gain=0.2, metrics=("ndcg@10", "mrr@10"))
+    text = " ".join(made.summary().split())
+    assert text.startswith("Better: ndcg@10 rose from ")
+    assert "more than chance explains." in text
+    assert "Nothing got worse on average (all, seen and unseen queries)." in text
+    assert all("<0.001*" in row for row in lines_with(made.summary(), "ndcg@10  "))
+
+
+def test_a_clear_loss_is_called_worse() -> None:
+    made = many(200, gain=-0.2, metrics=("ndcg@10",))
+    assert made.summary().startswith("Worse: ndcg@10 fell from ")
+    assert "Got worse over all 200 queries: ndcg@10 -0." in made.summary()
+    assert "Got worse over 100 seen queries: ndcg@10 -0." in made.summary()
+
+
+def test_step_zero_is_said_plainly() -> None:
+    same = scores(BEFORE)
+    made = compare(same, same, seen={"q0"}, judged_on="test queries", method="NUDGE-N", step=0.0)
+    assert made.summary().splitlines()[0] == UNCHANGED
+    assert "worse" not in made.summary().lower()
+    assert UNCHANGED in made._repr_html_()
+
+
+def test_scores_that_stayed_the_same_with_a_step_are_called_unchanged() -> None:
+    same = scores(BEFORE)
+    made = compare(same, same, judged_on="test queries", step=0.1)
+    assert made.summary().startswith("Unchanged: ndcg@10 is 0.3500 before and after")
+
+
+def test_gains_and_losses_that_cancel_out_are_neither_better_nor_worse() -> None:
+    made = compare(scores([0.2, 0.6]), scores([0.6, 0.2]), judged_on="test queries", step=0.1)
+    assert made.summary().startswith("No better and no worse: ndcg@10 went from 0.4000 to 0.4000")
+
+
+def test_one_query_is_too_few_to_tell() -> None:
+    made = compare(scores([0.2]), scores([0.6]), judged_on="test queries")
+    text = " ".join(made.summary().split())
+    assert "too few queries to tell" in text
+    assert "* p" not in text
+
+
+def test_a_report_without_unseen_queries_says_what_it_cannot_know() -> None:
+    text = " ".join(report(seen=list(QUERIES)).summary().split())
+    assert "None of these queries is unseen" in text
+    assert "all: 6 queries, every one seen" in text
+    assert text.count("recall@10 0.3500") == 1  # the same numbers do not stand there twice
+
+
+def test_a_report_without_seen_queries_says_so() -> None:
+    assert "None of these queries is seen" in report(seen=[]).summary()
+
+
+def test_no_line_is_wider_than_a_terminal() -> None:
+    hostile = {
+        "q0": "word " * 60,
+        "q1": "ü" * 300,
+        "q3": "配送需要多长时间" * 30,
+        "q4": "line\nbreak \x1b[31mred\x1b[0m \t tab",
+    }
+    made = report(queries=hostile, notes=("note " * 50,), step_reason="reason " * 30)
+    big = many(2000, gain=0.01, metrics=("recall_cap@1000", "precision@1000"))
+    for line in [*made.summary().splitlines(), *big.summary().splitlines()]:
+        wide = sum(1 for character in line if "\u2e80" <= character <= "\uffdc")
+        assert len(line) + wide <= WIDTH
+    assert "\x1b" not in made.summary()
+    assert "line break" in made.summary()
+
+
+def test_a_query_without_text_is_named_by_its_id() -> None:
+    assert lines_with(report(queries={}).summary(), "0.20 -> 0.90")[0].endswith(" q0")
+
+
+def test_print_shows_the_summary() -> None:
+    assert str(report()) == report().summary()
+
+
+def test_html_holds_the_same_numbers_and_escapes_every_text() -> None:
+    nasty = "<script>alert('x')</script> & \"more\""
+    made = report(
+        queries={"q0": nasty},
+        judged_on=nasty,
+        method=nasty,
+        step_reason=nasty,
+        notes=(nasty,),
+    )
+    html = made._repr_html_()
+    assert "<script>" not in html
+    assert html.count("&lt;script&gt;") == 5
+    for words in ("0.3500", "-0.3500", "+0.1500", "3 / 2 / 1", "unseen: 2 queries"):
+        assert words in html
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        report(),
+        report(seen=None, method=None, step=None, step_reason="", moved=None, curve=()),
+        report(seen=list(QUERIES), notes=()),
+        compare(scores([0.2]), scores([0.6]), judged_on="one query"),
+    ],
+    ids=["full", "bare", "all seen", "one query"],
+)
+def test_a_report_survives_json(made: EvaluationReport) -> None:
+    text = json.dumps(made.to_dict(), allow_nan=False)
+    again = EvaluationReport.from_dict(json.loads(text))
+    assert again == made
+    assert again.summary() == made.summary()
+    assert EvaluationReport.from_dict(made.to_dict()) == made
+
+
+def test_json_holds_none_where_a_number_is_missing() -> None:
+    row = dataclasses.replace(report().rows[0], p_value=float("nan"))
+    made = EvaluationReport((row,), "test queries")
+    assert made.to_dict()["rows"][0]["p_value"] is None
+
+
+def edited(*path: Any, value: Any) -> dict[str, Any]:
+    content: Any = json.loads(json.dumps(report().to_dict()))
+    place = content
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    return dict(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ([], "must be a mapping, not list"),
+        ({}, "lacks 'rows'"),
+        ({"rows": []}, "lacks 'judged_on'"),
+        (edited("surprise", value=1), "unknown field 'surprise'"),
+        (edited("rows", value=3), "rows must be a list, not 3"),
+        (edited("rows", value=[]), "one row for each metric"),
+        (edited("rows", 0, value="x"), r"rows\[0\] must be a mapping"),
+        (edited("rows", 1, "before", value="x"), r"rows\[1\]: before must be float, not 'x'"),
+        (edited("rows", 1, "wins", value=True), r"wins must be int, not True"),
+        (edited("rows", 1, "wins", value=1.5), r"wins must be int, not 1.5"),
+        (edited("rows", 1, "group", value="others"), "one row for each metric"),
+        (edited("rows", 1, "metric", value="ndcg@10"), "one row for each metric"),
+        (edited("judged_on", value=None), "judged_on must be str"),
+        (edited("step", value=float("inf")), "step must be finite"),
+        (edited("curve", value=[[1.0]]), r"curve\[0\] must have 2 entries"),
+        (edited("notes", value="text"), "notes must be a list"),
+    ],
+)
+def test_an_edited_report_is_refused_by_the_name_of_the_fault(content: Any, words: str) -> None:
+    with pytest.raises(CorruptFileError, match=words):
+        EvaluationReport.from_dict(content)
+
+
+def test_whole_numbers_from_json_count_as_floats() -> None:
+    assert EvaluationReport.from_dict(edited("step", value=1)).step == 1.0
+
+
+def test_a_row_that_is_not_there_is_named() -> None:
+    assert report().row("NDCG@10", "seen").queries == 4
+    with pytest.raises(DataError, match="no 'mrr@10' over 'seen'"):
+        report().row("mrr@10", "seen")

@@ -1,0 +1,97 @@
+"""The house: which way imports point, what loads when, and what the library never does."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from importlinter.cli import lint_imports
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "nudge_integrations"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+MOST_LINES = 310
+
+
+def test_imports_point_down_the_house(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+    assert lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True) == 0
+
+
+def loaded_by(code: str) -> set[str]:
+    """Top-level packages in `sys.modules` after `code`, in a fresh interpreter."""
+    script = f"{code}\nimport sys\nprint(*sorted({{name.split('.')[0] for name in sys.modules}}))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    return set(done.stdout.split())
+
+
+HEAVY = {"torch", "sentence_transformers", "transformers", "scipy", "matplotlib"}
+FRAMEWORKS = {"llama_index", "langchain_core"}
+
+
+def test_importing_the_package_loads_no_framework_and_no_model() -> None:
+    loaded = loaded_by("import nudge_integrations")
+
+    assert not loaded & (HEAVY | FRAMEWORKS | {"numpy"})
+
+
+@pytest.mark.parametrize(
+    ("framework", "other", "stores"),
+    [
+        ("langchain", "llama_index", "NudgeVectorStore, NudgeEmbeddings"),
+        ("llama_index", "langchain_core", "NudgeVectorStore, NudgeEmbedding"),
+    ],
+)
+def test_a_framework_s_store_loads_neither_the_other_framework_nor_torch(
+    framework: str, other: str, stores: str
+) -> None:
+    loaded = loaded_by(f"from nudge_integrations.{framework} import {stores}")
+
+    assert other not in loaded
+    assert "torch" not in loaded
+
+
+def test_every_public_name_loads() -> None:
+    import nudge_integrations
+    import nudge_integrations.langchain as langchain
+    import nudge_integrations.llama_index as llama_index
+
+    for package in (nudge_integrations, langchain, llama_index):
+        for name in package.__all__:
+            assert getattr(package, name).__doc__, f"{package.__name__}.{name} has no docstring"
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = nudge_integrations.nothing
+
+
+def test_the_framework_folders_mirror_each_other() -> None:
+    shared = {"__init__.py", "embeddings.py", "engine.py", "evaluation.py", "vector_store.py"}
+
+    for folder in ("langchain", "llama_index"):
+        assert shared <= {path.name for path in (PACKAGE / folder).glob("*.py")}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_is_short_and_neither_prints_nor_pickles(path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+    tree = ast.parse(source)
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    imported = {
+        alias.name.split(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in (
+            node.names if isinstance(node, ast.Import) else [ast.alias(node.module or "")]
+        )
+    }
+
+    assert len(source.splitlines()) <= MOST_LINES
+    assert not imported & {"pickle", "joblib", "dill", "shelve"}
+    if not path.name.startswith("cli") and "cli" not in path.parts:
+        assert "print" not in names
+    assert "allow_pickle=True" not in source
