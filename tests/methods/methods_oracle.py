@@ -63,7 +63,11 @@ def random_questions(
     at_least: int = 0,
     grades: Sequence[float] = (1.0, 2.0),
 ) -> Questions:
-    """Queries near the documents that answer them, so that tuning has something to find."""
+    """Queries near the documents that answer them.
+
+    Where `documents` are not the vectors of the corpus but others near them, then tuning has
+    something to find: all questions about a document lie to the same side of it.
+    """
     answers, vectors = [], []
     for _ in range(count):
         size = int(rng.integers(at_least, at_most + 1))

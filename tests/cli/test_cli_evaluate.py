@@ -1,0 +1,196 @@
+"""`nudge evaluate` and `nudge show`: what a saved run is worth, and what it holds."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+from cli_fakes import CORPUS, add_question, bytes_of, write_beir, write_llama_index
+
+from nudge_integrations.tuned import TunedVectors
+
+
+def rows_of(report: str) -> list[str]:
+    """The lines of a printed report that hold numbers."""
+    return [line for line in report.splitlines() if "@" in line and line.startswith("  ")]
+
+
+class TestEvaluate:
+    def test_finds_what_the_run_itself_found(self, nudge, fitted, beir):
+        outcome = nudge("evaluate", "--tuned", fitted, "--beir", beir, "--split", "test")
+        assert outcome.code == 0
+        own = str(TunedVectors.load(fitted).report)
+        assert rows_of(outcome.out) == rows_of(own)
+        assert len(rows_of(own)) == 12, "four metrics over all, seen and unseen queries"
+
+    def test_asks_the_test_questions_by_default(self, nudge, fitted, beir):
+        arguments = ("evaluate", "--tuned", fitted, "--beir", beir)
+        assert nudge(*arguments).out == nudge(*arguments, "--split", "test").out
+        other = nudge(*arguments, "--split", "dev").out
+        assert f"Measured on: 18 questions of {beir}, dev." in " ".join(other.split())
+
+    def test_says_what_it_cannot_know(self, nudge, fitted, beir):
+        out = nudge("evaluate", "--tuned", fitted, "--beir", beir).out
+        assert "does not keep the questions that it learned from" in " ".join(out.split())
+
+    def test_reads_llama_index_json(self, nudge, fitted, beir, tmp_path):
+        path = write_llama_index(tmp_path / "test.json", "test")
+        outcome = nudge("evaluate", "--tuned", fitted, "--llama-index", path)
+        assert outcome.code == 0
+        beir_outcome = nudge("evaluate", "--tuned", fitted, "--beir", beir)
+        assert rows_of(outcome.out) == rows_of(beir_outcome.out)
+
+    def test_changes_nothing(self, nudge, fitted, beir):
+        files = bytes_of(fitted)
+        nudge("evaluate", "--tuned", fitted, "--beir", beir)
+        assert bytes_of(fitted) == files
+
+    def test_embeds_nothing_that_the_run_embedded(self, nudge, fitted, beir, models):
+        count = len(models.seen)
+        nudge("evaluate", "--tuned", fitted, "--beir", beir)
+        # The probe is what tells one model from another, so it is never taken on trust.
+        assert [text for text in models.seen[count:] if not text.startswith("Which of these")] == []
+
+    def test_uses_the_model_of_the_run(self, nudge, models, beir, tmp_path):
+        out = tmp_path / "tuned"
+        nudge("fit", "--beir", beir, "--out", out, "--model", "some/model")
+        assert nudge("evaluate", "--tuned", out, "--beir", beir).code == 0
+        assert models.names == ["some/model", "some/model"]
+
+    def test_refuses_another_model_before_it_embeds(self, nudge, models, fitted, beir):
+        count = len(models.seen)
+        outcome = nudge("evaluate", "--tuned", fitted, "--beir", beir, "--model", "some/other")
+        assert (outcome.code, outcome.out) == (1, "")
+        assert "tuned for the embedding model 'sentence-transformers/all-MiniLM-L6-v2'" in (
+            outcome.err
+        )
+        assert "some/other" in outcome.err
+        assert not set(models.seen[count:]) & set(CORPUS.values())
+
+    def test_passes_options_on_to_the_model(self, nudge, fitted, beir, models):
+        arguments = ("evaluate", "--tuned", fitted, "--beir", beir, "--no-cache", "-q")
+        outcome = nudge(*arguments, "--device", "cpu", "--batch-size", 8, "--half-precision")
+        assert outcome.code == 0
+        given = models.options[-1]
+        assert (given["device"], given["batch_size"], given["half_precision"]) == ("cpu", 8, True)
+        assert "Embedding" not in outcome.err
+
+    def test_counts_documents_of_another_text_as_not_moved(self, nudge, fitted, beir):
+        lines = (beir / "corpus.jsonl").read_text().splitlines()
+        first = json.loads(lines[0]) | {"text": "another text"}
+        (beir / "corpus.jsonl").write_text("\n".join([json.dumps(first), *lines[1:]]))
+        outcome = nudge("evaluate", "--tuned", fitted, "--beir", beir)
+        assert outcome.code == 0
+        assert "1 of 9 moved documents are not in this corpus, or have another text" in outcome.err
+        assert "'d0'" in outcome.err
+        assert "moved 8 of 12 documents" in outcome.out
+
+    def test_refuses_a_corpus_that_the_run_never_saw(self, nudge, fitted, tmp_path):
+        other = write_beir(tmp_path / "other", "test", title="another title")
+        outcome = nudge("evaluate", "--tuned", fitted, "--beir", other)
+        assert (outcome.code, outcome.out) == (1, "")
+        assert "none of the 9 documents that the run moved" in outcome.err
+
+    def test_of_a_run_in_which_nothing_moved(self, nudge, models, beir, tmp_path):
+        out = tmp_path / "tuned"
+        nudge("fit", "--beir", beir, "--out", out, "--gamma", "0")
+        outcome = nudge("evaluate", "--tuned", out, "--beir", beir)
+        assert outcome.code == 0
+        assert outcome.out.startswith("No step improved")
+
+    def test_needs_documents(self, nudge, fitted, tmp_path):
+        path = write_llama_index(tmp_path / "test.json", "test", corpus={})
+        outcome = nudge("evaluate", "--tuned", fitted, "--llama-index", path)
+        assert outcome.code == 1
+        assert f"{path} has no documents to search" in outcome.err
+
+    def test_split_has_no_effect_on_llama_index(self, nudge, fitted):
+        outcome = nudge("evaluate", "--tuned", fitted, "--llama-index", "f", "--split", "test")
+        assert outcome.code == 2
+        assert "--split: goes with --beir" in outcome.err
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["--split", "nothing"], "has no qrels/nothing.tsv"),
+            (["--device", "abacus"], "cannot use --device abacus"),
+        ],
+        ids=["split", "device"],
+    )
+    def test_names_what_is_not_there(self, nudge, fitted, beir, models, arguments, message):
+        count = len(models.names)
+        outcome = nudge("evaluate", "--tuned", fitted, "--beir", beir, *arguments)
+        assert outcome.code == 1
+        assert message in outcome.err
+        assert len(models.names) == count
+
+    def test_of_a_damaged_run_is_an_error(self, nudge, fitted, beir, models):
+        (data,) = fitted.glob("*.safetensors")
+        data.write_bytes(data.read_bytes()[:-1])
+        outcome = nudge("evaluate", "--tuned", fitted, "--beir", beir)
+        assert outcome.code == 1
+        assert "truncated or edited" in outcome.err
+
+    def test_ctrl_c_ends_with_130(self, nudge, fitted, beir, models):
+        def stop(texts):
+            raise KeyboardInterrupt
+
+        models.on_call = stop
+        outcome = nudge("evaluate", "--tuned", fitted, "--beir", beir, "--no-cache")
+        assert outcome.code == 130
+        assert "Nothing was kept" in outcome.err
+
+
+class TestShow:
+    def test_says_what_the_run_holds(self, nudge, fitted):
+        outcome = nudge("show", fitted)
+        tuned = TunedVectors.load(fitted)
+        assert (outcome.code, outcome.err) == (0, "")
+        head, _, report = outcome.out.partition("\n\n")
+        assert head.splitlines() == [
+            f"Method:           NUDGE-N, step {tuned.step:.4g}",
+            "Ranked by:        cosine",
+            "Model:            sentence-transformers/all-MiniLM-L6-v2 (32 dimensions)",
+            "Moved documents:  9: 'd0', 'd1', 'd2' and 6 more",
+        ]
+        assert report == f"{tuned.report}\n"
+
+    def test_loads_no_model(self, nudge, fitted, models):
+        count = len(models.names)
+        nudge("show", fitted)
+        assert len(models.names) == count
+
+    def test_of_a_run_in_which_nothing_moved(self, nudge, models, beir, tmp_path):
+        out = tmp_path / "tuned"
+        nudge("fit", "--beir", beir, "--out", out, "--gamma", "0")
+        lines = nudge("show", out).out.splitlines()
+        assert lines[0] == "Method:           NUDGE-N, step 0"
+        assert lines[3] == "Moved documents:  0"
+
+    def test_of_a_run_that_was_not_measured(self, nudge, fitted):
+        tuned = TunedVectors.load(fitted)
+        dataclasses.replace(tuned, report=None).save(fitted)
+        outcome = nudge("show", fitted)
+        assert outcome.code == 0
+        assert outcome.out.endswith("\n\nNo report: nothing was measured.\n")
+        outcome = nudge("show", fitted, "--plot", fitted / "r.png")
+        assert outcome.code == 1
+        assert "has no report to draw" in outcome.err
+
+    def test_lists_the_moved_documents_for_other_programs(self, nudge, fitted):
+        outcome = nudge("show", fitted, "--ids")
+        assert outcome.out.splitlines() == list(TunedVectors.load(fitted).ids)
+
+    def test_draws_the_report(self, nudge, fitted, tmp_path):
+        outcome = nudge("show", fitted, "--plot", tmp_path / "r.svg")
+        assert outcome.code == 0
+        assert (tmp_path / "r.svg").read_bytes().startswith(b"<?xml")
+
+    def test_shows_texts_of_any_script(self, nudge, models, beir, tmp_path: Path):
+        for number in range(5):
+            add_question(beir, "test", f"extra-{number}", f"gizmo{number} 修理 {number}", "d0")
+        out = tmp_path / "tuned"
+        nudge("fit", "--beir", beir, "--out", out)
+        assert "修理" in nudge("show", out).out
