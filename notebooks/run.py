@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
@@ -23,8 +24,23 @@ def run(path: Path) -> None:
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         cell.pop("id", None)
+        if cell.cell_type == "code":
+            cell.outputs = _kept(cell.outputs)
     notebook["nbformat_minor"] = 4  # the format without random cell ids
     nbformat.write(notebook, path)
+
+
+def _kept(outputs: list[Any]) -> list[Any]:
+    """Outputs without warnings, which name this machine's folders, and each stream in one piece."""
+    kept: list[Any] = []
+    for output in outputs:
+        if output.output_type == "stream" and output.name == "stderr":
+            continue
+        if output.output_type == "stream" and kept and kept[-1].output_type == "stream":
+            kept[-1].text += output.text
+        else:
+            kept.append(output)
+    return kept
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from nudge_integrations.arrays import FloatMatrix, name_some
 from nudge_integrations.embedding import DEFAULT_MODEL, Embedder
+from nudge_integrations.embedding.encoders import original_model
 from nudge_integrations.errors import DataError, NotFinetunedError
 from nudge_integrations.evaluation import EvaluationReport
 from nudge_integrations.relevance import RelevanceDataset, check_leaks
@@ -97,6 +98,7 @@ class FinetuneEngine:
         **options: Unpack[EngineOptions],
     ) -> None:
         from nudge_integrations.methods import get_method
+        from nudge_integrations.methods.inputs import checked_steps
 
         unknown = sorted(set(options) - set(EngineOptions.__annotations__))
         if unknown:
@@ -119,13 +121,15 @@ class FinetuneEngine:
                 f"selection must be 'cross-validation' or 'holdout', got {self.selection!r}"
             )
         self.gamma = options.get("gamma")
+        if self.gamma is not None:
+            checked_steps([self.gamma], self.method.largest_step)
         self._texts, self._datasets = _read(
             texts, train_dataset, options.get("val_dataset"), options.get("test_dataset")
         )
         if self.selection == "holdout" and self.gamma is None:
             self._datasets = _with_holdout(self._datasets, self.seed)
         self.embedder = _embedder(model, options)
-        self._given_model = model
+        self._given_model = original_model(model)
         self._corpus: Corpus | None = None
         self._tuned: TunedVectors | None = None
         self._trained: set[str] = set()
@@ -216,7 +220,9 @@ class FinetuneEngine:
         Raises:
             DataError: A judgment names a document that is not there.
             LeakError: A question was trained on.
+            NotFinetunedError: `finetune()` has not run.
         """
+        _ = self.tuned  # refused before anything is embedded
         asked = RelevanceDataset.coerce(dataset)
         parts = zip(_NAMES, self._datasets[:2], strict=False)
         check_leaks(**{name: part for name, part in parts if part}, evaluation=asked)
@@ -234,7 +240,7 @@ class FinetuneEngine:
 
     @property
     def base_model(self) -> Any:
-        """The embedding model underneath: as it was given, or as it was loaded by its name."""
+        """The embedding model underneath, never a tuned one: as it was given, or loaded by name."""
         by_name = self._given_model is None or isinstance(self._given_model, str)
         return self.embedder.encoder if by_name else self._given_model
 

@@ -2,28 +2,38 @@
 
 Two files stand side by side: `NAME.json`, the manifest, and `NAME.<digest>.safetensors`, the
 arrays. The arrays are written first under a name that holds their digest; replacing the manifest
-is the one atomic step that makes them count. Nothing is ever pickled.
+is the one atomic step that makes them count. Only then are the arrays of the manifest before it
+deleted. Nothing is ever pickled.
 """
 
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
+import itertools
 import json
 import os
 import secrets
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
 from nudge_integrations.errors import CorruptFileError, NudgeError
 
 _DIGEST_LENGTH = 16
+# Arrays that no manifest names are what a killed save left behind, or belong to a save of another
+# process that is still under way. After an hour it is not.
+_ABANDONED_SECONDS = 3600.0
+_saving = threading.Lock()
 
 
 def sha256(data: bytes) -> str:
@@ -91,16 +101,20 @@ def save_arrays(
     body |= {"arrays": data_path.name, "arrays_sha256": digest}
     try:
         content = json.dumps(manifest, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError) as error:
+        body["content_sha256"] = _content_digest(manifest)
+    except (TypeError, ValueError, RecursionError) as error:
         raise NudgeError(f"cannot save {kind} at {path}: not JSON: {error}") from error
-    body["content_sha256"] = _content_digest(manifest)
     # "\n" keeps a long manifest readable in an editor: the header on its own lines.
-    header = json.dumps(body, indent=1)[:-2]
-    write_atomically(data_path, blob)
-    write_atomically(
-        path, f'{header},\n "content": {content}\n}}\n'.encode("utf-8", "surrogatepass")
-    )
-    _remove_older_arrays(path, keep=data_path)
+    top = json.dumps(body, indent=1)[:-2]
+    text = f'{top},\n "content": {content}\n}}\n'.encode("utf-8", "surrogatepass")
+    # One at a time: a save that ran beside this one could delete what this one is about to name.
+    with _saving:
+        replaced = _named_arrays(path)
+        write_atomically(data_path, blob)
+        try:
+            write_atomically(path, text)
+        finally:
+            _remove_arrays(path, {replaced, data_path.name})
 
 
 def load_arrays(
@@ -115,19 +129,39 @@ def load_arrays(
         CorruptFileError: Missing, truncated, edited, of another kind or version.
     """
     path = Path(path)
+    body = _read_manifest(path, kind, version)
+    arrays = _read_arrays(path, body)
+    if arrays is None:
+        # Another process may have saved anew in between, and deleted these arrays.
+        body = _read_manifest(path, kind, version)
+        arrays = _read_arrays(path, body)
+    if arrays is None:
+        raise CorruptFileError(
+            f"{path} names {body['arrays']!r}, which is not beside it: copy the two together, or "
+            "save again"
+        )
+    return body["content"], arrays
+
+
+def _read_manifest(path: Path, kind: str, version: int) -> dict[str, Any]:
+    """The whole JSON at `path`, checked but for the arrays."""
     try:
         body = json.loads(path.read_bytes().decode("utf-8", "surrogatepass"))
     except FileNotFoundError as error:
-        raise CorruptFileError(f"no {kind} at {path}: the file does not exist") from error
+        raise CorruptFileError(
+            f"no {kind} at {path}: the file does not exist; is this where it was saved?"
+        ) from error
     except OSError as error:
-        raise CorruptFileError(f"cannot read {path}: {error.strerror or error}") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CorruptFileError(
+            f"cannot read {path}: {error.strerror or error}; name the place where it was saved"
+        ) from error
+    except (ValueError, RecursionError) as error:
         raise CorruptFileError(
             f"{path} is truncated or edited (no valid JSON: {error}); save it again"
         ) from error
     if not isinstance(body, dict) or body.get("kind") != kind:
         found = body.get("kind") if isinstance(body, dict) else type(body).__name__
-        raise CorruptFileError(f"{path} holds {found!r}, not {kind!r}")
+        raise CorruptFileError(f"{path} holds {found!r}, not {kind!r}; name another file or folder")
     if body.get("version") != version:
         raise CorruptFileError(
             f"{path} has layout version {body.get('version')!r}; this release of "
@@ -138,7 +172,7 @@ def load_arrays(
         raise CorruptFileError(f"{path} lacks {missing[0]!r}: it was edited; save it again")
     if _content_digest(body["content"]) != body.get("content_sha256"):
         raise CorruptFileError(f"{path} was edited after it was saved (checksum); save it again")
-    return body["content"], _load_checked(path.with_name(str(body["arrays"])), body)
+    return body
 
 
 def _content_digest(content: Any) -> str:
@@ -146,22 +180,50 @@ def _content_digest(content: Any) -> str:
     return text_hash(json.dumps(content, ensure_ascii=False, sort_keys=True))
 
 
-def _load_checked(data_path: Path, body: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
+def _read_arrays(path: Path, body: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]] | None:
+    """The arrays that a manifest names, every byte checked; None if the file is not there."""
     try:
+        data_path = path.with_name(str(body["arrays"]))
         blob = data_path.read_bytes()
-    except OSError as error:
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
         raise CorruptFileError(
-            f"cannot read {data_path}: {error.strerror or error}; it belongs to the JSON beside it"
+            f"cannot read the arrays that {path} names ({error}); save it again"
         ) from error
     if sha256(blob) != body["arrays_sha256"]:
         raise CorruptFileError(f"{data_path} is truncated or edited (checksum); save it again")
-    arrays: dict[str, npt.NDArray[Any]] = load_safetensors(blob)
+    try:
+        arrays: dict[str, npt.NDArray[Any]] = load_safetensors(blob)
+    except SafetensorError as error:
+        raise CorruptFileError(f"{data_path} is no safetensors file ({error}); save again") from error
     return arrays
 
 
-def _remove_older_arrays(path: Path, keep: Path) -> None:
-    """Delete arrays that an earlier save of the same manifest left behind."""
-    for old in path.parent.glob(f"{path.stem}.{'?' * _DIGEST_LENGTH}.safetensors"):
-        if old.name != keep.name:
-            with contextlib.suppress(OSError):
+def _named_arrays(path: Path) -> str | None:
+    """Name of the arrays that the manifest at `path` names, if there is one."""
+    try:
+        with path.open("rb") as file:
+            # The content, which can be large, is left unread.
+            top = itertools.takewhile(lambda line: not line.startswith(b' "content"'), file)
+            body = json.loads(b"".join(top).rstrip().removesuffix(b",") + b"}")
+        return str(body["arrays"])
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+        return None
+
+
+def _remove_arrays(path: Path, done: Collection[str | None]) -> None:
+    """Delete arrays beside `path` that its manifest does not name.
+
+    Args:
+        path: The manifest.
+        done: Names of arrays known to be no longer needed, unless it names them. Others go once
+            they are old.
+    """
+    kept = _named_arrays(path)
+    pattern = f"{glob.escape(path.stem)}.{'?' * _DIGEST_LENGTH}.safetensors"
+    for old in path.parent.glob(pattern):
+        with contextlib.suppress(OSError):
+            abandoned = time.time() - old.stat().st_mtime > _ABANDONED_SECONDS
+            if old.name != kept and (old.name in done or abandoned):
                 old.unlink()

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nudge_integrations.arrays import FloatMatrix
-from nudge_integrations.errors import CorruptFileError, DataError
+from nudge_integrations.errors import CorruptFileError
 from nudge_integrations.files import load_arrays, save_arrays
 from nudge_integrations.index import ExactIndex
 from nudge_integrations.tuned import TunedVectors, check_metric
@@ -55,9 +55,13 @@ _LAYOUTS = {
         1, "vector_store.json", lambda saved: [each["id"] for each in saved["documents"]]
     ),
     "llama_index vector store": _Layout(
-        1, "*__vector_store.json", lambda saved: [each["node"]["id_"] for each in saved["nodes"]]
+        1,
+        "*__vector_store.json",
+        lambda saved: [json.loads(each)["node"]["id_"] for each in saved["nodes"]],
     ),
 }
+
+_FILLED_IN = frozenset({"version", "arrays", "arrays_sha256", "content", "content_sha256"})
 
 
 def apply_to_saved(path: str | os.PathLike[str], tuned: TunedVectors) -> Exchange:
@@ -88,7 +92,8 @@ def _exchange(
     path: Path, tuned: TunedVectors, expected: FloatMatrix, vectors: FloatMatrix, checked: bool
 ) -> Exchange:
     path = _manifest_path(path)
-    kind = _kind(path)
+    header = _header(path)
+    kind = header.pop("kind", None)
     if kind not in _LAYOUTS:
         raise CorruptFileError(
             f"{path} is no saved NudgeVectorStore but "
@@ -100,7 +105,7 @@ def _exchange(
     try:
         ids = layout.ids(manifest)
         index = ExactIndex.from_state(manifest["metric"], ids, arrays["vectors"])
-    except (KeyError, TypeError, DataError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise CorruptFileError(f"{path} was edited: {error}; save it again") from error
     if checked:
         check_metric(tuned.method, index.metric)
@@ -108,7 +113,8 @@ def _exchange(
     changed = len(tuned) - len(left)
     if changed:
         matrix = index.state()[1]
-        save_arrays(path, kind, layout.version, manifest, {**arrays, "vectors": matrix})
+        arrays["vectors"] = matrix
+        save_arrays(path, kind, layout.version, manifest, arrays, header=header)
     return Exchange(path, index.metric, len(ids), changed, **_reasons(index, tuned, left, vectors))
 
 
@@ -138,7 +144,7 @@ def _manifest_path(path: Path) -> Path:
             raise CorruptFileError(f"no saved store at {path}: there is nothing of that name")
         return path
     names = sorted({file for layout in _LAYOUTS.values() for file in path.glob(layout.names)})
-    found = [file for file in names if _kind(file) in _LAYOUTS]
+    found = [file for file in names if _header(file).get("kind") in _LAYOUTS]
     if len(found) == 1:
         return found[0]
     if found:
@@ -154,12 +160,17 @@ def _manifest_path(path: Path) -> Path:
     )
 
 
-def _kind(path: Path) -> str | None:
+def _header(path: Path) -> dict[str, Any]:
+    """What stands at the top of a file that `save_arrays` wrote, but for what it fills in itself.
+
+    Empty for any other file.
+    """
     try:
         body = json.loads(path.read_bytes())
     except OSError as error:
         raise CorruptFileError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError:
-        return None
-    kind = body.get("kind") if isinstance(body, dict) else None
-    return kind if isinstance(kind, str) else None
+        return {}
+    if not isinstance(body, dict) or not isinstance(body.get("kind"), str):
+        return {}
+    return {name: value for name, value in body.items() if name not in _FILLED_IN}

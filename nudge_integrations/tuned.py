@@ -30,6 +30,11 @@ FILE_NAME = "tuned.json"
 class Replaceable(Protocol):
     """A collection whose vectors can be exchanged by id, such as `ExactIndex`."""
 
+    @property
+    def metric(self) -> str:
+        """How it ranks: `"cosine"` or `"dot"`."""
+        ...
+
     def replace(
         self, ids: Sequence[str], expected: FloatMatrix, vectors: FloatMatrix
     ) -> list[str]:
@@ -131,7 +136,11 @@ class TunedVectors:
 
         Returns:
             Ids left alone: not in the store, or not with the vector that this run started from.
+
+        Raises:
+            MetricMismatchError: NUDGE-M's vectors, and a store that ranks by cosine.
         """
+        check_metric(self.method, store.metric)
         return store.replace(self.ids, self.originals, self.vectors)
 
     def revert_in(self, store: Replaceable) -> list[str]:
@@ -194,8 +203,10 @@ class TunedVectors:
         content, arrays = load_arrays(Path(folder) / FILE_NAME, KIND, VERSION)
         try:
             tuned = _from_content(content, arrays)
-        except (KeyError, TypeError, DataError) as error:
-            raise CorruptFileError(f"{Path(folder) / FILE_NAME} was edited: {error}") from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise CorruptFileError(
+                f"{Path(folder) / FILE_NAME} was edited ({error}); save it again"
+            ) from error
         if model is not None:
             tuned.check_model(model)
         return tuned

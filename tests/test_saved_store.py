@@ -52,11 +52,11 @@ def as_run(ids, originals, vectors) -> TunedVectors:
     )
 
 
-def save_store(folder: str | Path, stored, **arrays) -> Path:
+def save_store(folder: str | Path, stored, header=None, **arrays) -> Path:
     path = Path(folder, "vector_store.json")
     manifest = {"metric": "cosine", "documents": [{"id": name} for name in stored]}
     matrix = np.array(list(stored.values()), np.float32)
-    save_arrays(path, KIND, 1, manifest, {"vectors": matrix, **arrays})
+    save_arrays(path, KIND, 1, manifest, {"vectors": matrix, **arrays}, header=header)
     return path
 
 
@@ -111,8 +111,9 @@ def test_nothing_is_written_where_nothing_changes(tmp_path):
 
 def test_what_else_was_saved_stays(tmp_path):
     extra = np.arange(4)
-    path = save_store(tmp_path, {"a": [1, 0, 0]}, extra=extra)
+    path = save_store(tmp_path, {"a": [1, 0, 0]}, header={"for others": "read this"}, extra=extra)
     apply_to_saved(tmp_path, as_run(["a"], [[1, 0, 0]], [[0, 1, 0]]))
+    assert json.loads(path.read_text())["for others"] == "read this"
     arrays = load_arrays(path, KIND, 1)[1]
     assert arrays["extra"].tobytes() == extra.tobytes()
     assert arrays["vectors"].tolist() == [[0, 1, 0]]

@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
         corpus,
         Questions.embed(dataset, embedder),
         trained=tuned.ids if len(tuned) else None,
-        judged_on=f"{len(dataset.judged_queries)} questions of {_name(args)}",
+        judged_on=f"{len(dataset.judged_queries)} {_name(args)}",
         curve=chosen.curve if chosen else (),
         reason=chosen.step_reason if chosen else "",
     )
@@ -102,12 +102,14 @@ def _read(args: argparse.Namespace) -> RelevanceDataset:
     else:
         dataset = RelevanceDataset.from_beir(args.beir, args.split or "test")
     if not dataset.corpus:
-        raise DataError(f"{_name(args)} has no documents to search; add its corpus")
+        raise DataError(f"{args.llama_index} has no documents to search; add its corpus")
     return dataset
 
 
 def _name(args: argparse.Namespace) -> str:
-    return str(args.llama_index) if args.llama_index else f"{args.beir}, {args.split or 'test'}"
+    if args.llama_index:
+        return f"questions of {args.llama_index.name}"
+    return f"{args.split or 'test'} questions of {args.beir.resolve().name}"
 
 
 def _present(tuned: TunedVectors, corpus: Corpus) -> TunedVectors:

@@ -1,1 +1,14 @@
-"""The demo: questions in people's own words over the documentation of Python's standard library."""
+"""Search over Python's own standard library: real text and real questions on every machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nudge_integrations.optional import lazy_names
+
+if TYPE_CHECKING:
+    from nudge_integrations.demo.run import demo_datasets, run_demo
+
+__all__ = ["demo_datasets", "run_demo"]
+
+__getattr__, __dir__ = lazy_names(__name__, {name: "run" for name in __all__})

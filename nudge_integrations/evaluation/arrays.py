@@ -36,10 +36,12 @@ def evaluate(
         Scores of the queries that have answers; their ids are the row numbers, as text.
 
     Raises:
-        DataError: Vectors or answers that do not fit, or an unknown metric.
+        DataError: Vectors or answers that do not fit, or an unknown metric or similarity.
     """
+    if similarity not in ("cosine", "dot"):
+        raise DataError(f"similarity must be 'cosine' or 'dot', got {similarity!r}")
     for key in ("q_embs", "q_ans_indx"):
-        if key not in test_set:
+        if not isinstance(test_set, Mapping) or key not in test_set:
             raise DataError(f"test_set must be a dict with 'q_embs' and 'q_ans_indx'; no {key!r}")
     several = [metrics] if isinstance(metrics, str | Metric) else metrics
     wanted = [parse_metric(metric) for metric in several]
@@ -61,19 +63,27 @@ def _qrels(
     queries: FloatMatrix,
     documents: FloatMatrix,
 ) -> dict[str, dict[str, float]]:
+    counts = _lengths(answers, "q_ans_indx")
     if len(answers) != len(queries):
         raise DataError(f"{len(queries)} q_embs, but q_ans_indx of {len(answers)} queries")
-    if grades is not None and [len(each) for each in grades] != [len(each) for each in answers]:
+    if grades is not None and _lengths(grades, "grades") != counts:
         raise DataError("grades must have one grade for each document in q_ans_indx")
     qrels: dict[str, dict[str, float]] = {}
     for query, rows in enumerate(answers):
-        outside = [row for row in rows if not 0 <= row < len(documents)]
-        if outside:
+        whole = [isinstance(row, int | np.integer) and 0 <= row < len(documents) for row in rows]
+        if not all(whole):
             raise DataError(
-                f"query {query} names document {outside[0]}, but the documents are numbered 0 to "
-                f"{len(documents) - 1}"
+                f"query {query} names document {rows[whole.index(False)]!r}, but the documents "
+                f"are numbered 0 to {len(documents) - 1}"
             )
         graded = np.ones(len(rows)) if grades is None else grades[query]
         pairs = zip(rows, graded, strict=True)
         qrels[str(query)] = {str(int(row)): float(grade) for row, grade in pairs}
     return qrels
+
+
+def _lengths(lists: Sequence[Sequence[Any]], what: str) -> list[int]:
+    try:
+        return [len(each) for each in lists]
+    except TypeError as error:
+        raise DataError(f"{what} must have one list a query, [] for none: {error}") from error

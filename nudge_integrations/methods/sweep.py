@@ -12,6 +12,7 @@ import torch
 
 from nudge_integrations.arrays import FloatMatrix, IntVector
 from nudge_integrations.methods.judgments import Judgments
+from nudge_integrations.methods.kernels.tensors import tensor
 from nudge_integrations.methods.paths import Float64
 
 _EPSILON = 1e-8  # nudge-ft's guard against a division by zero, kept so that steps agree with it
@@ -40,7 +41,7 @@ def winning_intervals(
     Returns:
         Lower and upper ends of the non-empty intervals, within 0 .. 1e8.
     """
-    vectors = torch.from_numpy(corpus).to(device)
+    vectors = tensor(corpus, device)
     targets = torch.from_numpy(directions).to(device)
     lows, highs = [], []
     query_of_pair = judgments.query_of_entry

@@ -29,7 +29,7 @@ class TestEvaluate:
         arguments = ("evaluate", "--tuned", fitted, "--beir", beir)
         assert nudge(*arguments).out == nudge(*arguments, "--split", "test").out
         other = nudge(*arguments, "--split", "dev").out
-        assert f"Measured on: 18 questions of {beir}, dev." in " ".join(other.split())
+        assert "Measured on: 18 dev questions of data." in other
 
     def test_says_what_it_cannot_know(self, nudge, fitted, beir):
         out = nudge("evaluate", "--tuned", fitted, "--beir", beir).out
@@ -39,6 +39,7 @@ class TestEvaluate:
         path = write_llama_index(tmp_path / "test.json", "test")
         outcome = nudge("evaluate", "--tuned", fitted, "--llama-index", path)
         assert outcome.code == 0
+        assert "Measured on: 24 questions of test.json." in outcome.out
         beir_outcome = nudge("evaluate", "--tuned", fitted, "--beir", beir)
         assert rows_of(outcome.out) == rows_of(beir_outcome.out)
 
@@ -189,8 +190,8 @@ class TestShow:
         assert (tmp_path / "r.svg").read_bytes().startswith(b"<?xml")
 
     def test_shows_texts_of_any_script(self, nudge, models, beir, tmp_path: Path):
-        for number in range(5):
-            add_question(beir, "test", f"extra-{number}", f"gizmo{number} 修理 {number}", "d0")
+        (beir / "qrels" / "test.tsv").write_text("")
+        add_question(beir, "test", "q", "gizmo0 修理", "d0")
         out = tmp_path / "tuned"
         nudge("fit", "--beir", beir, "--out", out)
         assert "修理" in nudge("show", out).out

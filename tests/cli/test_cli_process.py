@@ -182,7 +182,7 @@ try:
 except SystemExit:
     pass
 heavy = ("torch", "transformers", "sentence_transformers", "langchain_core", "llama_index")
-sys.exit(", ".join(name for name in heavy if name in sys.modules))
+sys.exit(", ".join(name for name in heavy if name in sys.modules) or 0)
 """
     process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert process.returncode == 0, process.stderr

@@ -86,8 +86,7 @@ def _llama_index() -> Framework:
         context.persist(str(folder))
 
     def vectors(folder: Path) -> Any:
-        store = NudgeVectorStore.from_persist_dir(str(folder))
-        return np.array([store.get(name) for name in IDS], dtype=np.float32)
+        return NudgeVectorStore.from_persist_dir(str(folder)).client.get(IDS)
 
     return Framework("llama_index vector store", save, vectors)
 

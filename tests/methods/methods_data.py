@@ -26,7 +26,9 @@ class DataSet:
 
     def split_by_use(self) -> tuple[DataSet, Array]:
         """Without the documents that answer no training or validation query, and those."""
-        used = sorted({d for part in (self.train, self.validation) for a in part.answers for d in a})
+        used = sorted(
+            {d for part in (self.train, self.validation) for a in part.answers for d in a}
+        )
         place = np.full(len(self.documents), -1)
         place[used] = np.arange(len(used))
         others = np.setdiff1d(np.arange(len(self.documents)), used)

@@ -110,7 +110,7 @@ def check_bounds(path: Path, scores: tuple[Array, Array], last: float) -> None:
     """No step of a fine grid may leave the bounds, and the bounds must be reached, or nearly."""
     base, along = (np.asarray(each, np.float32) for each in scores)
     low, high = path.bounds(torch.from_numpy(base), torch.from_numpy(along), last)
-    grid = np.linspace(0, last, 2001)
+    grid = np.linspace(0, last, 601)
     coefficients = [path.coefficients(step) for step in grid]
     curve = np.stack([a * base.astype(float) + b * along.astype(float) for a, b in coefficients])
     slack = 2e-6 * np.maximum(1, np.abs(curve).max(axis=0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,91 +19,13 @@ from methods_oracle import (
     random_questions,
     score_matrix,
     top_grades,
-    unit,
     unit_directions,
 )
+from methods_tuning import KINDS, LISTED, STEPS, Tuning, tuning, with_moved
 
-from nudge_integrations.methods import Fit, Method, NudgeM, NudgeN
+from nudge_integrations.methods import NudgeN
 
-STEPS = [0.0, 0.02, 0.1, 0.25, 0.5, 0.9]
-LISTED = [0.3, 0.05, 0.05, 0.7]  # in any order, one twice
-ALL_STEPS = sorted({*STEPS, *LISTED})
 METRICS = ["ndcg@10", "recall@3", "mrr@5", "recall_cap@1"]
-KINDS = [("n", "cosine"), ("n", "dot"), ("m", "dot")]
-DEPTH = 10
-
-
-@dataclass(frozen=True)
-class Tuning:
-    """A corpus, its questions and how they are to be used."""
-
-    documents: Array
-    train: Questions
-    validation: Questions
-    folds: Array
-    kind: tuple[str, str]
-
-    def rankings(self, train: Questions, held: Questions, steps: list[float]) -> Array | None:
-        """Grades of the top documents, (steps, held, depth); None if rounding could change them."""
-        method, similarity = self.kind
-        found = []
-        for step in steps:
-            after = moved_documents(self.documents, train, step, method, similarity)
-            scores = score_matrix(held.vectors, after, similarity)
-            best, worst = (
-                top_grades(scores, held.answers, DEPTH, sign * TOLERANCE) for sign in (1, -1)
-            )
-            if (best != worst).any():
-                return None
-            found.append(best)
-        return np.array(found)
-
-    def by_folds(self, steps: list[float]) -> Array | None:
-        """The same for each training question, by vectors tuned without its fold."""
-        result = np.zeros((len(steps), len(self.train.answers), DEPTH))
-        for part in np.unique(self.folds):
-            held = np.flatnonzero(self.folds == part)
-            train = self.train.some(np.flatnonzero(self.folds != part))
-            found = self.rankings(train, self.train.some(held), steps)
-            if found is None:
-                return None
-            result[:, held] = found
-        return result
-
-    def fit(self, metric: str, steps: list[float] = STEPS, **options: Any) -> Fit:
-        return self.method(metric=metric, steps=steps).fit(
-            self.documents,
-            self.train.vectors,
-            self.train.judgments(len(self.documents)),
-            similarity=self.kind[1],
-            **options,
-        )
-
-    def method(self, **options: Any) -> Method:
-        return {"n": NudgeN, "m": NudgeM}[self.kind[0]]("cpu", **options)
-
-    def validation_set(self) -> tuple[Array, Any]:
-        return self.validation.vectors, self.validation.judgments(len(self.documents))
-
-
-def tuning(seed: int, kind: tuple[str, str], *, normalised: bool = False) -> Tuning:
-    """A problem in which rounding decides nothing: the next one, where it does."""
-    for attempt in range(1000):
-        rng = np.random.default_rng([seed, attempt])
-        documents = random_documents(rng, int(rng.integers(8, 50)), 8, twice=0.0)
-        asked_about = unit(documents + 0.4 * rng.normal(size=documents.shape))
-        train, validation = (
-            random_questions(rng, int(rng.integers(12, 30)), asked_about, noise=0.2)
-            for _ in range(2)
-        )
-        if not normalised:
-            documents *= rng.uniform(0.5, 2, (len(documents), 1)).astype(np.float32)
-        folds = rng.permutation(len(train.answers)) % 3
-        case = Tuning(documents, train, validation, folds, kind)
-        if case.rankings(train, validation, ALL_STEPS) is None or case.by_folds(ALL_STEPS) is None:
-            continue
-        return case
-    raise AssertionError("no problem without near ties")
 
 
 def mean_scores(metric: str, rankings: Array, held: Questions, rows: Array) -> Array:
@@ -225,7 +146,10 @@ def test_validation_questions_join_the_training_ones_unless_they_are_a_holdout(
 ) -> None:
     case = tuning(seed, kind)
     options = {"validation": case.validation_set(), "gamma": 0.1}
-    joined, apart = case.fit("ndcg@10", **options), case.fit("ndcg@10", **options, selection="holdout")
+    joined, apart = (
+        case.fit("ndcg@10", **options),
+        case.fit("ndcg@10", **options, selection="holdout"),
+    )
     both = case.train.and_also(case.validation)
     for fit, questions in ((joined, both), (apart, case.train)):
         expected = moved_documents(case.documents, questions, 0.1, *kind)
@@ -317,9 +241,11 @@ def test_the_seed_decides_the_folds() -> None:
     case = tuning(2, ("n", "cosine"))
 
     def curve(seed: int) -> Any:
-        return NudgeN("cpu", seed=seed, folds=3).fit(
-            case.documents, case.train.vectors, case.train.judgments(len(case.documents))
-        ).curve
+        return (
+            NudgeN("cpu", seed=seed, folds=3)
+            .fit(case.documents, case.train.vectors, case.train.judgments(len(case.documents)))
+            .curve
+        )
 
     assert curve(0) == curve(0)
     assert len({curve(seed) for seed in range(5)}) > 1
@@ -332,9 +258,3 @@ def test_the_reason_names_the_step_and_what_it_brought(kind: tuple[str, str]) ->
     assert fit.step == 0.1
     for part in ("0.1", "ndcg@10", "3 parts", *(f"{score:.4f}" for _, score in fit.curve)):
         assert part in fit.reason
-
-
-def with_moved(documents: Array, fit: Fit) -> Array:
-    result = documents.astype(np.float32)
-    result[fit.rows] = fit.vectors
-    return result

@@ -12,6 +12,7 @@ import torch
 
 from nudge_integrations.arrays import FloatMatrix, IntVector
 from nudge_integrations.methods.judgments import Judgments
+from nudge_integrations.methods.kernels.tensors import tensor
 from nudge_integrations.methods.paths import Path
 from nudge_integrations.methods.shortlist import Shortlist
 
@@ -48,11 +49,11 @@ def shortlist(
         k: The deepest rank that will be looked at.
         device: Where the products are made.
     """
-    vectors = torch.from_numpy(corpus).to(device)
-    targets = torch.from_numpy(directions).to(device)
+    vectors = tensor(corpus, device)
+    targets = tensor(directions, device)
     parts = [
         _tile(
-            torch.from_numpy(queries[rows]).to(device),
+            tensor(queries[rows], device),
             vectors,
             judgments.select(np.arange(rows.start, min(rows.stop, len(queries)))).unique(),
             moved,
