@@ -1,6 +1,6 @@
 """Draw README's chart from the committed figures.
 
-    python benchmarks/chart.py
+python benchmarks/chart.py
 """
 
 from __future__ import annotations
@@ -27,13 +27,22 @@ def chart(results: dict[str, dict]) -> Figure:
     for row, name in enumerate(names):
         before, after = points[name]
         axes.plot([before, after], [row, row], color=BLUE, linewidth=2, zorder=1)
-        axes.scatter([before], [row], color=GREY, s=60, zorder=2, label="before" if row == 0 else None)
-        axes.scatter([after], [row], color=BLUE, s=60, zorder=3, label="after" if row == 0 else None)
+        axes.scatter(
+            [before], [row], color=GREY, s=60, zorder=2, label="before" if row == 0 else None
+        )
+        axes.scatter(
+            [after], [row], color=BLUE, s=60, zorder=3, label="after" if row == 0 else None
+        )
         gain = after - before
         text = f"{gain:+.3f}" if gain else "unchanged (step 0)"
         axes.annotate(
-            text, (max(before, after), row), (10, 0), textcoords="offset points", va="center",
-            color=INK, fontsize=9,
+            text,
+            (max(before, after), row),
+            (10, 0),
+            textcoords="offset points",
+            va="center",
+            color=INK,
+            fontsize=9,
         )
     axes.set_yticks(range(len(names)), names, color=INK)
     axes.set_xlim(0.25, 1.0)

@@ -1,6 +1,6 @@
 """Run every notebook from scratch and keep its outputs; fails at the first cell that does.
 
-    python notebooks/run.py
+python notebooks/run.py
 """
 
 from __future__ import annotations

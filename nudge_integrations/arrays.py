@@ -107,7 +107,8 @@ def _refuse_bad_rows(
 def norms(matrix: FloatMatrix) -> npt.NDArray[np.float32]:
     """Euclidean norm of each row, float32, summed in float64."""
     squares = np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64)
-    return np.sqrt(squares).astype(np.float32)
+    lengths: npt.NDArray[np.float32] = np.sqrt(squares).astype(np.float32)
+    return lengths
 
 
 def unit_rows(matrix: FloatMatrix) -> FloatMatrix:

@@ -20,7 +20,6 @@ from nudge_integrations.tuning import (
     Corpus,
     Questions,
     measure,
-    trained_documents,
     tune,
 )
 
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _HOLDOUT = (0.85, 0.15)
 _NAMES = ("train", "validation", "test")
-
 
 _Datasets = tuple["RelevanceDataset | None", "RelevanceDataset | None", "RelevanceDataset | None"]
 
@@ -121,18 +119,16 @@ class FinetuneEngine:
                 f"selection must be 'cross-validation' or 'holdout', got {self.selection!r}"
             )
         self.gamma = options.get("gamma")
-        if self.gamma is not None:
-            checked_steps([self.gamma], self.method.largest_step)
+        checked_steps([0.0 if self.gamma is None else self.gamma], self.method.largest_step)
         self._texts, self._datasets = _read(
             texts, train_dataset, options.get("val_dataset"), options.get("test_dataset")
         )
         if self.selection == "holdout" and self.gamma is None:
             self._datasets = _with_holdout(self._datasets, self.seed)
-        self.embedder = _embedder(model, options)
-        self._given_model = original_model(model)
+        self._model = DEFAULT_MODEL if model is None else original_model(model)
+        self.embedder = _embedder(self._model, options)
         self._corpus: Corpus | None = None
         self._tuned: TunedVectors | None = None
-        self._trained: set[str] = set()
 
     def finetune(self, **_: Any) -> None:
         """Embed, tune and measure. Afterwards `report`, `tuned` and the `get_...` calls work.
@@ -159,8 +155,6 @@ class FinetuneEngine:
             selection=self.selection,
             gamma=self.gamma,
         )
-        learned_from = (train, validation) if self.selection != "holdout" else (train,)
-        self._trained = trained_documents(corpus, *learned_from)
         self._corpus, self._tuned = corpus, tuned
         if test is not None:
             self._tuned = tuned.with_report(self._measured(test, "test questions"))
@@ -241,8 +235,7 @@ class FinetuneEngine:
     @property
     def base_model(self) -> Any:
         """The embedding model underneath, never a tuned one: as it was given, or loaded by name."""
-        by_name = self._given_model is None or isinstance(self._given_model, str)
-        return self.embedder.encoder if by_name else self._given_model
+        return self.embedder.encoder if isinstance(self._model, str) else self._model
 
     @property
     def _embedded(self) -> Corpus:
@@ -256,7 +249,6 @@ class FinetuneEngine:
             self.tuned,
             self._embedded,
             questions,
-            trained=self._trained,
             judged_on=f"{len(questions.ids)} {judged_on}",
             curve=chosen.curve if chosen else (),
             reason=chosen.step_reason if chosen else "",
@@ -280,13 +272,16 @@ def _read(
             "no documents to tune: the training dataset has no corpus, and no nodes or documents "
             "were given"
         )
-    over: list[RelevanceDataset | None] = []
-    for name, dataset in zip(_NAMES, given, strict=True):
-        try:
-            over.append(None if dataset is None else dataset.with_corpus(documents))
-        except DataError as error:
-            raise DataError(f"{name} dataset: {error}") from error
+    parts = zip(given, _NAMES, strict=True)
+    over = [None if part is None else _over(part, documents, name) for part, name in parts]
     return documents, (over[0], over[1], over[2])
+
+
+def _over(dataset: RelevanceDataset, documents: Mapping[str, str], name: str) -> RelevanceDataset:
+    try:
+        return dataset.with_corpus(documents)
+    except DataError as error:
+        raise DataError(f"{name} dataset: {error}") from error
 
 
 def _with_holdout(datasets: _Datasets, seed: int) -> _Datasets:
@@ -298,13 +293,12 @@ def _with_holdout(datasets: _Datasets, seed: int) -> _Datasets:
 
 
 def _embedder(model: Any, options: EngineOptions) -> Embedder:
-    by_name = model is None or isinstance(model, str)
     return Embedder(
-        DEFAULT_MODEL if model is None else model,
+        model,
         cache=options.get("cache", True),
         batch_size=options.get("batch_size"),
         # A model object is where its owner put it; `device` is then about the tuning alone.
-        device=options.get("device") if by_name else None,
+        device=options.get("device") if isinstance(model, str) else None,
         half_precision=options.get("half_precision", False),
         workers=options.get("workers", 1),
         show_progress=options.get("show_progress", True),

@@ -52,7 +52,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         NudgeError: The folder cannot be written to. Whatever stood at `path` is still whole.
     """
-    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}")
+    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Not mkstemp: its files are for their owner alone, whatever the umask says.
@@ -128,19 +128,19 @@ def load_arrays(
     Raises:
         CorruptFileError: Missing, truncated, edited, of another kind or version.
     """
-    path = Path(path)
-    body = _read_manifest(path, kind, version)
-    arrays = _read_arrays(path, body)
-    if arrays is None:
-        # Another process may have saved anew in between, and deleted these arrays.
+    path, missed = Path(path), None
+    while True:
         body = _read_manifest(path, kind, version)
         arrays = _read_arrays(path, body)
-    if arrays is None:
-        raise CorruptFileError(
-            f"{path} names {body['arrays']!r}, which is not beside it: copy the two together, or "
-            "save again"
-        )
-    return body["content"], arrays
+        if arrays is not None:
+            return body["content"], arrays
+        if body["arrays"] == missed:
+            raise CorruptFileError(
+                f"{path} names {missed!r}, which is not beside it: copy the two together, or "
+                "save again"
+            )
+        # A save in between may have replaced the manifest and deleted its arrays.
+        missed = body["arrays"]
 
 
 def _read_manifest(path: Path, kind: str, version: int) -> dict[str, Any]:
@@ -196,7 +196,9 @@ def _read_arrays(path: Path, body: Mapping[str, Any]) -> dict[str, npt.NDArray[A
     try:
         arrays: dict[str, npt.NDArray[Any]] = load_safetensors(blob)
     except SafetensorError as error:
-        raise CorruptFileError(f"{data_path} is no safetensors file ({error}); save again") from error
+        raise CorruptFileError(
+            f"{data_path} is no safetensors file ({error}); save again"
+        ) from error
     return arrays
 
 

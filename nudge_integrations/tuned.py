@@ -35,9 +35,7 @@ class Replaceable(Protocol):
         """How it ranks: `"cosine"` or `"dot"`."""
         ...
 
-    def replace(
-        self, ids: Sequence[str], expected: FloatMatrix, vectors: FloatMatrix
-    ) -> list[str]:
+    def replace(self, ids: Sequence[str], expected: FloatMatrix, vectors: FloatMatrix) -> list[str]:
         """Write `vectors` where the stored bytes are `expected`; return the ids left alone."""
         ...
 

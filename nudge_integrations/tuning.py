@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -141,21 +141,11 @@ def tune(
     return tuned.with_report(report)
 
 
-def trained_documents(corpus: Corpus, *questions: Questions | None) -> set[str]:
-    """Ids of the documents that one of these questions moves, by themselves or by their text."""
-    number = corpus.text_of()
-    taught = {
-        number[doc] for part in questions if part for each in part.answers() for doc in each
-    }
-    return {name for name, text in number.items() if text in taught}
-
-
 def measure(
     tuned: TunedVectors,
     corpus: Corpus,
     questions: Questions,
     *,
-    trained: Collection[str] | None,
     judged_on: str,
     curve: tuple[tuple[float, float], ...] = (),
     reason: str = "",
@@ -166,21 +156,20 @@ def measure(
         tuned: What a run produced.
         corpus: Every document.
         questions: What to ask.
-        trained: Ids of documents that had a training question: with an answer among them a
-            question is "seen". None if not known.
         judged_on: What the questions are, for the report.
         curve: Steps that were tried, with their scores.
         reason: Why the step was chosen.
     """
     qrels = {name: questions.dataset.qrels[name] for name in questions.ids}
-    scores = [
-        evaluate_rankings(_rank(vectors, corpus.ids, questions, tuned.metric), qrels, REPORT_METRICS)
+    rankings = [
+        _rank(vectors, corpus.ids, questions, tuned.metric)
         for vectors in (corpus.vectors, tuned.apply(corpus.ids, corpus.vectors))
     ]
-    seen = None
-    if trained is not None:
-        answers = zip(questions.ids, questions.answers(), strict=True)
-        seen = {name for name, each in answers if not each.keys().isdisjoint(trained)}
+    scores = [evaluate_rankings(each, qrels, REPORT_METRICS) for each in rankings]
+    seen = None  # where nothing moved, no question differs from another
+    if len(tuned):
+        moved, answers = set(tuned.ids), zip(questions.ids, questions.answers(), strict=True)
+        seen = {name for name, each in answers if not each.keys().isdisjoint(moved)}
     return compare(
         *scores,
         seen=seen,
@@ -235,7 +224,9 @@ def _held_out_report(
     parts = [train, validation] if validation else [train]
     names = [name for part in parts for name in part.ids]
     queries = {name: text for part in parts for name, text in part.dataset.queries.items()}
-    grades = [list(each.values()) for part in parts for each in part.answers()]
+    # Over distinct texts, as they were ranked: an answer that stands there twice counts once.
+    judged = [part.judgments(corpus) for part in parts]
+    grades = [row for each in judged for row in np.split(each.grades, each.indptr[1:-1])]
     totals = QueryTotals.from_grades([grades[row] for row in held.queries])
     asked = tuple(names[row] for row in held.queries)
 

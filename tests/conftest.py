@@ -12,20 +12,40 @@ from hypothesis import settings
 settings.register_profile("nudge", deadline=None)
 settings.load_profile("nudge")
 
+# Nothing here may call out: Chroma would report its use.
+os.environ.setdefault("ANONYMIZED_TELEMETRY", "False")
+
+_DATA = Path(
+    os.environ.get("NUDGE_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data"
+)
+_HERE = (_DATA / "nfcorpus" / "corpus.jsonl").is_file()
+_MISSING = (
+    f"NO REAL DATA: {_DATA} does not hold nfcorpus/corpus.jsonl. Set the environment variable "
+    "NUDGE_DATA to the folder that holds the data sets (BEIR layout; see benchmarks/README.md)."
+)
+_left_out: list[str] = []
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs the data sets where they are not, loudly; never in CI."""
+    if _HERE or os.environ.get("CI"):
+        return
+    needing = [item for item in items if "data_dir" in getattr(item, "fixturenames", ())]
+    config.hook.pytest_deselected(items=needing)
+    items[:] = [item for item in items if item not in needing]
+    _left_out.extend(item.nodeid for item in needing)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was left out."""
+    if _left_out:
+        terminalreporter.section(f"{len(_left_out)} tests on real data sets DID NOT RUN", red=True)
+        terminalreporter.line(_MISSING)
+
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
-    """Folder of the real data sets, each in the layout of BEIR.
-
-    A test that asks for it fails without it: a skipped test is a promise that nobody keeps.
-    """
-    default = Path(__file__).resolve().parents[2] / "shared" / "data"
-    folder = Path(os.environ.get("NUDGE_DATA") or default)
-    if not (folder / "nfcorpus" / "corpus.jsonl").is_file():
-        pytest.fail(
-            f"NO REAL DATA: {folder} does not hold nfcorpus/corpus.jsonl. Set the environment "
-            "variable NUDGE_DATA to the folder that holds the data sets (BEIR layout: "
-            "NAME/corpus.jsonl, NAME/queries.jsonl, NAME/qrels/SPLIT.tsv).",
-            pytrace=False,
-        )
-    return folder
+    """Folder of the real data sets, each in the layout of BEIR."""
+    if not _HERE:
+        pytest.fail(_MISSING, pytrace=False)
+    return _DATA

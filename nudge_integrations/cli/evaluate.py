@@ -17,10 +17,11 @@ from nudge_integrations.cli.options import (
     check_device,
 )
 from nudge_integrations.cli.terminal import note, say
-from nudge_integrations.errors import DataError
+from nudge_integrations.errors import DataError, NudgeError
 from nudge_integrations.relevance import RelevanceDataset
 
 if TYPE_CHECKING:
+    from nudge_integrations.embedding import Embedder
     from nudge_integrations.tuned import TunedVectors
     from nudge_integrations.tuning import Corpus
 
@@ -64,21 +65,13 @@ def run(args: argparse.Namespace) -> int:
     """Measure before and after."""
     if args.llama_index and args.split is not None:
         args.parser.error("--split: goes with --beir, not with --llama-index")
-    from nudge_integrations.embedding import Embedder
     from nudge_integrations.tuned import TunedVectors
     from nudge_integrations.tuning import Corpus, Questions, measure
 
     tuned = TunedVectors.load(args.tuned)
     dataset = _read(args)
     check_device(args.device)
-    embedder = Embedder(
-        args.model or tuned.model.name,
-        cache=args.cache,
-        batch_size=args.batch_size,
-        device=args.device,
-        half_precision=args.half_precision,
-        show_progress=args.show_progress,
-    )
+    embedder = _embedder(args, tuned.model.name)
     tuned.check_model(embedder.fingerprint)
     corpus = Corpus.embed(dataset.corpus, embedder)
     tuned = _present(tuned, corpus)
@@ -87,7 +80,6 @@ def run(args: argparse.Namespace) -> int:
         tuned,
         corpus,
         Questions.embed(dataset, embedder),
-        trained=tuned.ids if len(tuned) else None,
         judged_on=f"{len(dataset.judged_queries)} {_name(args)}",
         curve=chosen.curve if chosen else (),
         reason=chosen.step_reason if chosen else "",
@@ -104,6 +96,25 @@ def _read(args: argparse.Namespace) -> RelevanceDataset:
     if not dataset.corpus:
         raise DataError(f"{args.llama_index} has no documents to search; add its corpus")
     return dataset
+
+
+def _embedder(args: argparse.Namespace, name: str) -> Embedder:
+    from nudge_integrations.embedding import Embedder
+
+    try:
+        return Embedder(
+            args.model or name,
+            cache=args.cache,
+            batch_size=args.batch_size,
+            device=args.device,
+            half_precision=args.half_precision,
+            show_progress=args.show_progress,
+        )
+    except NudgeError as error:
+        if args.model is None:
+            # A run knows a model of its own by the end of its folder's name only.
+            raise NudgeError(f"{error}. If its model is in a folder, name that: --model") from error
+        raise
 
 
 def _name(args: argparse.Namespace) -> str:

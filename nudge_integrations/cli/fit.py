@@ -197,11 +197,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_outputs(args: argparse.Namespace) -> None:
     """Refuse what could not be written, or must not be, before any work is done."""
+    from nudge_integrations.tuned import FILE_NAME
+
     if args.plot is not None:
         require("matplotlib", "plot")
     if args.out.exists() and not args.out.is_dir():
         raise NudgeError(f"--out {args.out} is a file; name a folder")
-    saved = args.out / "tuned.json"
+    saved = args.out / FILE_NAME
     if saved.exists() and not args.overwrite:
         raise NudgeError(
             f"{args.out} holds a run already, and with it the way back for stores that it was "

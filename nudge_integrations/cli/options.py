@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from nudge_integrations.errors import NudgeError
 
+Run: TypeAlias = Callable[[argparse.Namespace], int]
 # As a string: the class cannot be subscripted where the program runs.
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def add_command(
-    commands: Commands, name: str, run: Any, summary: str, description: str, examples: str
+    commands: Commands, name: str, run: Run, summary: str, description: str, examples: str
 ) -> argparse.ArgumentParser:
     """Add a command with the options that every command has."""
     parser = commands.add_parser(

@@ -60,7 +60,7 @@ def apply(args: argparse.Namespace) -> int:
 
     tuned = TunedVectors.load(args.tuned)
     result = apply_to_saved(args.store, tuned)
-    _tell(result, "the tuned vector", "the vector that the run started from")
+    _tell(result, "the tuned vector", "the one that the run started from")
     if result.metric != tuned.metric:
         note(
             f"the run was made for {tuned.metric!r}, and this store ranks by {result.metric!r}: "
@@ -80,7 +80,7 @@ def revert(args: argparse.Namespace) -> int:
     from nudge_integrations.tuned import TunedVectors
 
     result = revert_in_saved(args.store, TunedVectors.load(args.tuned))
-    _tell(result, "the original vector", "the tuned vector of this run")
+    _tell(result, "the original vector", "this run's tuned one")
     return 0
 
 
@@ -91,14 +91,14 @@ def _tell(result: Exchange, new: str, old: str) -> None:
         DataError: The run and the store have nothing to do with each other.
     """
     left = {
-        f"already hold {new}": result.already,
-        "are not in the store": result.absent,
-        f"hold another vector than {old}": result.different,
+        f"already with {new}": result.already,
+        "not in the store": result.absent,
+        f"with another vector than {old}": result.different,
     }
-    lines = [f"{len(ids)} {what}: {name_some(ids)}" for what, ids in left.items() if ids]
+    lines = [f"{what}: {len(ids)} ({name_some(ids)})" for what, ids in left.items() if ids]
     if not result.changed and not result.already and lines:
         raise DataError(
-            f"nothing in {result.path} was changed: {'; '.join(lines)}. Is it the store of these "
+            f"nothing in {result.path} was changed; {'; '.join(lines)}. Is it the store of these "
             "documents, embedded by the same model and in the same way, and not tuned by another "
             "run (revert that one first)?"
         )
@@ -109,7 +109,7 @@ def _tell(result: Exchange, new: str, old: str) -> None:
         count = f"{result.changed} {'vector' if result.changed == 1 else 'vectors'}"
         say(f"Exchanged {count}: each of these documents now has {new}.")
     for line in lines:
-        say(f"Left alone: {line}")
+        say(f"Left alone, {line}")
     if result.different:
         note(
             "a vector differs if its text was embedded by another model, with another text, in "

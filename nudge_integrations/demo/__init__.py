@@ -11,4 +11,4 @@ if TYPE_CHECKING:
 
 __all__ = ["demo_datasets", "run_demo"]
 
-__getattr__, __dir__ = lazy_names(__name__, {name: "run" for name in __all__})
+__getattr__, __dir__ = lazy_names(__name__, dict.fromkeys(__all__, "run"))

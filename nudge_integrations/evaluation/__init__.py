@@ -1,15 +1,7 @@
 """How good retrieval is, before and after: metrics, significance, and the report."""
 
 from nudge_integrations.evaluation.arrays import evaluate
-from nudge_integrations.evaluation.compare import compare
-from nudge_integrations.metrics import (
-    METRIC_NAMES,
-    Metric,
-    QueryTotals,
-    first_answer_rank,
-    parse_metric,
-    score_rankings,
-)
+from nudge_integrations.evaluation.comparison import compare
 from nudge_integrations.evaluation.report import EvaluationReport, QueryChange, ReportRow
 from nudge_integrations.evaluation.scores import (
     DEFAULT_METRICS,
@@ -18,6 +10,14 @@ from nudge_integrations.evaluation.scores import (
     evaluate_run,
 )
 from nudge_integrations.evaluation.significance import PairedTest, paired_test
+from nudge_integrations.metrics import (
+    METRIC_NAMES,
+    Metric,
+    QueryTotals,
+    first_answer_rank,
+    parse_metric,
+    score_rankings,
+)
 
 __all__ = [
     "DEFAULT_METRICS",

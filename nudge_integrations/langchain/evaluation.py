@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.documents import Document
@@ -10,7 +10,13 @@ from langchain_core.retrievers import BaseRetriever
 from tqdm import tqdm
 
 from nudge_integrations.errors import DataError
-from nudge_integrations.evaluation import DEFAULT_METRICS, Scores, evaluate_rankings
+from nudge_integrations.evaluation import (
+    DEFAULT_METRICS,
+    Metric,
+    Scores,
+    evaluate_rankings,
+    parse_metric,
+)
 from nudge_integrations.relevance import RelevanceDataset
 
 
@@ -38,12 +44,13 @@ def evaluate_retriever(
         Scores of each question; `compare(before, after, ...)` makes a report of two.
 
     Raises:
-        DataError: The dataset cannot be used, or a document came without an id.
+        DataError: The dataset cannot be used, a metric is unknown, or a document came without an
+            id.
     """
-    judged = RelevanceDataset.coerce(dataset)
+    judged, wanted = _checked(dataset, metrics)
     asked = tqdm(judged.judged_queries, desc="Retrieving", disable=not show_progress)
-    found = {name: retriever.invoke(judged.queries[name]) for name in asked}
-    return evaluate_rankings(_ids(found, id_key), judged.qrels, metrics)
+    found = {name: _ids(retriever.invoke(judged.queries[name]), id_key) for name in asked}
+    return evaluate_rankings(found, judged.qrels, wanted)
 
 
 async def aevaluate_retriever(
@@ -54,13 +61,22 @@ async def aevaluate_retriever(
     id_key: str | None = None,
 ) -> Scores:
     """Like `evaluate_retriever`, through the retriever's own async method, one by one."""
-    judged = RelevanceDataset.coerce(dataset)
-    found = {name: await retriever.ainvoke(judged.queries[name]) for name in judged.judged_queries}
-    return evaluate_rankings(_ids(found, id_key), judged.qrels, metrics)
+    judged, wanted = _checked(dataset, metrics)
+    found = {
+        name: _ids(await retriever.ainvoke(judged.queries[name]), id_key)
+        for name in judged.judged_queries
+    }
+    return evaluate_rankings(found, judged.qrels, wanted)
 
 
-def _ids(found: Mapping[str, Sequence[Document]], id_key: str | None) -> dict[str, list[str]]:
-    return {name: [_id(document, id_key) for document in hits] for name, hits in found.items()}
+def _checked(dataset: Any, metrics: str | Sequence[str]) -> tuple[RelevanceDataset, list[Metric]]:
+    """Dataset and metrics, refused before anything is retrieved, since that can take long."""
+    several = [metrics] if isinstance(metrics, str) else metrics
+    return RelevanceDataset.coerce(dataset), [parse_metric(metric) for metric in several]
+
+
+def _ids(hits: Sequence[Document], id_key: str | None) -> list[str]:
+    return [_id(document, id_key) for document in hits]
 
 
 def _id(document: Document, id_key: str | None) -> str:

@@ -6,9 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.schema import NodeWithScore
 from tqdm import tqdm
 
-from nudge_integrations.evaluation import DEFAULT_METRICS, Scores, evaluate_rankings
+from nudge_integrations.evaluation import (
+    DEFAULT_METRICS,
+    Metric,
+    Scores,
+    evaluate_rankings,
+    parse_metric,
+)
 from nudge_integrations.relevance import RelevanceDataset
 
 
@@ -33,24 +40,31 @@ def evaluate_retriever(
         Scores of each question; `compare(before, after, ...)` makes a report of two.
 
     Raises:
-        DataError: The dataset cannot be used.
+        DataError: The dataset cannot be used, or a metric is unknown.
     """
-    judged = RelevanceDataset.coerce(dataset)
+    judged, wanted = _checked(dataset, metrics)
     asked = tqdm(judged.judged_queries, desc="Retrieving", disable=not show_progress)
-    found = {name: retriever.retrieve(judged.queries[name]) for name in asked}
-    return evaluate_rankings(_ids(found), judged.qrels, metrics)
+    found = {name: _ids(retriever.retrieve(judged.queries[name])) for name in asked}
+    return evaluate_rankings(found, judged.qrels, wanted)
 
 
 async def aevaluate_retriever(
     retriever: BaseRetriever, dataset: Any, metrics: Sequence[str] = DEFAULT_METRICS
 ) -> Scores:
     """Like `evaluate_retriever`, through the retriever's own async method, one by one."""
-    judged = RelevanceDataset.coerce(dataset)
+    judged, wanted = _checked(dataset, metrics)
     found = {
-        name: await retriever.aretrieve(judged.queries[name]) for name in judged.judged_queries
+        name: _ids(await retriever.aretrieve(judged.queries[name]))
+        for name in judged.judged_queries
     }
-    return evaluate_rankings(_ids(found), judged.qrels, metrics)
+    return evaluate_rankings(found, judged.qrels, wanted)
 
 
-def _ids(found: dict[str, Any]) -> dict[str, list[str]]:
-    return {name: [hit.node.node_id for hit in hits] for name, hits in found.items()}
+def _checked(dataset: Any, metrics: str | Sequence[str]) -> tuple[RelevanceDataset, list[Metric]]:
+    """Dataset and metrics, refused before anything is retrieved, since that can take long."""
+    several = [metrics] if isinstance(metrics, str) else metrics
+    return RelevanceDataset.coerce(dataset), [parse_metric(metric) for metric in several]
+
+
+def _ids(hits: Sequence[NodeWithScore]) -> list[str]:
+    return [hit.node.node_id for hit in hits]

@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from nudge_integrations.arrays import FloatMatrix, IntVector, as_matrix, unit_rows
 from nudge_integrations.errors import DataError
-from nudge_integrations.metrics import parse_metric
 from nudge_integrations.methods.fit import Fit
 from nudge_integrations.methods.inputs import (
     QuerySet,
@@ -26,6 +25,7 @@ from nudge_integrations.methods.judgments import Judgments, concatenate
 from nudge_integrations.methods.paths import Float64, Path
 from nudge_integrations.methods.problem import Problem, Similarity
 from nudge_integrations.methods.step import Choice, choose_step
+from nudge_integrations.metrics import parse_metric
 
 Selection = Literal["cross-validation", "holdout"]
 REPORT_DEPTH = 10

@@ -29,12 +29,12 @@ class NudgeM(Method):
 
     @staticmethod
     def _grid() -> Float64:
-        return 0.02 * np.arange(76)
+        return np.asarray(0.02 * np.arange(76), dtype=np.float64)
 
     def _parity_steps(self) -> Float64:
         return self._grid()
 
-    def path(self, units: FloatMatrix, targets: FloatMatrix) -> Path:
+    def path(self, units: FloatMatrix, targets: FloatMatrix) -> Path:  # noqa: ARG002
         """Straight lines along `targets`."""
         return AdditionPath(len(units))
 

@@ -30,10 +30,11 @@ class NudgeN(Method):
     @staticmethod
     def _grid() -> Float64:
         # Even in the angle, 0.03 rad apart: gamma itself is nearly its square.
-        return 2 - 2 * np.cos(0.03 * np.arange(41))
+        angles = 0.03 * np.arange(41, dtype=np.float64)
+        return np.asarray(2 - 2 * np.cos(angles), dtype=np.float64)
 
     def _parity_steps(self) -> Float64:
-        return 0.02 * np.arange(25)
+        return np.asarray(0.02 * np.arange(25), dtype=np.float64)
 
     def path(self, units: FloatMatrix, targets: FloatMatrix) -> Path:
         """Rotations from `units` towards `targets`."""

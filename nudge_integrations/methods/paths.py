@@ -18,7 +18,12 @@ Float64 = npt.NDArray[np.float64]
 
 
 class Path(Protocol):
-    """A family of paths, one for each of `m` moved documents."""
+    """A family of paths, one for each of `m` documents with a direction."""
+
+    @property
+    def moves(self) -> npt.NDArray[np.bool_]:
+        """Which documents leave their place at any step above 0, shape `(m,)`."""
+        ...
 
     def coefficients(
         self, step: float, documents: npt.NDArray[np.int64] | None = None
@@ -44,6 +49,11 @@ class AdditionPath:
     """NUDGE-M: `x + t h`. Vectors do not stay unit length, so only inner products rank them."""
 
     count: int
+
+    @property
+    def moves(self) -> npt.NDArray[np.bool_]:
+        """All of them."""
+        return np.ones(self.count, bool)
 
     def coefficients(
         self, step: float, documents: npt.NDArray[np.int64] | None = None
@@ -83,6 +93,11 @@ class RotationPath:
         rest = directions - cosine[:, None].astype(np.float32) * units
         sine = np.sqrt(np.einsum("ij,ij->i", rest, rest, dtype=np.float64))
         return cls(np.arctan2(sine, cosine), (cosine < 0) | (sine == 0))
+
+    @property
+    def moves(self) -> npt.NDArray[np.bool_]:
+        """All that do not stay."""
+        return ~self.still
 
     @staticmethod
     def turn(step: float) -> float:

@@ -1,8 +1,8 @@
-"""One corpus to tune: where its documents go at a step, and who then wins the held-out questions."""
+"""One corpus to tune: where its documents go at a step, and who wins the held-out questions."""
 
 from __future__ import annotations
 
-from typing import Any, Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ class Mover(Protocol):
     """What a problem must know of a method."""
 
     device: torch.device
-    keeps_length: bool
+    keeps_length: ClassVar[bool]
 
     def path(self, units: FloatMatrix, targets: FloatMatrix) -> Path:
         """Paths of documents with unit vectors `units` towards unit directions `targets`."""
@@ -86,7 +86,7 @@ class Problem:
             device=self.method.device,
         )
         touched = np.zeros(len(self.vectors), bool)
-        touched[moved] = True
+        touched[moved[path.moves]] = True
         seen = np.zeros(len(asked), bool)
         seen[question.query_of_entry[touched[question.documents]]] = True
         return Trial(asked, found, seen)

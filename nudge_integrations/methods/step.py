@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nudge_integrations.arrays import IntVector
-from nudge_integrations.metrics import Metric, QueryTotals, score_rankings
 from nudge_integrations.methods.paths import Float64
 from nudge_integrations.methods.shortlist import Shortlist
+from nudge_integrations.metrics import Metric, QueryTotals, score_rankings
 
 _NO_GAIN = 1e-12  # sums of the same scores in another order differ by this much
 

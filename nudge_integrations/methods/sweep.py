@@ -111,6 +111,9 @@ def _intervals(
     slopes = torch.cat([along[owner], torch.zeros_like(best_still)[owner, None]], dim=1)
     behind = rivals - own_score[:, None]
     closing = own_slope[:, None] - slopes
+    # Documents with the same questions have the same slope; rounding must not let them cross, and
+    # just below 0 the guard would turn a lead that lasts for ever into one that never was.
+    closing[closing.abs() <= _EPSILON] = 0
     crossing = behind / (closing + _EPSILON)
     low = torch.where(closing > 0, crossing, 0.0).amax(dim=1).clamp(min=0)
     high = torch.where(closing < 0, crossing, 1 / _EPSILON).amin(dim=1)

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from cli_fakes import CORPUS, add_question, bytes_of, write_beir, write_llama_index
 
+from nudge_integrations.embedding import embedder
+from nudge_integrations.errors import NudgeError
 from nudge_integrations.tuned import TunedVectors
 
 
@@ -59,6 +61,19 @@ class TestEvaluate:
         nudge("fit", "--beir", beir, "--out", out, "--model", "some/model")
         assert nudge("evaluate", "--tuned", out, "--beir", beir).code == 0
         assert models.names == ["some/model", "some/model"]
+
+    def test_asks_for_the_folder_of_a_model_that_has_no_name(
+        self, nudge, fitted, beir, models, monkeypatch
+    ):
+        def fail(name, **options):
+            raise NudgeError(f"cannot load the embedding model {name!r}")
+
+        monkeypatch.setattr(embedder, "as_encoder", fail)
+        arguments = ("evaluate", "--tuned", fitted, "--beir", beir)
+        outcome = nudge(*arguments)
+        assert outcome.code == 1
+        assert outcome.err.endswith("name that: --model\n")
+        assert not nudge(*arguments, "--model", "x").err.endswith("--model\n")
 
     def test_refuses_another_model_before_it_embeds(self, nudge, models, fitted, beir):
         count = len(models.seen)

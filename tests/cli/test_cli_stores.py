@@ -159,7 +159,7 @@ class TestApply:
         assert outcome.code == 0
         assert outcome.out.splitlines()[1:] == [
             "Nothing to change.",
-            "Left alone: 3 already hold the tuned vector: 'd7', 'd0', 'd3'",
+            "Left alone, already with the tuned vector: 3 ('d7', 'd0', 'd3')",
         ]
         assert bytes_of(store) == files
 
@@ -175,8 +175,8 @@ class TestApply:
         assert outcome.code == 0
         assert outcome.out.splitlines()[1:4] == [
             "Exchanged 1 vector: each of these documents now has the tuned vector.",
-            "Left alone: 1 are not in the store: 'gone'",
-            "Left alone: 1 hold another vector than the vector that the run started from: 'd0'",
+            "Left alone, not in the store: 1 ('gone')",
+            "Left alone, with another vector than the one that the run started from: 1 ('d0')",
         ]
         assert "embedded by another model" in outcome.err
         expected = VECTORS.copy()
@@ -195,7 +195,7 @@ class TestApply:
         files = bytes_of(store)
         outcome = nudge("apply", "--tuned", run, "--store", store)
         assert (outcome.code, outcome.out) == (1, "")
-        assert "was changed: 3 " in outcome.err
+        assert "was changed; " in outcome.err
         assert bytes_of(store) == files
 
     def test_refuses_vectors_of_another_dimension(self, nudge, tuned, store, tmp_path):
@@ -286,7 +286,7 @@ class TestRevert:
         before = bytes_of(store)
         outcome = nudge("revert", "--tuned", run, "--store", store)
         assert outcome.code == 0
-        assert "Left alone: 3 already hold the original vector" in outcome.out
+        assert "Left alone, already with the original vector: 3" in outcome.out
         assert bytes_of(store) == before
 
     def test_leaves_alone_what_has_changed_since(self, nudge, framework, tuned, store, tmp_path):
@@ -296,7 +296,7 @@ class TestRevert:
         other = dataclasses.replace(tuned, vectors=vectors).save(tmp_path / "other")
         outcome = nudge("revert", "--tuned", other, "--store", store)
         assert outcome.code == 0
-        assert "1 hold another vector than the tuned vector of this run: 'd7'" in outcome.out
+        assert "with another vector than this run's tuned one: 1 ('d7')" in outcome.out
         expected = VECTORS.copy()
         expected[7] += np.float32(0.1)
         assert np.array_equal(framework.vectors(store), expected)

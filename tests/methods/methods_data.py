@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +43,7 @@ class DataSet:
         return kept, self.documents[others]
 
 
-@lru_cache(maxsize=None)
+@cache
 def load(folder: Path, name: str) -> DataSet:
     home = folder / name
     document_ids, query_ids = _ids(home / "corpus.jsonl"), _ids(home / "queries.jsonl")

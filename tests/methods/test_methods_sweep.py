@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from methods_oracle import Array, Questions, random_documents, random_questions, unit_directions
 
-from nudge_integrations.methods import NudgeM, sweep
+from nudge_integrations.methods import Judgments, NudgeM, sweep
 from nudge_integrations.methods.directions import directions
 from nudge_integrations.methods.sweep import most_covered, winning_intervals
 
@@ -95,6 +95,7 @@ def test_no_other_step_wins_more_pairs(seed: int) -> None:
 
 
 @given(SEEDS, st.integers(1, 30), st.integers(1, 500))
+@example(65833, 1, 1)  # documents with the same questions, whose slopes differ by rounding only
 def test_small_blocks_find_the_same_intervals(seed: int, rows: int, cells: int) -> None:
     case = problem(seed)
     whole = intervals(*case)
@@ -109,6 +110,23 @@ def test_small_blocks_find_the_same_intervals(seed: int, rows: int, cells: int) 
         for lows, highs in (whole, ragged)
     ]
     np.testing.assert_array_equal(*held)
+
+
+@pytest.mark.parametrize("ulps", [-3, -2, -1, 0, 1, 2, 3])
+def test_a_lead_over_a_document_of_the_same_slope_lasts(ulps: int) -> None:
+    """Slopes of documents with the same questions can differ by rounding, and by nothing else."""
+    slope = np.float32(0.1)
+    rival = slope + ulps * np.spacing(slope)
+    lows, highs = winning_intervals(
+        np.array([[1, 0]], np.float32),
+        np.array([[0.9, 0], [0.5, 0]], np.float32),
+        Judgments.from_lists([[0]], 2),
+        np.array([0, 1]),
+        np.array([[slope, 0], [rival, 0]], np.float32),
+        torch.device("cpu"),
+    )
+    assert lows.tolist() == [0]
+    assert highs[0] > 1e6
 
 
 @given(SEEDS)
