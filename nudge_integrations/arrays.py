@@ -53,12 +53,15 @@ def as_matrix(
     """
     try:
         array = np.asarray(values)
-        if array.dtype.kind not in "fiu" or array.dtype.itemsize > 16:
+        if array.dtype.kind == "O":
             array = array.astype(np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
+        # RuntimeError: a torch tensor that wants to be detached first.
         raise DataError(
             f"{what} must be a matrix of real numbers with rows of one length; numpy says: {error}"
         ) from error
+    if array.dtype.kind not in "fiub":
+        raise DataError(f"{what} must be real numbers, got {array.dtype}")
     if array.ndim != 2:
         raise DataError(
             f"{what} must be a 2D array (one row a vector), got shape {array.shape}; "

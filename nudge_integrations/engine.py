@@ -185,8 +185,8 @@ class FinetuneEngine:
         report = self.tuned.report
         if report is None:
             raise NotFinetunedError(
-                "nothing could be measured: one question is too few to hold any out; pass "
-                "test_dataset, or more questions"
+                f"{len(self.tuned)} documents moved, and nothing could be measured: one question "
+                "is too few to hold any out; pass test_dataset, or more questions"
             )
         return report
 
@@ -270,7 +270,7 @@ def _read(
     if not documents:
         raise DataError(
             "no documents to tune: the training dataset has no corpus, and no nodes or documents "
-            "were given"
+            "were given; give one of the two"
         )
     parts = zip(given, _NAMES, strict=True)
     over = [None if part is None else _over(part, documents, name) for part, name in parts]

@@ -12,6 +12,10 @@ from hypothesis import settings
 settings.register_profile("nudge", deadline=None)
 settings.load_profile("nudge")
 
+# Several workers share the cores; each with threads of its own they only wait for one another.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Nothing here may call out: Chroma would report its use.
 os.environ.setdefault("ANONYMIZED_TELEMETRY", "False")
 

@@ -76,7 +76,9 @@ def _qrels(
                 f"query {query} names document {rows[whole.index(False)]!r}, but the documents "
                 f"are numbered 0 to {len(documents) - 1}"
             )
-        graded = np.ones(len(rows)) if grades is None else grades[query]
+        graded = np.ones(len(rows)) if grades is None else np.asarray(grades[query], np.float64)
+        if not np.isfinite(graded).all():
+            raise DataError(f"grades of query {query} must be finite, got {graded.tolist()}")
         pairs = zip(rows, graded, strict=True)
         qrels[str(query)] = {str(int(row)): float(grade) for row, grade in pairs}
     return qrels

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -130,12 +129,10 @@ def _texts(nodes: Sequence[BaseNode]) -> dict[str, str]:
 
 def _register() -> None:
     """Make this a virtual subclass of the old package's engine, where that is installed."""
-    if importlib.util.find_spec("llama_index.finetuning") is None:
-        return
     try:
         from llama_index.finetuning.types import BaseEmbeddingFinetuneEngine
-    except Exception as error:  # The old package pulls in much that may be broken by now.
-        _log.debug("llama-index-finetuning is installed but does not load: %s", error)
+    except Exception as error:  # Mostly it is not there; and it pulls in much that may be broken.
+        _log.debug("no engine of llama-index-finetuning to be registered with: %s", error)
     else:
         BaseEmbeddingFinetuneEngine.register(NudgeFinetuneEngine)
 
