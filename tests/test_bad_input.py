@@ -639,7 +639,7 @@ def test_an_answer_of_a_langchain_model_that_is_no_vector_is_named(answer: Any) 
     world = planted(documents=3)
     engine = LangChain.engine(world.data, LangChain.model({**world.table, D0: answer}))
 
-    with pytest.raises(DataError, match="'d0' got no vector of numbers.*leave it out"):
+    with pytest.raises(DataError, match=r"'d0' got no vector of numbers.*leave it out"):
         engine.finetune()
 
 

@@ -37,6 +37,7 @@ def scan(
     QUERIES: tl.constexpr,
     DOCUMENTS: tl.constexpr,
     DEPTH: tl.constexpr,
+    GROUP: tl.constexpr,
 ) -> None:
     """Append every document of a tile that reaches its query's floor to the query's survivors.
 
@@ -111,17 +112,32 @@ def scan(
             lowest, highest = tl.minimum(base, end), tl.maximum(base, end)
         else:
             lowest, highest = _rotation_bounds(base, along, turns + place, n_moved)
+    low = tl.max(
+        tl.reshape(
+            tl.where(inside[None, :], lowest, -float("inf")), (QUERIES, DOCUMENTS // GROUP, GROUP)
+        ),
+        axis=2,
+    )
+    high = tl.max(
+        tl.reshape(
+            tl.where(inside[None, :], highest, -float("inf")), (QUERIES, DOCUMENTS // GROUP, GROUP)
+        ),
+        axis=2,
+    )
     floor = tl.load(floors + query, mask=asked, other=float("inf"))
-    keep = (highest >= floor[:, None]) & asked[:, None] & inside[None, :]
-    if tl.max(keep.to(tl.int32)) > 0:
-        counter = tl.broadcast_to((counts + query)[:, None], (QUERIES, DOCUMENTS))
-        slot = tl.atomic_add(counter, 1, mask=keep, sem="relaxed")
+    reached = tl.max(high, axis=1) >= floor
+    if tl.max(reached.to(tl.int32), axis=0) > 0:
+        # One flat list of (query, group): what follows is rare, and must not cost registers.
+        cell = tl.arange(0, QUERIES * DOCUMENTS // GROUP)
+        owner = (program % query_tiles) * QUERIES + cell // (DOCUMENTS // GROUP)
+        keep = tl.reshape(high >= floor[:, None], (QUERIES * DOCUMENTS // GROUP,))
+        slot = tl.atomic_add(counts + owner, 1, mask=keep, sem="relaxed")
         keep = keep & (slot < capacity)
-        survivor = query.to(tl.int64)[:, None] * capacity + slot
-        named = tl.broadcast_to(column[None, :], (QUERIES, DOCUMENTS))
-        tl.store(columns + survivor, named, mask=keep)
-        tl.store(lowests + survivor, lowest, mask=keep)
-        tl.store(highests + survivor, highest, mask=keep)
+        survivor = owner.to(tl.int64) * capacity + slot
+        group = (first + (program // query_tiles) * DOCUMENTS) // GROUP + cell % (DOCUMENTS // GROUP)
+        tl.store(columns + survivor, group, mask=keep)
+        tl.store(lowests + survivor, tl.reshape(low, (QUERIES * DOCUMENTS // GROUP,)), mask=keep)
+        tl.store(highests + survivor, tl.reshape(high, (QUERIES * DOCUMENTS // GROUP,)), mask=keep)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
