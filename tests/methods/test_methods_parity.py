@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,20 @@ def test_small_random_problems(theirs: Any, ours: Any, seed: int) -> None:
     arguments = documents, listed_twice, validation.as_set()
     expected = nudge_ft(theirs, *arguments)
     assert largest_difference(ours("cpu").finetune_embeddings(*arguments), expected) < 1e-5
+
+
+@pytest.mark.parametrize("place", range(1, 25))
+def test_each_of_nudge_fts_steps_can_be_chosen(place: int) -> None:
+    """Steps are 0, 0.02, ... 0.48; the rival is beaten half a step before `0.02 * place`."""
+    gamma = 0.02 * place
+    needed = math.radians(80) - math.acos(1 - (gamma - 0.01) / 2)
+    rival = [0, math.cos(needed), math.sin(needed)]
+    documents = np.array([[math.sin(math.radians(80)), math.cos(math.radians(80)), 0], rival], "f4")
+    question = {"q_embs": np.array([[0, 1, 0]], np.float32), "q_ans_indx": [[0]]}
+    tuned = NudgeN("cpu").finetune_embeddings(documents, question, question)
+    assert ((tuned[0] - documents[0]) ** 2).sum() == pytest.approx(gamma, abs=1e-6)
+    expected = nudge_ft(NUDGEN, documents, question, question)
+    assert largest_difference(tuned, expected) < 1e-5
 
 
 def ndcg_as_trec_eval(data: DataSet, vectors: Array) -> float:

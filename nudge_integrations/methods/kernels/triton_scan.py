@@ -1,16 +1,18 @@
-"""The fused kernel: one tile of queries against one tile of documents, scores in registers only.
+"""The fused kernels: a tile of queries against a tile of documents, with scores in registers only.
 
 Importing this module imports triton; `triton_kernel` does so when it is first used.
 """
 
 from __future__ import annotations
 
-
 import triton
 import triton.language as tl
 
+# Only the dimension is worth a kernel of its own: each takes seconds to compile.
+_ANY = ["n_queries", "n_moved", "first", "behind", "capacity", "n_pairs", "last"]
 
-@triton.jit  # type: ignore[untyped-decorator]
+
+@triton.jit(do_not_specialize=_ANY)  # type: ignore[untyped-decorator]
 def scan(
     queries: tl.tensor,
     corpus: tl.tensor,
@@ -20,15 +22,14 @@ def scan(
     turns: tl.tensor,
     floors: tl.tensor,
     counts: tl.tensor,
-    columns: tl.tensor,
+    groups: tl.tensor,
     lowests: tl.tensor,
     highests: tl.tensor,
     n_queries: tl.tensor,
-    first: tl.tensor,
-    behind: tl.tensor,
-    n_still: tl.tensor,
     n_moved: tl.tensor,
     dimension: tl.tensor,
+    first: tl.tensor,
+    behind: tl.tensor,
     last: tl.tensor,
     capacity: tl.tensor,
     FAMILY: tl.constexpr,
@@ -39,115 +40,204 @@ def scan(
     DEPTH: tl.constexpr,
     GROUP: tl.constexpr,
 ) -> None:
-    """Append every document of a tile that reaches its query's floor to the query's survivors.
+    """Append each group of neighbouring columns that reaches a query's floor to its survivors.
+
+    One program takes one tile of queries and one of columns. A column is a place in `order`.
 
     Args:
         queries: Shape `(n_queries, dimension)`.
         corpus: Shape `(n, dimension)`, in the type of the queries, as are the directions.
         directions: Shape `(n_moved, dimension)`.
-        order: Shape `(n,)`, int32: the corpus row of each column, the still documents first.
-        positions: Shape `(n_moved,)`, int32: the direction of each column from `n_still` on.
-        turns: Shape `(4, n_moved)`, float32, in the order of `positions`, for rotations: cosine
-            and reciprocal sine of the angle to the direction, cosine and sine of the way's end.
-        floors: Shape `(n_queries,)`, float32.
+        order: int32: the corpus row of each column, -1 for none.
+        positions: int32: the direction of each column, unused where documents are still.
+        turns: Shape `(4, n_moved)`, float64: see `_rotation_bounds`; unused by other families.
+        floors: Shape `(n_queries,)`, float32: the score that is to be reached.
         counts: Shape `(n_queries,)`, int32: survivors so far, those beyond `capacity` included.
-        columns: Shape `(n_queries, capacity)`, int32: written, as are the next two.
-        lowests: Lowest score of the survivor on its way, float32.
-        highests: Highest score on its way, float32.
+        groups: Shape `(n_queries, capacity)`, int32, written: group `g` is the columns from
+            `GROUP * g` to before `GROUP * (g + 1)`.
+        lowests: Shaped like `groups`, float32, written: the best of the group's lowest scores.
+        highests: The same of its highest scores.
         n_queries: Number of queries.
-        first: First column of this launch.
-        behind: The column behind the last one.
-        n_still: Number of documents that do not move.
-        n_moved: Number of documents that do.
+        n_moved: Number of documents with a direction.
         dimension: Number of components.
+        first: First column of this launch, a multiple of `GROUP`.
+        behind: The column behind its last one.
         last: The largest step.
         capacity: Places a query.
         FAMILY: `"still"`, `"addition"` or `"rotation"`: what all columns of this launch do.
         PRECISION: How float32 is multiplied: `"ieee"` or `"tf32"`.
         WHOLE: Whether `dimension` is a multiple of `DEPTH`.
         QUERIES: Queries in a tile.
-        DOCUMENTS: Documents in a tile.
+        DOCUMENTS: Columns in a tile.
         DEPTH: Components at a time.
+        GROUP: Columns in a group.
     """
-    # Neighbouring programs share their documents: each tile of these is read from memory once.
+    # Neighbouring programs share their documents, so these are read from memory once.
     query_tiles = tl.cdiv(n_queries, QUERIES)
-    program = tl.program_id(0)
-    query = (program % query_tiles) * QUERIES + tl.arange(0, QUERIES)
-    column = first + (program // query_tiles) * DOCUMENTS + tl.arange(0, DOCUMENTS)
-    asked, inside = query < n_queries, column < behind
+    first_query = (tl.program_id(0) % query_tiles) * QUERIES
+    first_column = first + (tl.program_id(0) // query_tiles) * DOCUMENTS
+    query = first_query + tl.arange(0, QUERIES)
+    column = first_column + tl.arange(0, DOCUMENTS)
+    row = tl.load(order + column, mask=column < behind, other=-1).to(tl.int64)
+    inside = (row >= 0)[None, :]
+    # What is not there reads row 0, and is left out at the end: so loads of scores need no mask.
+    known = tl.where(query < n_queries, query, 0).to(tl.int64)
     depth = tl.arange(0, DEPTH)
-    # Rows that are not there are row 0, and left out at the end: so loads need no mask for them.
-    row = tl.load(order + column, mask=inside, other=0).to(tl.int64)
-    query_at = queries + tl.where(asked, query, 0)[:, None] * dimension + depth[None, :]
-    corpus_at = corpus + row[None, :] * dimension + depth[:, None]
+    query_at = queries + known[:, None] * dimension + depth[None, :]
+    corpus_at = corpus + tl.maximum(row, 0)[None, :] * dimension + depth[:, None]
     base = tl.zeros((QUERIES, DOCUMENTS), tl.float32)
     if FAMILY == "still":
         for start in range(0, dimension, DEPTH):
-            here = depth < dimension - start
-            if WHOLE:
-                q, x = tl.load(query_at + start), tl.load(corpus_at + start)
-            else:
-                q = tl.load(query_at + start, mask=here[None, :], other=0.0)
-                x = tl.load(corpus_at + start, mask=here[:, None], other=0.0)
+            q = _part(query_at, start, (depth < dimension - start)[None, :], WHOLE)
+            x = _part(corpus_at, start, (depth < dimension - start)[:, None], WHOLE)
             base = tl.dot(q, x, base, input_precision=PRECISION)
         lowest, highest = base, base
     else:
-        place = tl.where(inside, column - n_still, 0)
-        target = tl.load(positions + place).to(tl.int64)
+        target = tl.load(positions + column, mask=row >= 0, other=0).to(tl.int64)
         target_at = directions + target[None, :] * dimension + depth[:, None]
         along = tl.zeros((QUERIES, DOCUMENTS), tl.float32)
         for start in range(0, dimension, DEPTH):
-            here = depth < dimension - start
-            if WHOLE:
-                q, x = tl.load(query_at + start), tl.load(corpus_at + start)
-                h = tl.load(target_at + start)
-            else:
-                q = tl.load(query_at + start, mask=here[None, :], other=0.0)
-                x = tl.load(corpus_at + start, mask=here[:, None], other=0.0)
-                h = tl.load(target_at + start, mask=here[:, None], other=0.0)
+            q = _part(query_at, start, (depth < dimension - start)[None, :], WHOLE)
+            x = _part(corpus_at, start, (depth < dimension - start)[:, None], WHOLE)
+            h = _part(target_at, start, (depth < dimension - start)[:, None], WHOLE)
             base = tl.dot(q, x, base, input_precision=PRECISION)
             along = tl.dot(q, h, along, input_precision=PRECISION)
         if FAMILY == "addition":
             end = base + last * along
             lowest, highest = tl.minimum(base, end), tl.maximum(base, end)
         else:
-            lowest, highest = _rotation_bounds(base, along, turns + place, n_moved)
-    low = tl.max(
-        tl.reshape(
-            tl.where(inside[None, :], lowest, -float("inf")), (QUERIES, DOCUMENTS // GROUP, GROUP)
-        ),
-        axis=2,
-    )
-    high = tl.max(
-        tl.reshape(
-            tl.where(inside[None, :], highest, -float("inf")), (QUERIES, DOCUMENTS // GROUP, GROUP)
-        ),
-        axis=2,
-    )
-    floor = tl.load(floors + query, mask=asked, other=float("inf"))
+            turn = turns + target
+            lowest, highest = _rotation_bounds(
+                base,
+                along,
+                tl.load(turn).to(tl.float32)[None, :],
+                tl.load(turn + n_moved).to(tl.float32)[None, :],
+                tl.load(turn + 2 * n_moved).to(tl.float32)[None, :],
+                tl.load(turn + 3 * n_moved).to(tl.float32)[None, :],
+            )
+    in_groups: tl.constexpr = (QUERIES, DOCUMENTS // GROUP, GROUP)
+    low = tl.max(tl.reshape(tl.where(inside, lowest, -float("inf")), in_groups), axis=2)
+    high = tl.max(tl.reshape(tl.where(inside, highest, -float("inf")), in_groups), axis=2)
+    floor = tl.load(floors + query, mask=query < n_queries, other=float("inf"))
     reached = tl.max(high, axis=1) >= floor
     if tl.max(reached.to(tl.int32), axis=0) > 0:
-        # One flat list of (query, group): what follows is rare, and must not cost registers.
-        cell = tl.arange(0, QUERIES * DOCUMENTS // GROUP)
-        owner = (program % query_tiles) * QUERIES + cell // (DOCUMENTS // GROUP)
-        keep = tl.reshape(high >= floor[:, None], (QUERIES * DOCUMENTS // GROUP,))
+        # Rare, so it must not cost registers: one flat list of (query, group).
+        SIZE: tl.constexpr = QUERIES * DOCUMENTS // GROUP
+        cell = tl.arange(0, SIZE)
+        owner = first_query + cell // (DOCUMENTS // GROUP)
+        keep = tl.reshape(high >= floor[:, None], (SIZE,))
         slot = tl.atomic_add(counts + owner, 1, mask=keep, sem="relaxed")
         keep = keep & (slot < capacity)
         survivor = owner.to(tl.int64) * capacity + slot
-        group = (first + (program // query_tiles) * DOCUMENTS) // GROUP + cell % (DOCUMENTS // GROUP)
-        tl.store(columns + survivor, group, mask=keep)
-        tl.store(lowests + survivor, tl.reshape(low, (QUERIES * DOCUMENTS // GROUP,)), mask=keep)
-        tl.store(highests + survivor, tl.reshape(high, (QUERIES * DOCUMENTS // GROUP,)), mask=keep)
+        tl.store(groups + survivor, first_column // GROUP + cell % (DOCUMENTS // GROUP), mask=keep)
+        tl.store(lowests + survivor, tl.reshape(low, (SIZE,)), mask=keep)
+        tl.store(highests + survivor, tl.reshape(high, (SIZE,)), mask=keep)
+
+
+@triton.jit(do_not_specialize=_ANY)  # type: ignore[untyped-decorator]
+def score(
+    queries: tl.tensor,
+    corpus: tl.tensor,
+    directions: tl.tensor,
+    turns: tl.tensor,
+    owners: tl.tensor,
+    rows: tl.tensor,
+    positions: tl.tensor,
+    bases: tl.tensor,
+    alongs: tl.tensor,
+    lowests: tl.tensor,
+    highests: tl.tensor,
+    n_pairs: tl.tensor,
+    n_moved: tl.tensor,
+    dimension: tl.tensor,
+    last: tl.tensor,
+    FAMILY: tl.constexpr,
+    PAIRS: tl.constexpr,
+    DEPTH: tl.constexpr,
+) -> None:
+    """Score pairs of a query and a document in float64, without copying a vector.
+
+    Args:
+        queries: Float32, shape `(q, dimension)`, as are the next two with rows of their own.
+        corpus: Documents where they stand.
+        directions: Where they go.
+        turns: Shape `(4, n_moved)`, float64: see `_rotation_bounds`.
+        owners: Shape `(n_pairs,)`, int64: row of the query.
+        rows: Row of the document.
+        positions: Row of its direction, -1 for none.
+        bases: Shape `(n_pairs,)`, float64, written, as are the next three: score where it stands.
+        alongs: Score of its direction, 0 for none.
+        lowests: Lowest score on its way.
+        highests: Highest score on its way.
+        n_pairs: Number of pairs.
+        n_moved: Number of directions.
+        dimension: Number of components.
+        last: The largest step.
+        FAMILY: `"addition"` or `"rotation"`.
+        PAIRS: Pairs a program.
+        DEPTH: Components at a time.
+    """
+    pair = tl.program_id(0).to(tl.int64) * PAIRS + tl.arange(0, PAIRS)
+    real = pair < n_pairs
+    owner = tl.load(owners + pair, mask=real, other=0)
+    row = tl.load(rows + pair, mask=real, other=0)
+    position = tl.load(positions + pair, mask=real, other=-1)
+    moves = position >= 0
+    place = tl.maximum(position, 0)
+    base = tl.zeros((PAIRS,), tl.float64)
+    along = tl.zeros((PAIRS,), tl.float64)
+    for start in range(0, dimension, DEPTH):
+        depth = start + tl.arange(0, DEPTH)[None, :]
+        here = (depth < dimension) & real[:, None]
+        q = tl.load(queries + owner[:, None] * dimension + depth, mask=here, other=0.0)
+        x = tl.load(corpus + row[:, None] * dimension + depth, mask=here, other=0.0)
+        h_at = directions + place[:, None] * dimension + depth
+        h = tl.load(h_at, mask=here & moves[:, None], other=0.0)
+        base += tl.sum(q.to(tl.float64) * x.to(tl.float64), axis=1)
+        along += tl.sum(q.to(tl.float64) * h.to(tl.float64), axis=1)
+    if FAMILY == "addition":
+        end = base + last * along
+        lowest, highest = tl.minimum(base, end), tl.maximum(base, end)
+    else:
+        lowest, highest = _rotation_bounds(
+            base,
+            along,
+            tl.load(turns + place, mask=moves, other=0.0),
+            tl.load(turns + n_moved + place, mask=moves, other=1.0),
+            tl.load(turns + 2 * n_moved + place, mask=moves, other=1.0),
+            tl.load(turns + 3 * n_moved + place, mask=moves, other=0.0),
+        )
+    tl.store(bases + pair, base, mask=real)
+    tl.store(alongs + pair, along, mask=real)
+    tl.store(lowests + pair, lowest, mask=real)
+    tl.store(highests + pair, highest, mask=real)
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _part(at: tl.tensor, start: tl.tensor, here: tl.tensor, WHOLE: tl.constexpr) -> tl.tensor:
+    """The components from `start` on, 0 behind the last."""
+    return tl.load(at + start) if WHOLE else tl.load(at + start, mask=here, other=0.0)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _rotation_bounds(
-    base: tl.tensor, along: tl.tensor, turns: tl.tensor, n_moved: tl.tensor
+    base: tl.tensor,
+    along: tl.tensor,
+    cosine: tl.tensor,
+    over_sine: tl.tensor,
+    cos_end: tl.tensor,
+    sin_end: tl.tensor,
 ) -> tuple[tl.tensor, tl.tensor]:
-    """`RotationPath.bounds` on a tile: at the ends of the way, or at one extreme inside it."""
-    cosine, over_sine = tl.load(turns)[None, :], tl.load(turns + n_moved)[None, :]
-    cos_end = tl.load(turns + 2 * n_moved)[None, :]
-    sin_end = tl.load(turns + 3 * n_moved)[None, :]
+    """`RotationPath.bounds`: extremes at the ends of the way, or at one place inside it.
+
+    Args:
+        base: Scores of the documents.
+        along: Scores of their directions.
+        cosine: Of the angle between the two.
+        over_sine: 1 / sine of that angle.
+        cos_end: Cosine of the angle at which the way ends.
+        sin_end: Its sine.
+    """
     across = (along - cosine * base) * over_sine
     end = base * cos_end + across * sin_end
     slope_at_end = across * cos_end - base * sin_end
