@@ -91,6 +91,11 @@ def _refuse_bad_rows(
         rows = np.flatnonzero(bad).tolist()
         return name_some([ids[row] for row in rows] if ids is not None else rows)
 
+    with np.errstate(over="ignore", under="ignore"):
+        squares = np.einsum("ij,ij->i", matrix, matrix)
+    if np.isfinite(squares).all() and squares.all():
+        return
+    # Rare, so only now in the precision that neither overflows nor rounds to zero.
     squares = np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64)
     unusable = ~np.isfinite(squares)
     if unusable.any():

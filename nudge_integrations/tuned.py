@@ -76,6 +76,9 @@ class TunedVectors:
             matrix = as_matrix(
                 getattr(self, name), name, ids=self.ids, dimension=width, allow_empty=True
             )
+            # A view, so that only the way through here is closed, not the caller's own array.
+            matrix = matrix.view()
+            matrix.flags.writeable = False
             object.__setattr__(self, name, matrix)
         for name in ("ids", "text_hashes"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
@@ -101,7 +104,7 @@ class TunedVectors:
         return replace(self, report=report)
 
     def lookup(self, text: str) -> FloatMatrix | None:
-        """The tuned vector of an exact text, float32 of shape `(d,)`; None if it did not move."""
+        """The tuned vector of an exact text, float32 `(d,)`, read-only; None if it did not move."""
         row = self._row_of_hash.get(text_hash(text))
         return None if row is None else self.vectors[row]
 

@@ -75,7 +75,7 @@ def planted(
         name, text = f"d{number}", f"document number {number}"
         corpus[name], table[text] = text, document.tolist()
         for place in range(questions):
-            asked = f"question {place} about number {number}?"
+            asked = f"Question {place} about number {number}?"
             noise = 0.3 * shift * rng.normal(size=DIMENSION) / np.sqrt(DIMENSION)
             table[asked] = unit(document + 1.4 * shift * away + noise).tolist()
             queries[f"q{number}-{place}"] = asked

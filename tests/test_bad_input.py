@@ -106,7 +106,7 @@ def data(act: Callable[[Desk], object], *named: str, remedy: str, free: bool = F
 
 
 D0 = "document number 0"
-Q00 = "question 0 about number 0?"
+Q00 = "Question 0 about number 0?"
 WIDTH = 24
 
 
@@ -616,7 +616,9 @@ def test_there_are_cases_enough_and_every_error_has_one() -> None:
     }
 
 
-@pytest.mark.parametrize("error", {case.error for case in CASES.values()}, ids=lambda e: e.__name__)
+@pytest.mark.parametrize(
+    "error", dict.fromkeys(case.error for case in CASES.values()), ids=lambda e: e.__name__
+)
 def test_every_error_is_a_nudge_error_and_a_value_error(error: type[Exception]) -> None:
     assert issubclass(error, NudgeError)
     assert issubclass(error, ValueError)

@@ -53,6 +53,17 @@ def test_it_says_what_it_is_in_one_line() -> None:
     )
 
 
+def test_nobody_writes_into_it_by_accident() -> None:
+    vectors = matrix(3)
+    tuned = tuned_vectors(vectors=vectors, text_hashes=(text_hash("a"), "b", "c"))
+
+    for held in (tuned.vectors, tuned.originals, tuned.lookup("a")):
+        with pytest.raises(ValueError, match="read-only"):
+            held[:] = 0
+    vectors[:] = 1  # the caller's own array is the caller's
+    assert tuned.apply(["d0"], matrix(1)).flags.writeable
+
+
 def test_a_report_can_be_exchanged_and_nothing_else_changes() -> None:
     tuned = tuned_vectors()
 
@@ -60,7 +71,7 @@ def test_a_report_can_be_exchanged_and_nothing_else_changes() -> None:
 
     assert tuned.report is None
     assert other.report == report()
-    assert other.vectors is tuned.vectors
+    assert other.vectors.tobytes() == tuned.vectors.tobytes()
 
 
 @pytest.mark.parametrize(

@@ -217,21 +217,17 @@ class Method(ABC):
             return self._one_step(gamma)
         else:
             steps = checked_steps(gamma, self.largest_step)  # type: ignore[arg-type]
+        metric = self.metric or parse_metric(f"recall_cap@{val_k}")
         chooser = type(self)(
             self.device,
-            metric=str(self.metric or f"recall_cap@{val_k}"),
+            metric=str(metric),
             steps=steps.tolist(),
             folds=self.folds,
             seed=self.seed,
         )
-        fit = chooser.fit(
-            corpus,
-            *train,
-            validation=validation,
-            selection="cross-validation" if validation is None else "holdout",
-            similarity="dot",
-        )
-        return fit.step
+        problem = Problem(chooser, corpus, "dot")
+        choice, _ = chooser._choose(problem, *train, validation, None, None, metric.k)
+        return choice.step if choice else 0.0
 
     @abstractmethod
     def _parity_steps(self) -> Float64:
@@ -245,10 +241,11 @@ class Method(ABC):
         validation: tuple[FloatMatrix, Judgments] | None,
         fixed: float | None,
         groups: IntVector | None,
+        report_depth: int = REPORT_DEPTH,
     ) -> tuple[Choice | None, str]:
         """The step, with what it does to questions held out; None where there are none."""
         metric = self.metric or parse_metric("ndcg@10")
-        depth = max(metric.k, REPORT_DEPTH)
+        depth = max(metric.k, report_depth)
         steps = self.steps if fixed is None else checked_steps([fixed], self.largest_step)
         last = float(steps[-1])
         if validation is None:

@@ -31,6 +31,14 @@ class Path(Protocol):
         """`a` and `b` at `step`, each of shape `(m,)` or that of `documents` (positions)."""
         ...
 
+    def part(self, documents: slice) -> Path:
+        """The paths of some of the documents."""
+        ...
+
+    def error_growth(self, last: float) -> float:
+        """The largest `a(t) + b(t)` up to step `last`: what an error in both scores grows to."""
+        ...
+
     def bounds(
         self, base: torch.Tensor, along: torch.Tensor, last: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -61,6 +69,14 @@ class AdditionPath:
         """`a = 1`, `b = t`."""
         size = self.count if documents is None else documents.shape
         return np.ones(size), np.full(size, float(step))
+
+    def part(self, documents: slice) -> AdditionPath:
+        """As many."""
+        return AdditionPath(len(range(self.count)[documents]))
+
+    def error_growth(self, last: float) -> float:
+        """`1 + t` at its end."""
+        return 1 + last
 
     def bounds(
         self, base: torch.Tensor, along: torch.Tensor, last: float
@@ -115,6 +131,14 @@ class RotationPath:
         a = np.where(still, 1.0, np.sin(angle - theta) / sine)
         b = np.where(still, 0.0, np.sin(theta) / sine)
         return a, b
+
+    def part(self, documents: slice) -> RotationPath:
+        """Those of these documents."""
+        return RotationPath(self.angle[documents], self.still[documents])
+
+    def error_growth(self, last: float) -> float:  # noqa: ARG002
+        """At most `1 / cos(phi / 2)`, in the middle; documents further off than 90 degrees stay."""
+        return float(np.sqrt(2))
 
     def bounds(
         self, base: torch.Tensor, along: torch.Tensor, last: float

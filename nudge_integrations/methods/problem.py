@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import ClassVar, Literal, Protocol
 
 import numpy as np
@@ -40,10 +41,16 @@ class Problem:
         self.similarity = similarity
         self.vectors = unit_rows(corpus) if similarity == "cosine" else corpus
 
+    @cached_property
+    def _longest(self) -> float:
+        # As exact as a limit with many orders of magnitude to spare needs it.
+        squares = np.einsum("ij,ij->i", self.vectors, self.vectors)
+        return float(np.sqrt(squares.max()))
+
     def _queries(self, queries: FloatMatrix) -> FloatMatrix:
         if self.similarity == "cosine":
             return unit_rows(queries)
-        reach = float(norms(queries).max(initial=0)) * float(norms(self.vectors).max())
+        reach = float(norms(queries).max(initial=0)) * self._longest
         if reach > _LARGEST_PRODUCT:
             raise DataError(
                 f"inner products up to {reach:.1g} are too large for float32: scale vectors down"

@@ -54,8 +54,7 @@ class Shortlist:
         judged = self.judgments.unique()
         width = np.int64(max(judged.n_documents, int(self.documents.max(initial=0)) + 1))
         known = judged.query_of_entry * width + judged.documents
-        query = np.repeat(np.arange(self.n_queries, dtype=np.int64), np.diff(self.indptr))
-        wanted = query * width + self.documents
+        wanted = self._owners * width + self.documents
         grades = np.zeros(len(wanted), np.float32)
         if len(known):
             place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
@@ -64,24 +63,16 @@ class Shortlist:
         return grades
 
     @cached_property
-    def _padded(self) -> list[tuple[IntVector, IntVector]]:
-        """Blocks of queries with about as many entries each: their rows, and entries (-1: none).
+    def _owners(self) -> IntVector:
+        return np.repeat(np.arange(self.n_queries, dtype=np.int64), np.diff(self.indptr))
 
-        Entries stand with the highest grade first, so that a tie in score goes to the relevant
-        document: then the order of documents in the corpus can change nothing.
+    @cached_property
+    def _by_grade(self) -> IntVector:
+        """Entries query by query, the highest grade first.
+
+        So a tie in score goes to the relevant document, and not by the order of the corpus.
         """
-        counts = np.diff(self.indptr)
-        query = np.repeat(np.arange(self.n_queries, dtype=np.int64), counts)
-        by_grade = np.lexsort((-self.grades, query))
-        blocks = []
-        for rows in _even_blocks(counts):
-            width = int(counts[rows].max(initial=0))
-            places = self.indptr[rows][:, None] + np.arange(max(width, 1))[None, :]
-            inside = places < self.indptr[rows + 1][:, None]
-            entries = np.full(places.shape, -1, np.int64)
-            entries[inside] = by_grade[places[inside]]
-            blocks.append((rows, entries))
-        return blocks
+        return np.lexsort((-self.grades, self._owners))
 
     def ranked_grades(self, step: float | Float64, k: int) -> npt.NDArray[np.float32]:
         """Grades of the top `k` documents of each query at a step, best first.
@@ -94,24 +85,52 @@ class Shortlist:
             Shape `(q, k)`, float32; 0 for a document that is not judged, and for ranks beyond
             the number of documents.
         """
-        scores = self._scores(step)
-        result = np.zeros((self.n_queries, k), np.float32)
-        for rows, entries in self._padded:
-            block = np.where(entries >= 0, scores[entries], -np.inf)
-            best, values = top_k(block, k)
+        return self._grades_of(self._top(self._scores(step), self._by_grade, k))
+
+    def ranked_grades_along(
+        self, steps: Float64, k: int
+    ) -> Iterator[npt.NDArray[np.float32]]:
+        """`ranked_grades` at each of several steps, sooner where they are close together.
+
+        What was in the top k at the step before sets a floor: only what reaches the worst of
+        their scores now can be in the top k.
+        """
+        top: IntVector | None = None
+        for step in steps:
+            scores, running = self._scores(float(step)), self._by_grade
+            if top is not None:
+                floor = np.where(top >= 0, scores[top], -np.inf).min(axis=1)
+                running = running[(scores >= floor[self._owners])[running]]
+            top = self._top(scores, running, k)
+            yield self._grades_of(top)
+
+    def _grades_of(self, entries: IntVector) -> npt.NDArray[np.float32]:
+        if not len(self.grades):
+            return np.zeros(entries.shape, np.float32)
+        return np.where(entries >= 0, self.grades[entries], np.float32(0))
+
+    def _top(self, scores: Float64, running: IntVector, k: int) -> IntVector:
+        """The top `k` among some entries (in query order) of each query; -1 where there is none."""
+        counts = np.bincount(self._owners[running], minlength=self.n_queries)
+        starts = np.cumsum(counts) - counts
+        result = np.full((self.n_queries, k), -1, np.int64)
+        for rows in _even_blocks(counts):
+            places = starts[rows][:, None] + np.arange(counts[rows].max())[None, :]
+            inside = places < (starts + counts)[rows][:, None]
+            entries = np.full(places.shape, -1, np.int64)
+            entries[inside] = running[places[inside]]
+            best, values = top_k(np.where(inside, scores[entries], -np.inf), k)
             picked = np.take_along_axis(entries, best, axis=1)
-            result[rows, : picked.shape[1]] = np.where(
-                np.isfinite(values), self.grades[picked], 0.0
-            )
+            result[rows, : picked.shape[1]] = np.where(np.isfinite(values), picked, -1)
         return result
 
     def _scores(self, step: float | Float64) -> Float64:
         scores = self.base.copy()
         moving = np.flatnonzero(self.positions >= 0)
         if isinstance(step, np.ndarray):
-            query = np.repeat(np.arange(self.n_queries), np.diff(self.indptr))[moving]
+            of_entry = step[self._owners[moving]]
             for value in np.unique(step):
-                self._move(scores, moving[step[query] == value], float(value))
+                self._move(scores, moving[of_entry == value], float(value))
         else:
             self._move(scores, moving, float(step))
         return scores
@@ -123,8 +142,11 @@ class Shortlist:
 
 
 def _even_blocks(counts: IntVector) -> Iterator[IntVector]:
-    """Rows in blocks of similar count, so that padding wastes little, each of bounded size."""
-    order = np.argsort(-counts, kind="stable")
+    """Rows in blocks of similar count, so that padding wastes little, each of bounded size.
+
+    Rows without any entry are left out.
+    """
+    order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
     start = 0
     while start < len(order):
         size = max(1, _CELLS // max(1, int(counts[order[start]])))

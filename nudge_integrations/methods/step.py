@@ -123,12 +123,8 @@ def pick(scores: Float64) -> int:
 def _scores(trial: Trial, steps: Float64, metric: Metric) -> Float64:
     judged = trial.shortlist.judgments.unique()
     totals = QueryTotals.from_csr(judged.indptr, judged.grades)
-    return np.stack(
-        [
-            score_rankings(metric, trial.shortlist.ranked_grades(float(step), metric.k), totals)
-            for step in steps
-        ]
-    )
+    rankings = trial.shortlist.ranked_grades_along(steps, metric.k)
+    return np.stack([score_rankings(metric, grades, totals) for grades in rankings])
 
 
 def _held_out(trials: Sequence[Trial], chosen: Float64, k: int) -> HeldOut:

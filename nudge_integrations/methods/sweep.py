@@ -13,11 +13,13 @@ import torch
 from nudge_integrations.arrays import FloatMatrix, IntVector
 from nudge_integrations.methods.judgments import Judgments
 from nudge_integrations.methods.kernels.tensors import tensor
+from nudge_integrations.methods.kernels.torch_kernel import shortlist
 from nudge_integrations.methods.paths import Float64
+from nudge_integrations.methods.shortlist import Shortlist
 
 _EPSILON = 1e-8  # nudge-ft's guard against a division by zero, kept so that steps agree with it
-_PAIR_CELLS = 1 << 23
-_BLOCK_ROWS = 8192
+_CELLS = 1 << 22  # of one tile: 16 MB in float32
+_BLOCK_ROWS = 1024  # a tile of so many columns stays in the processor's cache
 
 
 def winning_intervals(
@@ -41,52 +43,48 @@ def winning_intervals(
     Returns:
         Lower and upper ends of the non-empty intervals, within 0 .. 1e8.
     """
-    vectors = tensor(corpus, device)
-    targets = torch.from_numpy(directions).to(device)
-    lows, highs = [], []
-    query_of_pair = judgments.query_of_entry
-    size = max(1, _PAIR_CELLS // max(1, len(moved) + _BLOCK_ROWS))
-    for start in range(0, len(query_of_pair), size):
-        pairs = slice(start, start + size)
-        owners, place = np.unique(query_of_pair[pairs], return_inverse=True)
-        tile = torch.from_numpy(queries[owners]).to(device)
-        owner = torch.from_numpy(place.reshape(-1)).to(device)
-        rivals, own = _still_scores(tile, vectors, owner, judgments.documents[pairs], moved)
+    starts, targets = tensor(corpus[moved], device), tensor(directions, device)
+    still = shortlist(
+        queries, corpus, judgments, moved, directions, None, last=0.0, k=1, device=device
+    )
+    best_still = np.full(len(queries), -np.inf)
+    asked = np.flatnonzero(np.diff(still.indptr))
+    if len(asked):
+        best_still[asked] = np.maximum.reduceat(still.base, still.indptr[asked])
+    own_still = _scores_of(judgments, still)
+    lows, highs = [np.zeros(0)], [np.zeros(0)]
+    size = max(1, _CELLS // max(1, len(moved)))
+    for start in range(0, len(queries), size):
+        tile = slice(start, min(start + size, len(queries)))
+        pairs = slice(int(judgments.indptr[tile.start]), int(judgments.indptr[tile.stop]))
+        asking = tensor(queries[tile], device)
         low, high = _intervals(
-            tile @ vectors[torch.from_numpy(moved).to(device)].T,
-            tile @ targets.T,
-            owner,
+            asking @ starts.T,
+            asking @ targets.T,
+            tensor(judgments.query_of_entry[pairs] - tile.start, device),
             judgments.documents[pairs],
             moved,
-            rivals,
-            own,
+            tensor(best_still[tile].astype(np.float32), device),
+            tensor(own_still[pairs].astype(np.float32), device),
         )
         alive = high >= low
         lows.append(low[alive].double().cpu().numpy())
         highs.append(high[alive].double().cpu().numpy())
-    nothing = np.zeros(0)
-    return np.concatenate([nothing, *lows]), np.concatenate([nothing, *highs])
+    return np.concatenate(lows), np.concatenate(highs)
 
 
-def _still_scores(
-    tile: torch.Tensor,
-    corpus: torch.Tensor,
-    owner: torch.Tensor,
-    answers: IntVector,
-    moved: IntVector,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The best still document of each query, and the score of each pair's own document."""
-    best = tile.new_full((len(tile),), -torch.inf)
-    own = tile.new_empty((len(answers),))
-    documents = torch.from_numpy(answers).to(tile.device)
-    for start in range(0, len(corpus), _BLOCK_ROWS):
-        scores = tile @ corpus[start : start + _BLOCK_ROWS].T
-        inside = (documents >= start) & (documents < start + scores.shape[1])
-        own[inside] = scores[owner[inside], documents[inside] - start]
-        first, behind = np.searchsorted(moved, [start, start + scores.shape[1]])
-        scores[:, torch.from_numpy(moved[first:behind] - start).to(tile.device)] = -torch.inf
-        best = torch.maximum(best, scores.max(dim=1).values)
-    return best, own
+def _scores_of(judgments: Judgments, found: Shortlist) -> Float64:
+    """Score of each pair's document in a shortlist; -inf where it is not in the running."""
+    width = np.int64(judgments.n_documents)
+    owner = np.repeat(np.arange(found.n_queries, dtype=np.int64), np.diff(found.indptr))
+    known = owner * width + found.documents
+    wanted = judgments.query_of_entry * width + judgments.documents
+    scores = np.full(len(wanted), -np.inf)
+    if len(known):
+        place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+        there = known[place] == wanted
+        scores[there] = found.base[place[there]]
+    return scores
 
 
 def _intervals(
@@ -107,17 +105,31 @@ def _intervals(
         # Out of the same product as its rivals, so that equals compare as equal.
         own_score = torch.where(moves, base[owner, at], own_score)
         own_slope = torch.where(moves, along[owner, at], own_slope)
-    rivals = torch.cat([base[owner], best_still[owner, None]], dim=1)
-    slopes = torch.cat([along[owner], torch.zeros_like(best_still)[owner, None]], dim=1)
+    low, high = _against(best_still[owner, None], owner.new_zeros(1), own_score, own_slope)
+    alone = len(owner) == len(base) and bool((owner.diff() == 1).all())
+    for start in range(0, len(moved), _BLOCK_ROWS):
+        part = slice(start, start + _BLOCK_ROWS)
+        rivals, slopes = base[:, part], along[:, part]
+        if not alone:  # a query with several answers stands in several pairs
+            rivals, slopes = rivals[owner], slopes[owner]
+        lower, upper = _against(rivals, slopes, own_score, own_slope)
+        low, high = torch.maximum(low, lower), torch.minimum(high, upper)
+    return low, high
+
+
+def _against(
+    rivals: torch.Tensor, slopes: torch.Tensor, own_score: torch.Tensor, own_slope: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ends of the interval in which each pair beats some rivals, shape `(pairs, rivals)`."""
     behind = rivals - own_score[:, None]
     closing = own_slope[:, None] - slopes
     # Documents with the same questions have the same slope; rounding must not let them cross, and
     # just below 0 the guard would turn a lead that lasts for ever into one that never was.
-    closing[closing.abs() <= _EPSILON] = 0
-    crossing = behind / (closing + _EPSILON)
-    low = torch.where(closing > 0, crossing, 0.0).amax(dim=1).clamp(min=0)
-    high = torch.where(closing < 0, crossing, 1 / _EPSILON).amin(dim=1)
-    hopeless = ((closing == 0) & (behind > 0)).any(dim=1)
+    level = closing.abs() <= _EPSILON
+    hopeless = (level & (behind > 0)).any(dim=1)
+    crossing = behind.div_(closing + _EPSILON)
+    low = torch.where(closing > _EPSILON, crossing, 0.0).amax(dim=1).clamp(min=0)
+    high = torch.where(closing < -_EPSILON, crossing, 1 / _EPSILON).amin(dim=1)
     return low, torch.where(hopeless, -1.0, high)
 
 

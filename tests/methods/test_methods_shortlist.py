@@ -36,7 +36,9 @@ class Case:
     answers: list[dict[int, float]]
     path: Path
 
-    def shortlist(self, last: float, k: int, device: str = "cpu") -> Shortlist:
+    def shortlist(
+        self, last: float, k: int, device: str = "cpu", rough: bool | None = None
+    ) -> Shortlist:
         return torch_kernel.shortlist(
             self.queries,
             self.corpus,
@@ -51,6 +53,7 @@ class Case:
             last=last,
             k=k,
             device=torch.device(device),
+            rough=rough,
         )
 
     def dense_scores(self, step: float) -> Array:
@@ -130,10 +133,13 @@ def test_ranks_as_if_all_documents_were_ranked(
     case = whole_number_case(seed, moving, kind)
     steps = ADDITION_STEPS if kind == "addition" else ROTATION_STEPS
     found, ragged = case.shortlist(steps[-1], k), in_tiny_tiles(case, steps[-1], k, block_rows)
-    for step in steps:
+    rough = case.shortlist(steps[-1], k, rough=True)
+    along = rough.ranked_grades_along(np.array(steps), k)
+    for step, grades in zip(steps, along, strict=True):
         expected = case.dense(step, k)
         np.testing.assert_array_equal(found.ranked_grades(step, k), expected)
         np.testing.assert_array_equal(ragged.ranked_grades(step, k), expected)
+        np.testing.assert_array_equal(grades, expected)
 
 
 @KINDS
@@ -142,12 +148,14 @@ def test_ranks_real_vectors_up_to_rounding(kind: str, seed: int, k: int, block_r
     case = real_case(seed, kind)
     steps = np.linspace(0, 1.3, 14)
     whole, ragged = case.shortlist(1.3, k), in_tiny_tiles(case, 1.3, k, block_rows)
+    rough = case.shortlist(1.3, k, rough=True)
     compared = 0
     for step in steps:
         best, worst = (case.dense(step, k, sign * TOLERANCE) for sign in (1, -1))
         sure = (best == worst).all(axis=1)
         np.testing.assert_array_equal(whole.ranked_grades(step, k)[sure], best[sure])
         np.testing.assert_array_equal(ragged.ranked_grades(step, k)[sure], best[sure])
+        np.testing.assert_array_equal(rough.ranked_grades(step, k)[sure], best[sure])
         compared += int(sure.sum())
     assert compared > 0.8 * len(steps) * len(case.queries)
 

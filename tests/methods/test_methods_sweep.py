@@ -101,7 +101,7 @@ def test_small_blocks_find_the_same_intervals(seed: int, rows: int, cells: int) 
     whole = intervals(*case)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sweep, "_BLOCK_ROWS", rows)
-        patch.setattr(sweep, "_PAIR_CELLS", cells)
+        patch.setattr(sweep, "_CELLS", cells)
         ragged = intervals(*case)
     steps = probes(np.random.default_rng(seed), whole[0])
     clear = (np.abs(leads(*case, steps)) > 1e-5 * (1 + steps[:, None])).all(axis=1)

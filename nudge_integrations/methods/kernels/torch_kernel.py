@@ -1,24 +1,30 @@
-"""The hot loop in plain torch operations, on any device, in tiles of bounded memory."""
+"""The hot loop in plain torch operations, on any device, in tiles of bounded memory.
+
+Blocks of the corpus pass once, in the outer loop, so that they may come from a memory-mapped file.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from nudge_integrations.arrays import FloatMatrix, IntVector
 from nudge_integrations.methods.judgments import Judgments
+from nudge_integrations.methods.kernels.precision import ROUGH, rough_error, rough_pays
 from nudge_integrations.methods.kernels.tensors import tensor
-from nudge_integrations.methods.paths import Path
+from nudge_integrations.methods.paths import AdditionPath, Path
 from nudge_integrations.methods.shortlist import Shortlist
 
-_BLOCK_ROWS = 8192
-_TILE_BYTES = 256 << 20
+_BLOCK_ROWS = 4096
+_TILE_ROWS = 512
+_TILE_BYTES = 64 << 20
 _ROUNDING = 1e-5  # float32 products of unit vectors are this exact, with room to spare
+_GROUPS_PER_RANK = 8
+_MATRICES = 8  # alive at once at the peak, of the size of a tile
+_DENSE = 16  # where more than one in so many is left, the whole product is cheaper than each
 
 
 def shortlist(
@@ -27,150 +33,215 @@ def shortlist(
     judgments: Judgments,
     moved: IntVector,
     directions: FloatMatrix,
-    path: Path,
+    path: Path | None,
     *,
     last: float,
     k: int,
     device: torch.device,
+    rough: bool | None = None,
 ) -> Shortlist:
     """Find, for each query, every document that can be in its top `k` at a step in 0 .. `last`.
 
     A document whose highest score on the whole way stays below the k-th highest of all lowest
-    scores can never be in the top k. Nothing of size queries x documents is ever held.
+    scores can never be in the top k. That floor rises while blocks pass; what fell below it in the
+    end is dropped. Nothing of size queries x documents is ever held.
+
+    Where the processor is much faster at bfloat16, a product in that precision sorts out the still
+    documents first, with room for its worst error, and the few that are left are scored in
+    float32: the result is the same.
 
     Args:
         queries: Shape `(q, d)`, float32.
-        corpus: Shape `(n, d)`, float32: every document where it stands.
+        corpus: Shape `(n, d)`, float32: every document where it stands; may be memory-mapped.
         judgments: What answers these queries.
-        moved: Shape `(m,)`: rows of the documents that move.
+        moved: Shape `(m,)`, ascending: rows of the documents that move.
         directions: Shape `(m, d)`, float32, scaled as the path wants them.
-        path: How they move.
+        path: How they move; None leaves them out, and ranks the still ones alone.
         last: The largest step that will be looked at.
         k: The deepest rank that will be looked at.
         device: Where the products are made.
+        rough: Whether to sort out in bfloat16 first. Left out: where that is faster.
     """
-    vectors = tensor(corpus, device)
-    targets = tensor(directions, device)
-    parts = [
-        _tile(
-            tensor(queries[rows], device),
-            vectors,
-            judgments.select(np.arange(rows.start, min(rows.stop, len(queries)))).unique(),
-            moved,
-            targets,
-            path,
-            last,
-            k,
+    if rough is None:
+        rough = rough_pays(device, len(queries) * len(corpus))
+    pool = _Pool(tensor(queries, device), k, last, rough)
+    for start in range(0, len(corpus), _BLOCK_ROWS):
+        rows = tensor(corpus[start : start + _BLOCK_ROWS], device)
+        first, behind = (int(at) for at in np.searchsorted(moved, [start, start + len(rows)]))
+        part = slice(first, behind)
+        block = _Block(
+            rows,
+            start,
+            torch.from_numpy(moved[part] - start).to(device),
+            tensor(directions[part], device),
+            first,
+            path.part(part) if path else None,
+            rough,
         )
-        for rows in _tiles(len(queries), len(moved))
-    ]
-    counts = np.concatenate([part[0] for part in parts])
-    indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
-    documents, positions, base, along = (
-        np.concatenate([part[column] for part in parts]) for column in range(1, 5)
-    )
-    return Shortlist(indptr, documents, positions, base, along, judgments, path)
+        for tile in _tiles(len(queries), len(rows)):
+            pool.add(tile, block)
+    return pool.shortlist(judgments, path)
 
 
-def _tiles(n_queries: int, n_moved: int) -> Iterator[slice]:
-    # Seven matrices of tile x moved are alive at the peak, beside a block of scores.
-    size = max(16, min(1024, _TILE_BYTES // (4 * (7 * n_moved + 2 * _BLOCK_ROWS))))
+def _tiles(n_queries: int, n_rows: int) -> Iterator[slice]:
+    size = max(16, min(_TILE_ROWS, _TILE_BYTES // (4 * _MATRICES * n_rows)))
     for start in range(0, n_queries, size):
         yield slice(start, start + size)
 
 
-def _tile(
-    queries: torch.Tensor,
-    corpus: torch.Tensor,
-    judgments: Judgments,
-    moved: IntVector,
-    directions: torch.Tensor,
-    path: Path,
-    last: float,
-    k: int,
-) -> tuple[npt.NDArray[Any], ...]:
-    """One tile of queries: entries a query, documents, positions, base, along."""
-    base, still = _pass(queries, corpus, judgments, moved, k)
-    along = queries @ directions.T
-    lowest, highest = path.bounds(base, along, last)
-    floors = torch.cat([still.best, lowest.topk(min(k, lowest.shape[1]), dim=1).values], dim=1)
-    floor = floors.topk(min(k, floors.shape[1]), dim=1).values[:, -1]
-    floor = floor - _ROUNDING * torch.clamp(floor.abs(), min=1.0)
-    query, position = torch.nonzero(highest >= floor[:, None], as_tuple=True)
-    owner, rows, scores = still.entries(floor)
-    moved_rows = torch.from_numpy(moved).to(queries.device)
-    columns = [
-        torch.cat([query, owner]),
-        torch.cat([moved_rows[position], rows]),
-        torch.cat([position, torch.full_like(owner, -1)]),
-        torch.cat([base[query, position], scores]).double(),
-        torch.cat([along[query, position], torch.zeros_like(scores)]).double(),
-    ]
-    owners, documents, *rest = (column.cpu().numpy() for column in columns)
-    # A judged still document can stand twice: among the best, and for itself.
-    _, order = np.unique(owners * np.int64(len(corpus)) + documents, return_index=True)
-    counts = np.bincount(owners[order], minlength=len(queries)).astype(np.int64)
-    return counts, documents[order], *(column[order] for column in rest)
-
-
 @dataclass
-class _Still:
-    """Still documents of a tile: the best of each query, and the judged ones.
+class _Block:
+    """Some rows of the corpus, and those among them that move."""
 
-    The judged ones are kept beside the best so that, among equal scores, no order of the corpus
-    decides whether an answer is in the running.
-    """
-
-    best: torch.Tensor
     rows: torch.Tensor
-    judged_query: torch.Tensor
-    judged_row: torch.Tensor
-    judged_score: torch.Tensor
+    start: int
+    moved: torch.Tensor
+    directions: torch.Tensor
+    first: int
+    path: Path | None
+    rough: bool
 
-    def entries(self, floor: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Query, row and score of each that reaches the floor of its query, shape `(q,)`."""
-        query, place = torch.nonzero(
-            (self.best >= floor[:, None]) & torch.isfinite(self.best), as_tuple=True
+    def __post_init__(self) -> None:
+        self.narrow = self.rows.to(ROUGH) if self.rough else self.rows
+        self.narrow_directions = self.directions.to(ROUGH) if self.rough else self.directions
+        lengths = [each.norm(dim=1) for each in (self.rows, self.directions) if self.rough]
+        self.longest = torch.cat(lengths).max() if lengths else self.rows.new_zeros(())
+
+
+class _Pool:
+    """Documents in the running so far, and the floor below which a document is out."""
+
+    def __init__(self, queries: torch.Tensor, k: int, last: float, rough: bool) -> None:
+        self.queries = queries
+        self.k = k
+        self.last = last
+        self.rough = rough
+        self.narrow = queries.to(ROUGH) if rough else queries
+        self.reach = queries.norm(dim=1)
+        self.floors = queries.new_full((len(queries), k), -torch.inf)
+        self.found: list[tuple[torch.Tensor, ...]] = []
+
+    def add(self, tile: slice, block: _Block) -> None:
+        """Score one block of documents for one tile of queries, and keep what is in the running."""
+        scores = self.narrow[tile] @ block.narrow.T
+        slack = rough_error(self.reach[tile], block.longest) * self.rough
+        bounds = None
+        if len(block.moved):
+            if block.path is not None:
+                wider = slack * block.path.error_growth(self.last)
+                base = scores[:, block.moved].float()
+                along = (self.narrow[tile] @ block.narrow_directions.T).float()
+                bounds = block.path.bounds(base, along, self.last)
+                self._raise(tile, bounds[0], wider)
+            scores[:, block.moved] = -torch.inf
+        self._raise(tile, scores, slack)
+        floor = self._floor(tile)
+        self._keep_still(tile, block, scores, floor - slack)
+        if bounds is not None:
+            self._keep_moved(tile, block, base, along, bounds[1].add_(wider[:, None]), floor)
+
+    def _raise(self, tile: slice, lowest: torch.Tensor, slack: torch.Tensor) -> None:
+        """Raise the floors by scores that some documents never fall below.
+
+        The best of each of some groups of documents will do: a floor a little too low is safe.
+        """
+        groups = _GROUPS_PER_RANK * self.k
+        width = lowest.shape[1] // groups
+        if width > 1:
+            lowest = lowest[:, : groups * width].view(len(lowest), groups, width).amax(dim=2)
+        best = lowest.topk(min(self.k, lowest.shape[1]), dim=1).values.float() - slack[:, None]
+        both = torch.cat([self.floors[tile], best], dim=1)
+        self.floors[tile] = both.topk(self.k, dim=1).values
+
+    def _floor(self, tile: slice) -> torch.Tensor:
+        floor = self.floors[tile][:, -1]
+        return floor - _ROUNDING * torch.clamp(floor.abs(), min=1.0)
+
+    def _keep_still(
+        self, tile: slice, block: _Block, scores: torch.Tensor, floor: torch.Tensor
+    ) -> None:
+        query, place = torch.nonzero(scores >= _below(floor, scores.dtype)[:, None], as_tuple=True)
+        if self.rough:
+            exact = _products(self.queries[tile], block.rows, query, place)
+        else:
+            exact = scores[query, place]
+        nowhere = torch.full_like(place, -1)
+        self._keep(tile, query, block.start + place, nowhere, exact, exact.new_zeros(()), exact)
+
+    def _keep_moved(
+        self,
+        tile: slice,
+        block: _Block,
+        base: torch.Tensor,
+        along: torch.Tensor,
+        highest: torch.Tensor,
+        floor: torch.Tensor,
+    ) -> None:
+        query, place = torch.nonzero(highest >= floor[:, None], as_tuple=True)
+        if self.rough and len(query) * _DENSE < base.numel():
+            queries = self.queries[tile]
+            base = _products(queries, block.rows, query, block.moved[place])
+            along = _products(queries, block.directions, query, place)
+        else:
+            if self.rough:
+                base = self.queries[tile] @ block.rows[block.moved].T
+                along = self.queries[tile] @ block.directions.T
+            base, along = base[query, place], along[query, place]
+        documents = block.start + block.moved[place]
+        self._keep(tile, query, documents, place + block.first, base, along, highest[query, place])
+
+    def _keep(
+        self,
+        tile: slice,
+        query: torch.Tensor,
+        documents: torch.Tensor,
+        positions: torch.Tensor,
+        base: torch.Tensor,
+        along: torch.Tensor,
+        highest: torch.Tensor,
+    ) -> None:
+        if len(query):
+            owner = query + tile.start
+            columns = (owner, documents, positions, base, along.expand_as(base), highest)
+            self.found.append(columns)
+
+    def shortlist(self, judgments: Judgments, path: Path | None) -> Shortlist:
+        """What is still in the running now that the floors are final, sorted by query and row."""
+        floor = self._floor(slice(0, len(self.queries)))
+        kept = []
+        for columns in self.found:
+            alive = columns[-1] >= floor[columns[0]]
+            kept.append([column[alive].cpu().numpy() for column in columns[:-1]])
+        self.found.clear()
+        nothing = [np.zeros(0, np.int64)] * 3 + [np.zeros(0, np.float32)] * 2
+        owner, documents, positions, base, along = (
+            np.concatenate(parts) for parts in zip(nothing, *kept, strict=True)
         )
-        high = self.judged_score >= floor[self.judged_query]
-        high &= torch.isfinite(self.judged_score)
-        return (
-            torch.cat([query, self.judged_query[high]]),
-            torch.cat([self.rows[query, place], self.judged_row[high]]),
-            torch.cat([self.best[query, place], self.judged_score[high]]),
+        order = np.lexsort((documents, owner))
+        counts = np.bincount(owner, minlength=len(self.queries))
+        return Shortlist(
+            np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)]),
+            documents[order],
+            positions[order],
+            base[order].astype(np.float64),
+            along[order].astype(np.float64),
+            judgments,
+            AdditionPath(0) if path is None else path,
         )
 
 
-def _pass(
-    queries: torch.Tensor, corpus: torch.Tensor, judgments: Judgments, moved: IntVector, k: int
-) -> tuple[torch.Tensor, _Still]:
-    """One pass over the corpus: scores of the moved documents, and the best of the still ones."""
-    device = queries.device
-    by_row = np.argsort(judgments.documents, kind="stable")
-    judged = judgments.documents[by_row]
-    still = _Still(
-        queries.new_full((len(queries), 0), -torch.inf),
-        torch.zeros((len(queries), 0), dtype=torch.int64, device=device),
-        torch.from_numpy(judgments.query_of_entry[by_row]).to(device),
-        torch.from_numpy(judged).to(device),
-        queries.new_full((len(judged),), -torch.inf),
-    )
-    base = queries.new_empty((len(queries), len(moved)))
-    for start in range(0, len(corpus), _BLOCK_ROWS):
-        block = queries @ corpus[start : start + _BLOCK_ROWS].T
-        end = start + block.shape[1]
-        first, behind = np.searchsorted(moved, [start, end])
-        if behind > first:
-            inside = torch.from_numpy(moved[first:behind] - start).to(device)
-            base[:, first:behind] = block[:, inside]
-            block[:, inside] = -torch.inf
-        first, behind = np.searchsorted(judged, [start, end])
-        here = slice(int(first), int(behind))
-        still.judged_score[here] = block[still.judged_query[here], still.judged_row[here] - start]
-        best = block.topk(min(k, block.shape[1]), dim=1)
-        still.best = torch.cat([still.best, best.values], dim=1)
-        still.rows = torch.cat([still.rows, best.indices + start], dim=1)
-        if still.best.shape[1] > k:
-            still.best, place = still.best.topk(k, dim=1)
-            still.rows = still.rows.gather(1, place)
-    return base, still
+def _products(
+    left: torch.Tensor, right: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor
+) -> torch.Tensor:
+    """Some entries of `left @ right.T`, each for itself."""
+    return torch.einsum("ij,ij->i", left[rows], right[columns])
+
+
+def _below(floor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """The floor in the type of the scores, rounded down if at all.
+
+    It stays finite: -inf marks the moved documents, and none of these must come in as a still one.
+    """
+    if dtype != floor.dtype:
+        floor = (floor - floor.abs() * torch.finfo(dtype).eps).to(dtype)
+    return floor.nan_to_num(nan=-torch.inf).clamp(min=torch.finfo(dtype).min)

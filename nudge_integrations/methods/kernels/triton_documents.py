@@ -14,10 +14,11 @@ from nudge_integrations.methods.kernels.tensors import tensor
 from nudge_integrations.methods.kernels.triton_survivors import GROUP, Survivors
 from nudge_integrations.methods.paths import AdditionPath, RotationPath
 
-Precision = Literal["float32", "tf32", "float16", "bfloat16"]
+Precision = Literal["float32", "tf32", "float16"]
 
 _GROWTH = 4  # after each launch this many times the columns have been seen
 _BLOCK_ROWS = 1 << 16
+_WIDTH = 64  # components: a multiple of every `DEPTH`, so that no load needs a mask
 _PAIRS, _PAIR_DEPTH = 32, 64  # a program's pairs in `score`, and components at a time
 
 
@@ -40,7 +41,6 @@ _FORMATS: dict[Precision, _Format] = {
     "float32": _Format(torch.float32, "ieee", 0.0),
     "tf32": _Format(torch.float32, "tf32", 2.0**-10),  # tensor cores cut digits off
     "float16": _Format(torch.float16, "ieee", 2.0**-11),
-    "bfloat16": _Format(torch.bfloat16, "ieee", 2.0**-8),
 }
 
 
@@ -73,7 +73,8 @@ class Documents:
         reach: Length of the longest vector.
         gain: A score changes by `gain` errors of a product at most, anywhere on a path.
         precision: Of the filter.
-        held: Corpus and directions as the filter multiplies them.
+        held: Corpus and directions as the filter multiplies them, `d` filled up with zeros to a
+            multiple of 64.
     """
 
     corpus: torch.Tensor
@@ -101,7 +102,7 @@ class Documents:
         precision: Precision,
     ) -> Documents:
         """Bring everything to `device`."""
-        vectors, targets = tensor(corpus, device), tensor(directions, device)
+        vectors, targets = (tensor(each, device).contiguous() for each in (corpus, directions))
         rows = tensor(moved, device)
         moves = torch.zeros(len(vectors), dtype=torch.bool, device=device)
         moves[rows] = True
@@ -128,8 +129,16 @@ class Documents:
             # a(t) + b(t) of a rotation by at most a right angle stays within the root of 2.
             1.5 if rotates else 1.0 + abs(last),
             precision,
-            (_held(vectors, dtype, reach), _held(targets, dtype, reach)),
+            (_held(vectors, dtype, 1 / reach), _held(targets, dtype, 1 / reach)),
         )
+
+    @staticmethod
+    def bytes_held(vectors: int, dimension: int, precision: Precision) -> int:
+        """Memory on the device for so many vectors: as they are, and as they are multiplied."""
+        dtype = _FORMATS[precision].dtype
+        width = dimension + -dimension % _WIDTH
+        copied = dtype != torch.float32 or width != dimension
+        return vectors * (4 * dimension + copied * dtype.itemsize * width + 8)
 
     @property
     def count(self) -> int:
@@ -156,12 +165,12 @@ class Documents:
                 start = behind
 
     def scaled(self, queries: torch.Tensor) -> torch.Tensor:
-        """Queries as the filter multiplies them: every score then lies within -1 .. 1."""
-        lengths = torch.linalg.vector_norm(queries, dim=1, keepdim=True, dtype=torch.float64)
+        """Queries as the filter multiplies them: every product then lies within -1 .. 1."""
         dtype = _FORMATS[self.precision].dtype
+        lengths = torch.linalg.vector_norm(queries, dim=1, keepdim=True, dtype=torch.float64)
         reach = self.reach if dtype == torch.float32 else 1.0
-        scaled: torch.Tensor = queries / (lengths * reach).clamp(min=1e-300)
-        return scaled.to(dtype)
+        scaled = (queries / (lengths * reach).clamp(min=1e-300)).to(dtype)
+        return _held(scaled, dtype, 1.0)
 
     def scan(self, queries: torch.Tensor, found: Survivors, first: int, behind: int) -> None:
         """Append every group of columns `first` .. `behind` that reaches the floor of a query."""
@@ -170,7 +179,6 @@ class Documents:
         still = behind <= self.still_columns
         products = _FORMATS[self.precision].products
         tile = _scan_tile(self.held[0].dtype, products, still)
-        dimension = queries.shape[1]
         programs = -(-len(queries) // tile["QUERIES"]) * -(-(behind - first) // tile["DOCUMENTS"])
         scan[(programs,)](
             queries,
@@ -185,25 +193,24 @@ class Documents:
             found.highests,
             len(queries),
             len(self.directions),
-            dimension,
+            queries.shape[1],
             first,
             behind,
             self.last,
             found.capacity,
             FAMILY="still" if still else self.family,
             PRECISION=products,
-            WHOLE=dimension % tile["DEPTH"] == 0,
             GROUP=GROUP,
             **tile,
         )
 
     def score(
         self, queries: torch.Tensor, owner: torch.Tensor, row: torch.Tensor, position: torch.Tensor
-    ) -> torch.Tensor:
-        """Base, along, lowest and highest score of pairs, shape `(4, pairs)`, float64."""
+    ) -> list[torch.Tensor]:
+        """Base, along, lowest and highest score of pairs, each of shape `(pairs,)`, float64."""
         from nudge_integrations.methods.kernels.triton_scan import score
 
-        result = torch.empty((4, len(row)), dtype=torch.float64, device=row.device)
+        result = [torch.empty_like(row, dtype=torch.float64) for _ in range(4)]
         score[(-(-len(row) // _PAIRS),)](
             queries,
             self.corpus,
@@ -226,14 +233,17 @@ class Documents:
 
 
 def _scan_tile(dtype: torch.dtype, products: str, still: bool) -> dict[str, Any]:
-    """Tile sizes by registers: accumulators take 128 of a thread's, and nothing spills."""
+    """Tile sizes: on Hopper nothing spills, and two programs share a multiprocessor.
+
+    One of them then multiplies while the other compares. Two accumulators want half the columns.
+    """
     common = {"num_stages": 3, "enable_fp_fusion": True}
     if dtype == torch.float32 and products == "ieee":
         queries = 128 if still else 64
         return {"QUERIES": queries, "DOCUMENTS": 64, "DEPTH": 16, "num_warps": 8, **common}
-    depth = 128 // dtype.itemsize  # a row of 128 bytes, the width of shared memory
-    documents = 128 if still else 64
-    return {"QUERIES": 128, "DOCUMENTS": documents, "DEPTH": depth, "num_warps": 4, **common}
+    depth = 128 // dtype.itemsize  # 128 bytes, the widest swizzle of shared memory
+    shape = {"DOCUMENTS": 128, "num_warps": 8} if still else {"DOCUMENTS": 64, "num_warps": 4}
+    return {"QUERIES": 128, "DEPTH": depth, **shape, **common}
 
 
 def _filled(rows: torch.Tensor) -> torch.Tensor:
@@ -245,14 +255,18 @@ def _longest(vectors: torch.Tensor) -> float:
     return float(lengths.max()) if len(vectors) else 0.0
 
 
-def _held(vectors: torch.Tensor, dtype: torch.dtype, reach: float) -> torch.Tensor:
-    """As the filter multiplies them; 16 bits are scaled into their range, a block at a time."""
-    if dtype == torch.float32:
+def _held(vectors: torch.Tensor, dtype: torch.dtype, scale: float) -> torch.Tensor:
+    """As the filter multiplies them: 16 bits are scaled into their range, a block at a time."""
+    count, dimension = vectors.shape
+    missing = -dimension % _WIDTH
+    if vectors.dtype == dtype and not missing:
         return vectors
-    held = torch.empty(vectors.shape, dtype=dtype, device=vectors.device)
-    for start in range(0, len(vectors), _BLOCK_ROWS):
+    held = torch.zeros((count, dimension + missing), dtype=dtype, device=vectors.device)
+    if dtype == torch.float32:
+        scale = 1.0  # there the queries bear it
+    for start in range(0, count, _BLOCK_ROWS):
         rows = slice(start, start + _BLOCK_ROWS)
-        held[rows] = vectors[rows] / reach
+        held[rows, :dimension] = vectors[rows] * scale
     return held
 
 

@@ -29,8 +29,11 @@ from nudge_integrations.methods.kernels.triton_survivors import GROUP, Survivors
 from nudge_integrations.methods.paths import AdditionPath, Path, RotationPath
 from nudge_integrations.methods.shortlist import Shortlist
 
+_FEWEST_GROUPS = 128  # of the first launch
+_GROUPS_PER_RANK = 4  # so that few of the best share one
 _SMALLEST_TILE, _LARGEST_TILE = 64, 2048  # queries
 _CELLS = 1 << 22  # groups that a tile can hold: 100 MB, and 2 GB to score them should all be full
+_SPARE_BYTES = 3 << 30
 _ROUNDING = 1e-6  # steps are float32 in the kernels
 
 logger = logging.getLogger(__name__)
@@ -78,9 +81,8 @@ def shortlist(
     """Find, for each query, every document that can be in its top `k` at a step in 0 .. `last`.
 
     The contract of `torch_kernel.shortlist`, to which it leaves what it is not made for: paths of
-    other families, `k` in the thousands, and tiles of queries with thousands of documents in the
-    running. Of still documents all that reach the k-th place are found, so that no order of the
-    corpus decides among equal scores.
+    other families, `k` in the thousands, a corpus too large for the device, and tiles of queries
+    with thousands of documents in the running.
 
     Args:
         queries: Shape `(q, d)`, float32.
@@ -92,11 +94,17 @@ def shortlist(
         last: The largest step that will be looked at.
         k: The deepest rank that will be looked at.
         device: Where the products are made.
-        precision: How the filter multiplies; the result is the same. `"float16"` and `"bfloat16"`
-            hold a copy of corpus and directions beside the float32 ones.
+        precision: How the filter multiplies; the result is the same. `"tf32"` and `"float16"` run
+            on tensor cores. Half precision, or a `d` that is no multiple of 64, takes a second
+            copy of corpus and directions on the device.
     """
     sizes = _Sizes.of(min(k, len(corpus)))
-    if not isinstance(path, AdditionPath | RotationPath) or sizes.tile < _SMALLEST_TILE:
+    held = Documents.bytes_held(len(corpus) + len(directions), corpus.shape[1], precision)
+    if (
+        not isinstance(path, AdditionPath | RotationPath)
+        or sizes.tile < _SMALLEST_TILE
+        or held + _SPARE_BYTES > _free_bytes(device)
+    ):
         return torch_kernel.shortlist(
             queries, corpus, judgments, moved, directions, path, last=last, k=k, device=device
         )
@@ -107,21 +115,20 @@ def shortlist(
         tile, judged = queries[rows], judgments.select(rows)
         with _on(device):
             found = _tile(tensor(tile, device), documents, judged, sizes)
-        parts.append(
-            found
-            or torch_kernel.shortlist(
+        if found is None:
+            found = torch_kernel.shortlist(
                 tile, corpus, judged, moved, directions, path, last=last, k=k, device=device
             )
-        )
+        parts.append(found)
     return _join(parts, judgments, path)
 
 
 class _Sizes(NamedTuple):
-    """Sizes that follow from the number of ranks.
+    """What follows from the number of ranks.
 
     Attributes:
         k: Ranks asked for, no more than there are documents.
-        first: Columns of the first launch: four groups a rank, so that few of the best share one.
+        first: Columns of the first launch, of which all survive at first.
         room: Groups that a query has room for at first.
         most: And at most.
         tile: Queries at a time.
@@ -135,9 +142,16 @@ class _Sizes(NamedTuple):
 
     @classmethod
     def of(cls, k: int) -> _Sizes:
-        groups = max(128, 4 * k)
+        groups = max(_FEWEST_GROUPS, _GROUPS_PER_RANK * k)
         tile = min(_LARGEST_TILE, _CELLS // (2 * groups))
         return cls(k, GROUP * groups, 2 * groups, _CELLS // max(tile, 1), tile)
+
+
+def _free_bytes(device: torch.device) -> float:
+    if device.type != "cuda":
+        return float("inf")
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return float(torch.cuda.mem_get_info(device)[0] + unused)
 
 
 def _on(device: torch.device) -> AbstractContextManager[Any]:

@@ -34,7 +34,6 @@ def scan(
     capacity: tl.tensor,
     FAMILY: tl.constexpr,
     PRECISION: tl.constexpr,
-    WHOLE: tl.constexpr,
     QUERIES: tl.constexpr,
     DOCUMENTS: tl.constexpr,
     DEPTH: tl.constexpr,
@@ -59,14 +58,13 @@ def scan(
         highests: The same of its highest scores.
         n_queries: Number of queries.
         n_moved: Number of documents with a direction.
-        dimension: Number of components.
+        dimension: Number of components, a multiple of `DEPTH`.
         first: First column of this launch, a multiple of `GROUP`.
         behind: The column behind its last one.
         last: The largest step.
         capacity: Places a query.
         FAMILY: `"still"`, `"addition"` or `"rotation"`: what all columns of this launch do.
         PRECISION: How float32 is multiplied: `"ieee"` or `"tf32"`.
-        WHOLE: Whether `dimension` is a multiple of `DEPTH`.
         QUERIES: Queries in a tile.
         DOCUMENTS: Columns in a tile.
         DEPTH: Components at a time.
@@ -88,8 +86,7 @@ def scan(
     base = tl.zeros((QUERIES, DOCUMENTS), tl.float32)
     if FAMILY == "still":
         for start in range(0, dimension, DEPTH):
-            q = _part(query_at, start, (depth < dimension - start)[None, :], WHOLE)
-            x = _part(corpus_at, start, (depth < dimension - start)[:, None], WHOLE)
+            q, x = tl.load(query_at + start), tl.load(corpus_at + start)
             base = tl.dot(q, x, base, input_precision=PRECISION)
         lowest, highest = base, base
     else:
@@ -97,9 +94,9 @@ def scan(
         target_at = directions + target[None, :] * dimension + depth[:, None]
         along = tl.zeros((QUERIES, DOCUMENTS), tl.float32)
         for start in range(0, dimension, DEPTH):
-            q = _part(query_at, start, (depth < dimension - start)[None, :], WHOLE)
-            x = _part(corpus_at, start, (depth < dimension - start)[:, None], WHOLE)
-            h = _part(target_at, start, (depth < dimension - start)[:, None], WHOLE)
+            q = tl.load(query_at + start)
+            x = tl.load(corpus_at + start)
+            h = tl.load(target_at + start)
             base = tl.dot(q, x, base, input_precision=PRECISION)
             along = tl.dot(q, h, along, input_precision=PRECISION)
         if FAMILY == "addition":
@@ -211,12 +208,6 @@ def score(
     tl.store(alongs + pair, along, mask=real)
     tl.store(lowests + pair, lowest, mask=real)
     tl.store(highests + pair, highest, mask=real)
-
-
-@triton.jit  # type: ignore[untyped-decorator]
-def _part(at: tl.tensor, start: tl.tensor, here: tl.tensor, WHOLE: tl.constexpr) -> tl.tensor:
-    """The components from `start` on, 0 behind the last."""
-    return tl.load(at + start) if WHOLE else tl.load(at + start, mask=here, other=0.0)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
