@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
@@ -24,7 +24,7 @@ from nudge_integrations.methods.inputs import (
 from nudge_integrations.methods.judgments import Judgments, concatenate
 from nudge_integrations.methods.paths import Float64, Path
 from nudge_integrations.methods.problem import Problem, Similarity
-from nudge_integrations.methods.step import Choice, choose_step
+from nudge_integrations.methods.step import Choice, Trial, choose_step
 from nudge_integrations.metrics import parse_metric
 
 Selection = Literal["cross-validation", "holdout"]
@@ -134,15 +134,17 @@ class Method(ABC):
         if validation is not None:
             held = as_matrix(validation[0], "validation query vectors", dimension=width)
             check_judgments(held, validation[1], len(corpus), "validation")
-            validation = (held, validation[1])
-        problem = Problem(self, corpus, similarity)
+        problem, train = Problem(self, corpus, similarity), QuerySet(queries, judgments)
         fixed = None if gamma is None else self._one_step(gamma)
-        choice, reason = self._choose(problem, queries, judgments, validation, fixed, groups)
+        held_out = None if validation is None else QuerySet(held, validation[1])
+        choice, reason = self._choose(problem, train, held_out, fixed, groups)
         step = choice.step if choice else fixed or 0.0
-        if validation is not None and selection == "cross-validation":
-            queries = np.concatenate([queries, validation[0]])
-            judgments = concatenate(judgments, validation[1])
-        rows, vectors = problem.move(queries, judgments, step)
+        if held_out is not None and selection == "cross-validation":
+            train = QuerySet(
+                np.concatenate([queries, held_out.queries]),
+                concatenate(judgments, held_out.judgments),
+            )
+        rows, vectors = problem.move(train, step)
         return Fit(
             method=self.name,
             step=step,
@@ -196,15 +198,16 @@ class Method(ABC):
         validation = None
         if val_set is not None:
             validation = read_set(val_set, count, width, "val_set").on(len(vectors))
-        step = self._like_nudge_ft(vectors, train, validation, val_k, gamma)
+        problem = Problem(self, vectors, "dot")
+        step = self._like_nudge_ft(problem, train, validation, val_k, gamma)
         result = vectors[:count].copy()
-        rows, moved = Problem(self, vectors, "dot").move(*train, step)
+        rows, moved = problem.move(train, step)
         result[rows] = moved
         return result
 
     def _like_nudge_ft(
         self,
-        corpus: FloatMatrix,
+        problem: Problem,
         train: QuerySet,
         validation: QuerySet | None,
         val_k: int,
@@ -225,8 +228,7 @@ class Method(ABC):
             folds=self.folds,
             seed=self.seed,
         )
-        problem = Problem(chooser, corpus, "dot")
-        choice, _ = chooser._choose(problem, *train, validation, None, None, metric.k)
+        choice, _ = chooser._choose(problem, train, validation, None, None, metric.k)
         return choice.step if choice else 0.0
 
     @abstractmethod
@@ -236,9 +238,8 @@ class Method(ABC):
     def _choose(
         self,
         problem: Problem,
-        queries: FloatMatrix,
-        judgments: Judgments,
-        validation: tuple[FloatMatrix, Judgments] | None,
+        train: QuerySet,
+        validation: QuerySet | None,
         fixed: float | None,
         groups: IntVector | None,
         report_depth: int = REPORT_DEPTH,
@@ -247,31 +248,19 @@ class Method(ABC):
         metric = self.metric or parse_metric("ndcg@10")
         depth = max(metric.k, report_depth)
         steps = self.steps if fixed is None else checked_steps([fixed], self.largest_step)
-        last = float(steps[-1])
-        if validation is None:
-            fold = self._folds(len(queries), groups)
-            parts = np.unique(fold[judgments.counts > 0])
-            trials = [
-                problem.trial(queries, judgments, fold != part, fold == part, last, depth)
-                for part in (parts if len(parts) > 1 else ())
-            ]
-            how = f"by cross-validation in {len(trials)} parts"
-        else:
-            both = np.concatenate([queries, validation[0]])
-            judged = concatenate(judgments, validation[1])
-            held = np.arange(len(both)) >= len(queries)
-            fold = self._folds(len(both), groups)
-            answered = validation[1].counts.any()
-            trials = [problem.trial(both, judged, ~held, held, last, depth)] if answered else []
-            how = f"on {len(validation[0])} validation questions"
-        if not trials and fixed is None:
-            return None, "no answered question was left to choose a step on, so step 0"
+        count = len(train.queries) + (len(validation.queries) if validation else 0)
+        fold = self._folds(count, groups)
         asked = f"step {fixed:g} was asked for" if fixed is not None else ""
+        trials = list(_trials(problem, train, validation, fold, float(steps[-1]), depth))
         if not trials:
-            return None, asked
+            nothing = "no answered question was left to choose a step on, so step 0"
+            return None, asked or nothing
         choice = choose_step(trials, steps, metric, fold, depth, fixed)
         if asked:
             return choice, asked
+        how = f"by cross-validation in {len(trials)} parts"
+        if validation:
+            how = f"on {len(validation.queries)} validation questions"
         if choice.step == 0:
             return choice, f"no step raised {metric} {how}, so vectors are unchanged"
         return choice, (
@@ -286,3 +275,23 @@ class Method(ABC):
         if groups is not None:
             return checked_groups(groups, count)
         return np.random.default_rng(self.seed).permutation(count) % min(self.folds, count)
+
+
+def _trials(
+    problem: Problem,
+    train: QuerySet,
+    validation: QuerySet | None,
+    fold: IntVector,
+    last: float,
+    depth: int,
+) -> Iterator[Trial]:
+    """One trial on the validation queries where there are any, else one a fold."""
+    if validation is not None:
+        if validation.judgments.counts.any():
+            numbers = np.arange(len(train.queries), len(fold))
+            yield problem.trial(train, validation, numbers, last, depth)
+        return
+    parts = np.unique(fold[train.judgments.counts > 0])
+    for part in parts if len(parts) > 1 else ():
+        held = fold == part
+        yield problem.trial(train.some(~held), train.some(held), np.flatnonzero(held), last, depth)

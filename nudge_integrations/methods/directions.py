@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
+import torch
 
-from nudge_integrations.arrays import FloatMatrix, IntVector, norms
+from nudge_integrations.arrays import FloatMatrix, IntVector
 from nudge_integrations.methods.judgments import Judgments
+from nudge_integrations.methods.kernels.tensors import tensor
+
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -35,13 +38,18 @@ def directions(queries: FloatMatrix, judgments: Judgments) -> Directions:
         queries: Shape `(q, d)`, float32.
         judgments: Of these `q` queries.
     """
-    rows, columns = np.unique(judgments.documents, return_inverse=True)
-    pairs = sparse.csr_matrix(
-        (np.ones(len(columns), np.float32), columns.reshape(-1), judgments.indptr),
-        shape=(judgments.n_queries, len(rows)),
+    order = np.argsort(judgments.documents, kind="stable")
+    documents = judgments.documents[order]
+    begins = np.flatnonzero(np.diff(documents, prepend=-1))
+    # A sparse product whose entries are all 1 is a sum of rows: torch adds them up in parallel.
+    sums = torch.nn.functional.embedding_bag(
+        tensor(judgments.query_of_entry[order], _CPU),
+        tensor(queries, _CPU),
+        torch.from_numpy(begins),
+        mode="sum",
     )
-    sums = np.ascontiguousarray(pairs.T @ queries, dtype=np.float32)
-    sums = sums.reshape(len(rows), queries.shape[1])
-    lengths = norms(sums)
-    alive = lengths > 0
-    return Directions(rows[alive].astype(np.int64), sums[alive] / lengths[alive, None])
+    lengths = torch.linalg.vector_norm(sums, dim=1)
+    alive = (lengths > 0).numpy()
+    vectors: FloatMatrix = sums.div_(lengths[:, None]).numpy()
+    rows = documents[begins]
+    return Directions(rows, vectors) if alive.all() else Directions(rows[alive], vectors[alive])

@@ -244,18 +244,16 @@ class _Contest:
         return self.owner[answers[answer[1:][same]]], ends[:-1][same], starts[1:][same]
 
     def _contenders(self, entries: IntVector, low: float, high: float) -> IntVector:
-        """Answers that can be first, and rivals that can beat all answers.
+        """Those that are not below another one all the way.
 
-        An answer need not beat the others: the question is won whichever of them is first.
+        A rival below an answer, or below another rival, decides nothing. Nor does an answer below
+        another one, as the question is won whichever of them is first.
         """
         lowest, highest = self.scores.bounds(entries, low, high)
-        relevant, owner = self.relevant[entries], self.owner[entries]
-        slack = self.scores.slack[entries]
-        floors = np.full((2, self.n_queries), -np.inf)
-        np.maximum.at(floors, (relevant.astype(np.int64), owner), lowest - slack)
-        to_reach = np.where(relevant, floors.max(axis=0)[owner], floors[1][owner])
-        alive = (highest + slack >= to_reach) & np.isfinite(floors[1])[owner]
-        return np.asarray(entries[alive])
+        slack, owner = self.scores.slack[entries], self.owner[entries]
+        floor = np.full(self.n_queries, -np.inf)
+        np.maximum.at(floor, owner, lowest - slack)
+        return np.asarray(entries[highest + slack >= floor[owner]])
 
 
 def _blocks(counts: IntVector) -> Iterator[slice]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from nudge_integrations.arrays import FloatMatrix, IntVector, as_matrix
@@ -20,6 +21,10 @@ class QuerySet(NamedTuple):
 
     queries: FloatMatrix
     judgments: Judgments
+
+    def some(self, rows: npt.NDArray[Any]) -> QuerySet:
+        """Some of the queries (row numbers or a mask), with their judgments."""
+        return QuerySet(self.queries[rows], self.judgments.select(rows))
 
     def on(self, n_documents: int) -> QuerySet:
         """The same over a corpus with more documents behind."""

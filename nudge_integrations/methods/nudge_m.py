@@ -9,9 +9,9 @@ import numpy as np
 from nudge_integrations.arrays import FloatMatrix
 from nudge_integrations.errors import MetricMismatchError
 from nudge_integrations.methods.base import Method
-from nudge_integrations.methods.directions import directions
 from nudge_integrations.methods.inputs import QuerySet
 from nudge_integrations.methods.paths import AdditionPath, Float64, Path
+from nudge_integrations.methods.problem import Problem
 from nudge_integrations.methods.sweep import most_covered, winning_intervals
 
 
@@ -53,18 +53,18 @@ class NudgeM(Method):
 
     def _like_nudge_ft(
         self,
-        corpus: FloatMatrix,
+        problem: Problem,
         train: QuerySet,
         validation: QuerySet | None,
         val_k: int,
         gamma: float | Sequence[float] | None,
     ) -> float:
         if gamma is not None or validation is None or val_k != 1 or self.metric is not None:
-            return super()._like_nudge_ft(corpus, train, validation, val_k, gamma)
-        towards = directions(*train)
+            return super()._like_nudge_ft(problem, train, validation, val_k, gamma)
+        moved = problem.paths(train)
         return most_covered(
             *winning_intervals(
-                *(validation.queries, corpus, validation.judgments),
-                *(towards.rows, towards.vectors, self.device),
+                *(validation.queries, problem.vectors, validation.judgments),
+                *(moved.rows, moved.targets, self.device),
             )
         )

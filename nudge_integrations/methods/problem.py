@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from nudge_integrations.arrays import FloatMatrix, IntVector, norms, unit_rows
 from nudge_integrations.errors import DataError
 from nudge_integrations.methods.directions import directions
-from nudge_integrations.methods.judgments import Judgments
+from nudge_integrations.methods.inputs import QuerySet
 from nudge_integrations.methods.kernels.torch_kernel import shortlist
 from nudge_integrations.methods.paths import Path
 from nudge_integrations.methods.step import Trial
@@ -32,6 +31,22 @@ class Mover(Protocol):
         ...
 
 
+class Paths(NamedTuple):
+    """Documents with a direction.
+
+    Attributes:
+        rows: Shape `(m,)`, int64, ascending: which documents.
+        starts: Shape `(m, d)`, float32: where they are.
+        targets: Shape `(m, d)`, float32: their directions, at the length that the path wants.
+        path: The way between.
+    """
+
+    rows: IntVector
+    starts: FloatMatrix
+    targets: FloatMatrix
+    path: Path
+
+
 class Problem:
     """Document vectors as the method sees them: under cosine, their directions only."""
 
@@ -40,6 +55,7 @@ class Problem:
         self.corpus = corpus
         self.similarity = similarity
         self.vectors = unit_rows(corpus) if similarity == "cosine" else corpus
+        self._last: tuple[FloatMatrix, Paths] | None = None
 
     @cached_property
     def _longest(self) -> float:
@@ -57,55 +73,55 @@ class Problem:
             )
         return queries
 
-    def _paths(
-        self, queries: FloatMatrix, judgments: Judgments
-    ) -> tuple[IntVector, FloatMatrix, FloatMatrix, Path]:
-        """Rows that move, their vectors, their directions at the same length, and the paths."""
-        towards = directions(self._queries(queries), judgments)
-        start = self.vectors[towards.rows]
-        lengths = norms(start)[:, None]
-        path = self.method.path(start / lengths, towards.vectors)
-        scale = lengths if self.method.keeps_length else np.ones_like(lengths)
-        return towards.rows, start, towards.vectors * scale, path
+    def paths(self, train: QuerySet) -> Paths:
+        """Where the answers of some queries go; remembered for the last queries asked for."""
+        if self._last is None or self._last[0] is not train.queries:
+            towards = directions(self._queries(train.queries), train.judgments)
+            start = self.vectors[towards.rows]
+            lengths = norms(start)[:, None]
+            path = self.method.path(start / lengths, towards.vectors)
+            targets = towards.vectors * lengths if self.method.keeps_length else towards.vectors
+            self._last = train.queries, Paths(towards.rows, start, targets, path)
+        return self._last[1]
 
     def trial(
-        self,
-        queries: FloatMatrix,
-        judgments: Judgments,
-        train: npt.NDArray[np.bool_],
-        held: npt.NDArray[np.bool_],
-        last: float,
-        depth: int,
+        self, train: QuerySet, held: QuerySet, numbers: IntVector, last: float, depth: int
     ) -> Trial:
-        """Tune on some queries, and find what is in the running for others."""
-        asked = np.flatnonzero(held & (judgments.counts > 0))
-        moved, _, targets, path = self._paths(queries[train], judgments.select(train))
-        question = judgments.select(asked)
+        """Tune on some queries, and find what is in the running for others.
+
+        Args:
+            train: The queries to tune on.
+            held: Those to ask.
+            numbers: Shape `(len(held),)`: which of all the caller's queries these are.
+            last: The largest step that will be looked at.
+            depth: The deepest rank that will be looked at.
+        """
+        answered = np.flatnonzero(held.judgments.counts > 0)
+        asked = held.some(answered)
+        moved = self.paths(train)
         found = shortlist(
-            self._queries(queries[asked]),
+            self._queries(asked.queries),
             self.vectors,
-            question,
-            moved,
-            targets,
-            path,
+            asked.judgments,
+            moved.rows,
+            moved.targets,
+            moved.path,
             last=last,
             k=depth,
             device=self.method.device,
         )
         touched = np.zeros(len(self.vectors), bool)
-        touched[moved[path.moves]] = True
-        seen = np.zeros(len(asked), bool)
-        seen[question.query_of_entry[touched[question.documents]]] = True
-        return Trial(asked, found, seen)
+        touched[moved.rows[moved.path.moves]] = True
+        seen = np.zeros(len(answered), bool)
+        seen[asked.judgments.query_of_entry[touched[asked.judgments.documents]]] = True
+        return Trial(numbers[answered], found, seen)
 
-    def move(
-        self, queries: FloatMatrix, judgments: Judgments, step: float
-    ) -> tuple[IntVector, FloatMatrix]:
+    def move(self, train: QuerySet, step: float) -> tuple[IntVector, FloatMatrix]:
         """Rows that move at a step, and where to, at the length that they had."""
         nobody = np.zeros(0, np.int64), np.zeros((0, self.corpus.shape[1]), np.float32)
         if step == 0:
             return nobody
-        rows, start, targets, path = self._paths(queries, judgments)
+        rows, start, targets, path = self.paths(train)
         a, b = path.coefficients(step)
         moves = b != 0
         ends = a[moves, None] * start[moves] + b[moves, None] * targets[moves]

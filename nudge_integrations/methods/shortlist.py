@@ -87,9 +87,7 @@ class Shortlist:
         """
         return self._grades_of(self._top(self._scores(step), self._by_grade, k))
 
-    def ranked_grades_along(
-        self, steps: Float64, k: int
-    ) -> Iterator[npt.NDArray[np.float32]]:
+    def ranked_grades_along(self, steps: Float64, k: int) -> Iterator[npt.NDArray[np.float32]]:
         """`ranked_grades` at each of several steps, sooner where they are close together.
 
         What was in the top k at the step before sets a floor: only what reaches the worst of

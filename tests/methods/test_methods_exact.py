@@ -78,8 +78,9 @@ def scores(found: Shortlist, steps: Array) -> Array:
     moving, place = (each[~found.path.still[place]] for each in (moving, place))
     phi = found.path.angle[place]
     theta = np.minimum(np.arccos(1 - steps / 2)[:, None], phi)
-    turned = np.sin(phi - theta) * base[:, moving] + np.sin(theta) * along[:, moving]
-    base[:, moving] = np.where(theta == phi, along[:, moving], turned / np.sin(phi))
+    # Each factor on its own: 1 and 0 at the ends, so that equals tie there.
+    left, gone = np.sin(phi - theta) / np.sin(phi), np.sin(theta) / np.sin(phi)
+    base[:, moving] = left * base[:, moving] + gone * along[:, moving]
     return base
 
 
@@ -118,7 +119,9 @@ class Case:
     def steps(self, count: int) -> Array:
         """Step 0, and others everywhere and near 0."""
         rng = np.random.default_rng(count)
-        inside = np.concatenate([rng.random(count - 1 - count // 5), rng.random(count // 5) ** 4])
+        few = count // 5
+        # Not so near that its effect on a score is lost in rounding.
+        inside = np.concatenate([rng.random(count - 1 - few), rng.uniform(1e-3, 1, few) ** 4])
         return np.concatenate([[0.0], self.last * inside])
 
 
@@ -171,7 +174,7 @@ def numbers_case(seed: int, kind: str) -> Case:
 
     questions = [
         [entry(rng.random() < 0.3) for _ in range(rng.integers(0, 9))]
-        for _ in range(rng.integers(1, 8))
+        for _ in range(rng.integers(1, 16))
     ]
     if whole:
         # Scores meet again where whole-number ones arrive; the way ends before.
@@ -244,6 +247,24 @@ def test_blocks_and_halvings_change_nothing(
     np.testing.assert_array_equal(ragged[sure], whole[sure])
 
 
+@given(SEEDS)
+def test_memory_is_bounded_by_pairs(seed: int) -> None:
+    """At most as many at once, but for a single answer with more rivals."""
+    problem, at_once = vectors_case(seed, "rotation"), []
+    lost = exact._Arcs.lost
+
+    def watched(self: Any, answers: Array, rivals: Array, *stretch: float) -> Any:
+        at_once.append((len(answers), len(np.unique(answers))))
+        return lost(self, answers, rivals, *stretch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exact, "_BLOCK_PAIRS", 6)
+        patch.setattr(exact, "_HALVINGS", 0)
+        patch.setattr(exact._Arcs, "lost", watched)
+        winning_steps(problem.found, problem.last)
+    assert all(pairs <= 6 or answers == 1 for pairs, answers in at_once)
+
+
 @KINDS
 @given(seed=SEEDS, power=st.integers(-60, 60))
 def test_longer_vectors_win_at_the_same_steps(kind: str, seed: int, power: int) -> None:
@@ -291,6 +312,23 @@ def test_a_rival_that_passes_the_question_wins_while_it_is_near() -> None:
     first, second = found
     assert first == (0, pytest.approx(gamma(0.5)))
     assert second == (pytest.approx(gamma(0.9)), PAST_END)
+
+
+def test_an_answer_that_stops_short_is_first_from_there_on() -> None:
+    short = (np.cos(0.7), np.cos(0.3), 0.4, True)
+    assert spans([[short, still(np.cos(0.5))]], END) == [(pytest.approx(gamma(0.2)), PAST_END)]
+
+
+def test_an_answer_that_passes_the_opposite_of_the_question_loses_while_it_is_near() -> None:
+    first, second = spans([[(-np.cos(0.5), -np.cos(0.5), 1.0, True), still(-np.cos(0.2))]], END)
+    assert first == (0, pytest.approx(gamma(0.3)))
+    assert second == (pytest.approx(gamma(0.7)), PAST_END)
+
+
+def test_a_rival_that_passes_the_opposite_of_the_question_loses_while_it_is_near() -> None:
+    rival = (-np.cos(0.5), -np.cos(0.5), 1.0, False)
+    found = spans([[still(-np.cos(0.2), answer=True), rival]], END)
+    assert found == [pytest.approx((gamma(0.3), gamma(0.7)))]
 
 
 def test_the_question_is_won_once_where_two_answers_are_first() -> None:

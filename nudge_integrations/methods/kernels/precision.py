@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from functools import lru_cache
+from functools import cache
 
 import torch
 
@@ -34,7 +34,7 @@ def rough_pays(device: torch.device, products: int) -> bool:
     return products >= _WORTH_ASKING and _faster(device)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _faster(device: torch.device) -> bool:
     seconds = {}
     for dtype in (torch.float32, ROUGH):
