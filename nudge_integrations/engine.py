@@ -110,6 +110,7 @@ class FinetuneEngine:
             device=options.get("device"),
             metric=options.get("validation_metric", "ndcg@10"),
             seed=self.seed,
+            show_progress=options.get("show_progress", True),
         )
         self.metric = options.get("metric", "cosine")
         check_metric(self.method.name, self.metric)

@@ -42,6 +42,7 @@ class Method(ABC):
         steps: Steps to choose from, the paper's gamma. Left out: a fine grid.
         folds: Number of folds of the cross-validation.
         seed: Decides which questions make up a fold.
+        show_progress: Whether long passes over the documents draw a progress bar.
 
     Raises:
         DataError: An argument out of range; it is named.
@@ -60,12 +61,14 @@ class Method(ABC):
         steps: Sequence[float] | None = None,
         folds: int = 5,
         seed: int = 0,
+        show_progress: bool = False,
     ) -> None:
         self.device = checked_device(device)
         self.metric = None if metric is None else parse_metric(metric)
         self.steps = self._grid() if steps is None else checked_steps(steps, self.largest_step)
         self.folds = checked_count(folds, "folds", 2)
         self.seed = checked_count(seed, "seed", 0)
+        self.show_progress = show_progress
 
     @staticmethod
     @abstractmethod

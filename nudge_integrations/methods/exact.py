@@ -24,6 +24,7 @@ from nudge_integrations.methods.shortlist import Shortlist
 
 _BLOCK_PAIRS = 1 << 17  # some 30 MB of float64 at the peak
 _HALVINGS = 6
+_CROWDED = 2  # pairs an entry: with more it is faster to look again at fewer entries
 # A lead smaller than this share of the larger score may be rounding: worked out by another
 # formula it could be a deficit. Scores come from float32, so nothing real is as small.
 _LEAD = 1e-13
@@ -221,7 +222,7 @@ class _Contest:
         answers, rivals = (entries[self.relevant[entries] == each] for each in (True, False))
         first = np.searchsorted(self.owner[rivals], self.owner[answers], side="left")
         counts = np.searchsorted(self.owner[rivals], self.owner[answers], side="right") - first
-        if halvings and counts.sum() > 2 * len(entries):
+        if halvings and counts.sum() > _CROWDED * len(entries):
             middle = (low + high) / 2
             yield from self.won(entries, low, middle, halvings - 1)
             yield from self.won(entries, middle, high, halvings - 1)

@@ -24,6 +24,7 @@ class Mover(Protocol):
     """What a problem must know of a method."""
 
     device: torch.device
+    show_progress: bool
     keeps_length: ClassVar[bool]
 
     def path(self, units: FloatMatrix, targets: FloatMatrix) -> Path:
@@ -109,6 +110,7 @@ class Problem:
             last=last,
             k=depth,
             device=self.method.device,
+            show_progress=self.method.show_progress,
         )
         touched = np.zeros(len(self.vectors), bool)
         touched[moved.rows[moved.path.moves]] = True

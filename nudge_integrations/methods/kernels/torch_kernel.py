@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from nudge_integrations.arrays import FloatMatrix, IntVector
 from nudge_integrations.methods.judgments import Judgments
@@ -18,6 +19,7 @@ from nudge_integrations.methods.kernels.tensors import tensor
 from nudge_integrations.methods.paths import AdditionPath, Path
 from nudge_integrations.methods.shortlist import Shortlist
 
+_PASSING = "Passing over the documents"
 _BLOCK_ROWS = 4096
 _TILE_ROWS = 512
 _TILE_BYTES = 64 << 20
@@ -39,6 +41,7 @@ def shortlist(
     k: int,
     device: torch.device,
     rough: bool | None = None,
+    show_progress: bool = False,
 ) -> Shortlist:
     """Find, for each query, every document that can be in its top `k` at a step in 0 .. `last`.
 
@@ -61,11 +64,13 @@ def shortlist(
         k: The deepest rank that will be looked at.
         device: Where the products are made.
         rough: Whether to sort out in bfloat16 first. Left out: where that is faster.
+        show_progress: Whether to draw a progress bar once the pass has taken a second.
     """
     if rough is None:
         rough = rough_pays(device, len(queries) * len(corpus))
     pool = _Pool(tensor(queries, device), k, last, rough)
-    for start in range(0, len(corpus), _BLOCK_ROWS):
+    starts = range(0, len(corpus), _BLOCK_ROWS)
+    for start in tqdm(starts, _PASSING, unit="block", delay=1, disable=not show_progress):
         rows = tensor(corpus[start : start + _BLOCK_ROWS], device)
         first, behind = (int(at) for at in np.searchsorted(moved, [start, start + len(rows)]))
         part = slice(first, behind)
