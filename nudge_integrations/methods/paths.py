@@ -15,6 +15,7 @@ import torch
 from nudge_integrations.arrays import FloatMatrix
 
 Float64 = npt.NDArray[np.float64]
+_BLOCK_ROWS = 2048  # few enough to stay in the processor's cache
 
 
 class Path(Protocol):
@@ -39,15 +40,32 @@ class Path(Protocol):
         """The largest `a(t) + b(t)` up to step `last`: what an error in both scores grows to."""
         ...
 
-    def bounds(
+    def rough_bounds(
         self, base: torch.Tensor, along: torch.Tensor, last: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Lowest and highest score on the way from step 0 to step `last`.
+        """Scores that no score on the way falls below, or exceeds: cheap, so not the nearest.
 
         Args:
             base: Scores `q.x`, shape `(queries, m)`.
             along: Scores `q.h`, shape `(queries, m)`.
             last: The largest step that will be asked for.
+        """
+        ...
+
+    def highest(
+        self,
+        base: torch.Tensor,
+        along: torch.Tensor,
+        last: float,
+        documents: npt.NDArray[np.int64] | None = None,
+    ) -> torch.Tensor:
+        """The highest score on the way from step 0 to step `last`.
+
+        Args:
+            base: Scores `q.x`, shape `(..., m)`, or that of `documents`.
+            along: Scores `q.h`, the same.
+            last: The largest step that will be asked for.
+            documents: Positions of the documents that are meant, one a score.
         """
         ...
 
@@ -78,12 +96,22 @@ class AdditionPath:
         """`1 + t` at its end."""
         return 1 + last
 
-    def bounds(
+    def rough_bounds(
         self, base: torch.Tensor, along: torch.Tensor, last: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """A line has its extremes at its ends."""
         end = base + last * along
         return torch.minimum(base, end), torch.maximum(base, end)
+
+    def highest(
+        self,
+        base: torch.Tensor,
+        along: torch.Tensor,
+        last: float,
+        documents: npt.NDArray[np.int64] | None = None,  # noqa: ARG002
+    ) -> torch.Tensor:
+        """The higher of the two ends."""
+        return torch.maximum(base, base + last * along)
 
 
 @dataclass(frozen=True)
@@ -106,8 +134,11 @@ class RotationPath:
         """The paths from unit vectors `(m, d)` to unit directions `(m, d)`."""
         cosine = np.einsum("ij,ij->i", units, directions, dtype=np.float64)
         # The length of the rest is the sine: arccos alone loses half of the digits near 0.
-        rest = directions - cosine[:, None].astype(np.float32) * units
-        sine = np.sqrt(np.einsum("ij,ij->i", rest, rest, dtype=np.float64))
+        sine = np.empty_like(cosine)
+        for start in range(0, len(units), _BLOCK_ROWS):
+            part = slice(start, start + _BLOCK_ROWS)
+            rest = directions[part] - cosine[part, None].astype(np.float32) * units[part]
+            sine[part] = np.sqrt(np.einsum("ij,ij->i", rest, rest, dtype=np.float64))
         return cls(np.arctan2(sine, cosine), (cosine < 0) | (sine == 0))
 
     @property
@@ -140,23 +171,56 @@ class RotationPath:
         """At most `1 / cos(phi / 2)`, in the middle; documents further off than 90 degrees stay."""
         return float(np.sqrt(2))
 
-    def bounds(
+    def rough_bounds(
         self, base: torch.Tensor, along: torch.Tensor, last: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The score is `s cos(theta) + w sin(theta)`, with at most one extreme inside the way."""
-        angle = np.where(self.still, np.pi / 2, self.angle)
-        theta = np.where(self.still, 0.0, np.minimum(self.turn(last), angle))
-        sine = np.maximum(np.sin(angle), 1e-12)
+        """The score is `s cos(theta) + w sin(theta)`, with theta at most a right angle.
+
+        So it is at most the sum of what is above 0 of `s` and of `w sin(last theta)`, at least
+        that of what is below. Where both ends are above 0 it is concave, so nowhere below both.
+        """
+        (cos_angle, sin_angle), (cos_end, sin_end) = self._turns(last)
 
         def row(values: Float64) -> torch.Tensor:
             return torch.from_numpy(values.astype(np.float32)).to(base.device)
 
-        across = (along - row(np.cos(angle)) * base) / row(sine)
-        cos_end, sin_end = row(np.cos(theta)), row(np.sin(theta))
-        end = base * cos_end + across * sin_end
-        slope_at_end = across * cos_end - base * sin_end
-        peak = torch.sqrt(base * base + across * across)
-        lowest, highest = torch.minimum(base, end), torch.maximum(base, end)
-        highest = torch.where((across > 0) & (slope_at_end < 0), peak, highest)
-        lowest = torch.where((across < 0) & (slope_at_end > 0), -peak, lowest)
+        rise = along * row(sin_end / sin_angle)
+        rise.addcmul_(base, row(-cos_angle * sin_end / sin_angle))
+        lowest = torch.addcmul(rise, base, row(cos_end))
+        torch.minimum(lowest, base, out=lowest)
+        if bool((lowest.amax(dim=-1) <= 0).any()):
+            below = rise.clamp(max=0).add_(base.clamp(max=0))
+            lowest = torch.where(lowest > 0, lowest, below)
+        else:
+            lowest.masked_fill_(lowest <= 0, -torch.inf)
+        highest = rise.clamp_(min=0).add_(base.clamp(min=0))
         return lowest, highest
+
+    def highest(
+        self,
+        base: torch.Tensor,
+        along: torch.Tensor,
+        last: float,
+        documents: npt.NDArray[np.int64] | None = None,
+    ) -> torch.Tensor:
+        """One of the ends, or the one extreme in between."""
+
+        def row(values: Float64) -> torch.Tensor:
+            chosen = values if documents is None else values[documents]
+            return torch.from_numpy(chosen.astype(np.float32)).to(base.device)
+
+        (cos_angle, sin_angle), (cos_end, sin_end) = (
+            (row(cosine), row(sine)) for cosine, sine in self._turns(last)
+        )
+        across = (along - cos_angle * base) / sin_angle
+        end = base * cos_end + across * sin_end
+        inside = (across > 0) & (across * cos_end < base * sin_end)
+        peak = torch.sqrt(base * base + across * across)
+        return torch.where(inside, peak, torch.maximum(base, end))
+
+    def _turns(self, last: float) -> tuple[tuple[Float64, Float64], tuple[Float64, Float64]]:
+        """Cosine and sine of the angle to the direction, and of the angle where the way ends."""
+        angle = np.where(self.still, np.pi / 2, self.angle)
+        end = np.where(self.still, 0.0, np.minimum(self.turn(last), angle))
+        sine = np.maximum(np.sin(angle), 1e-12)
+        return (np.cos(angle), sine), (np.cos(end), np.sin(end))

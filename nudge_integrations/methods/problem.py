@@ -79,9 +79,10 @@ class Problem:
         if self._last is None or self._last[0] is not train.queries:
             towards = directions(self._queries(train.queries), train.judgments)
             start = self.vectors[towards.rows]
-            lengths = norms(start)[:, None]
-            path = self.method.path(start / lengths, towards.vectors)
-            targets = towards.vectors * lengths if self.method.keeps_length else towards.vectors
+            units, targets = unit_rows(start), towards.vectors
+            path = self.method.path(units, targets)
+            if self.method.keeps_length and units is not start:
+                targets = targets * norms(start)[:, None]
             self._last = train.queries, Paths(towards.rows, start, targets, path)
         return self._last[1]
 
@@ -126,10 +127,15 @@ class Problem:
         rows, start, targets, path = self.paths(train)
         a, b = path.coefficients(step)
         moves = b != 0
-        ends = a[moves, None] * start[moves] + b[moves, None] * targets[moves]
-        if self.method.keeps_length:
-            # Rounding aside the length is kept already; float32 steps make it so to the last bit.
-            ends *= (norms(start[moves]) / norms(ends.astype(np.float32)))[:, None]
+        rows, start = rows[moves], start[moves]
+        ends = a[moves, None].astype(np.float32) * start
+        ends += b[moves, None].astype(np.float32) * targets[moves]
+        wanted = None
         if self.similarity == "cosine":
-            ends *= (norms(self.corpus[rows[moves]]) / norms(start[moves]))[:, None]
-        return rows[moves], ends.astype(np.float32)
+            wanted = norms(self.corpus[rows])
+        elif self.method.keeps_length:
+            wanted = norms(start)
+        if wanted is not None:
+            # Rounding aside the length is kept already; this makes it so to the last bit.
+            ends *= (wanted / norms(ends))[:, None]
+        return rows, ends

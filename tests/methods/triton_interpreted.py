@@ -398,7 +398,8 @@ def test_paths_of_another_family_are_left_to_plain_torch() -> None:
 
         def __init__(self, straight: AdditionPath) -> None:
             self.__dict__.update(vars(straight))
-            self.bounds, self.part = straight.bounds, straight.part
+            self.rough_bounds, self.highest = straight.rough_bounds, straight.highest
+            self.part = straight.part
             self.coefficients, self.moves = straight.coefficients, straight.moves
 
     case = whole_number_case(2, "some", "addition")

@@ -130,20 +130,20 @@ class _Pool:
         """Score one block of documents for one tile of queries, and keep what is in the running."""
         scores = self.narrow[tile] @ block.narrow.T
         slack = rough_error(self.reach[tile], block.longest) * self.rough
-        bounds = None
+        highest = None
         if len(block.moved):
             if block.path is not None:
                 wider = slack * block.path.error_growth(self.last)
                 base = scores[:, block.moved].float()
                 along = (self.narrow[tile] @ block.narrow_directions.T).float()
-                bounds = block.path.bounds(base, along, self.last)
-                self._raise(tile, bounds[0], wider)
+                lowest, highest = block.path.rough_bounds(base, along, self.last)
+                self._raise(tile, lowest, wider)
             scores[:, block.moved] = -torch.inf
         self._raise(tile, scores, slack)
         floor = self._floor(tile)
         self._keep_still(tile, block, scores, floor - slack)
-        if bounds is not None:
-            self._keep_moved(tile, block, base, along, bounds[1].add_(wider[:, None]), floor)
+        if highest is not None:
+            self._keep_moved(tile, block, base, along, highest, floor, wider)
 
     def _raise(self, tile: slice, lowest: torch.Tensor, slack: torch.Tensor) -> None:
         """Raise the floors by scores that some documents never fall below.
@@ -181,19 +181,36 @@ class _Pool:
         along: torch.Tensor,
         highest: torch.Tensor,
         floor: torch.Tensor,
+        slack: torch.Tensor,
     ) -> None:
-        query, place = torch.nonzero(highest >= floor[:, None], as_tuple=True)
-        if self.rough and len(query) * _DENSE < base.numel():
-            queries = self.queries[tile]
-            base = _products(queries, block.rows, query, block.moved[place])
-            along = _products(queries, block.directions, query, place)
-        else:
-            if self.rough:
+        query, place = torch.nonzero(highest >= (floor - slack)[:, None], as_tuple=True)
+        scores = base[query, place], along[query, place]
+        path: Path = block.path if block.path is not None else AdditionPath(len(block.moved))
+
+        def kept(slack: torch.Tensor | float) -> tuple[torch.Tensor, torch.Tensor]:
+            highest = path.highest(*scores, self.last, place.cpu().numpy())
+            return highest, torch.nonzero(highest >= floor[query] - slack)[:, 0]
+
+        if self.rough:
+            near = kept(slack[query])[1]
+            query, place = query[near], place[near]
+            if len(query) * _DENSE < base.numel():
+                queries = self.queries[tile]
+                scores = (
+                    _products(queries, block.rows, query, block.moved[place]),
+                    _products(queries, block.directions, query, place),
+                )
+            else:
                 base = self.queries[tile] @ block.rows[block.moved].T
                 along = self.queries[tile] @ block.directions.T
-            base, along = base[query, place], along[query, place]
+                scores = base[query, place], along[query, place]
+        best, near = kept(0.0)
+        query, place = query[near], place[near]
         documents = block.start + block.moved[place]
-        self._keep(tile, query, documents, place + block.first, base, along, highest[query, place])
+        self._keep(
+            *(tile, query, documents, place + block.first),
+            *(scores[0][near], scores[1][near], best[near]),
+        )
 
     def _keep(
         self,
