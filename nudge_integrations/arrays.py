@@ -27,7 +27,7 @@ def as_matrix(
     values: Any,
     what: str,
     *,
-    ids: Sequence[str] | None = None,
+    ids: Sequence[object] | None = None,
     dimension: int | None = None,
     allow_empty: bool = False,
     allow_zero: bool = False,
@@ -37,7 +37,8 @@ def as_matrix(
     A float32, C-contiguous matrix is returned as it is (no copy, and never written to).
 
     Args:
-        values: Anything that numpy reads as a two-dimensional array of real numbers.
+        values: Anything that numpy reads as a two-dimensional array of real numbers, and torch
+            tensors of any real type on any device.
         what: What the vectors are, for error messages, such as `"document vectors"`.
         ids: Names of the rows, used in error messages and checked for number.
         dimension: Number of columns asked for.
@@ -52,11 +53,10 @@ def as_matrix(
             another number of columns or of rows than asked for. The row is named.
     """
     try:
-        array = np.asarray(values)
-        if array.dtype.kind == "O":
+        array = np.asarray(_in_memory(values))
+        if array.dtype.kind == "O" or array.dtype.name == "bfloat16":
             array = array.astype(np.float64)
-    except (TypeError, ValueError, RuntimeError) as error:
-        # RuntimeError: a torch tensor that wants to be detached first.
+    except (TypeError, ValueError) as error:
         raise DataError(
             f"{what} must be a matrix of real numbers with rows of one length; numpy says: {error}"
         ) from error
@@ -82,8 +82,16 @@ def as_matrix(
     return matrix
 
 
+def _in_memory(values: Any) -> Any:
+    """A torch tensor as what numpy reads: numpy knows no bfloat16, no device and no gradient."""
+    if not (hasattr(values, "detach") and hasattr(values, "cpu")):
+        return values
+    tensor = values.detach().cpu()
+    return tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor
+
+
 def _refuse_bad_rows(
-    matrix: FloatMatrix, what: str, ids: Sequence[str] | None, allow_zero: bool
+    matrix: FloatMatrix, what: str, ids: Sequence[object] | None, allow_zero: bool
 ) -> None:
     """Raise a DataError that names the rows which are not finite, or are all zeros."""
 

@@ -40,6 +40,8 @@ def test_a_float32_matrix_is_not_copied() -> None:
         pytest.param(np.asfortranarray(GOOD), id="Fortran order"),
         pytest.param(np.repeat(GOOD, 2, axis=0)[::2], id="every other row"),
         pytest.param(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), id="a torch tensor"),
+        pytest.param(torch.tensor([[1, 2], [3, 4]], dtype=torch.bfloat16), id="a bfloat16 tensor"),
+        pytest.param(torch.tensor(GOOD).requires_grad_(), id="a tensor to train"),
     ],
 )
 def test_numbers_of_any_kind_become_a_contiguous_float32_matrix(values: Any) -> None:
@@ -90,13 +92,6 @@ def test_zeros_pass_where_that_is_fine() -> None:
         pytest.param([[{}, 1.0]], {}, "real numbers", "numpy says", id="a dict inside"),
         pytest.param([[None, 1.0]], {}, "row 0", "embed these again", id="None inside"),
         pytest.param(None, {}, "got shape ()|real numbers", "", id="None"),
-        pytest.param(
-            torch.ones(1, 2, requires_grad=True),
-            {},
-            "real numbers",
-            "detach",
-            id="a tensor to train",
-        ),
         pytest.param([1.0, 2.0], {}, "shape (2,)", "[vector]", id="a single vector"),
         pytest.param(np.ones((2, 2, 2)), {}, "shape (2, 2, 2)", "one row a vector", id="3D"),
         pytest.param(np.ones((0, 2)), {}, "shape (0, 2)", "not be empty", id="no rows"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
@@ -18,13 +18,15 @@ from nudge_integrations.methods.inputs import (
     checked_count,
     checked_device,
     checked_groups,
+    checked_metric,
     checked_steps,
     read_set,
 )
 from nudge_integrations.methods.judgments import Judgments, concatenate
+from nudge_integrations.methods.kernels import Kernel, checked_kernel
 from nudge_integrations.methods.paths import Float64, Path
 from nudge_integrations.methods.problem import Problem, Similarity
-from nudge_integrations.methods.step import Choice, Trial, choose_step
+from nudge_integrations.methods.step import Choice, choose_step, exact_step
 from nudge_integrations.metrics import parse_metric
 
 Selection = Literal["cross-validation", "holdout"]
@@ -39,10 +41,14 @@ class Method(ABC):
             there is one, else the CPU.
         metric: What the step is chosen to raise, such as `"ndcg@10"`, `"recall@5"`, `"mrr@10"`.
             Left out: `"ndcg@10"` in `fit`, nudge-ft's capped recall in `finetune_embeddings`.
-        steps: Steps to choose from, the paper's gamma. Left out: a fine grid.
+        steps: Steps to choose from, the paper's gamma. Left out: a fine grid. `"exact"`: the best
+            of all steps up to the end of that grid, for metrics of the first place such as
+            `"hit_rate@1"` (its default).
         folds: Number of folds of the cross-validation.
         seed: Decides which questions make up a fold.
         show_progress: Whether long passes over the documents draw a progress bar.
+        kernel: `"torch"`: plain operations, on any device. `"triton"`: one fused kernel, on an
+            NVIDIA GPU only; tested in Triton's interpreter, not yet measured on a GPU.
 
     Raises:
         DataError: An argument out of range; it is named.
@@ -58,14 +64,20 @@ class Method(ABC):
         device: Any = None,
         *,
         metric: str | None = None,
-        steps: Sequence[float] | None = None,
+        steps: Sequence[float] | Literal["exact"] | None = None,
         folds: int = 5,
         seed: int = 0,
         show_progress: bool = False,
+        kernel: Kernel = "torch",
     ) -> None:
         self.device = checked_device(device)
-        self.metric = None if metric is None else parse_metric(metric)
-        self.steps = self._grid() if steps is None else checked_steps(steps, self.largest_step)
+        self.kernel = checked_kernel(kernel, self.device)
+        self.exact = isinstance(steps, str) and steps == "exact"
+        self.metric = checked_metric(metric, self.exact)
+        if steps is None or self.exact:
+            self.steps = self._grid()
+        else:
+            self.steps = checked_steps(steps, self.largest_step)
         self.folds = checked_count(folds, "folds", 2)
         self.seed = checked_count(seed, "seed", 0)
         self.show_progress = show_progress
@@ -92,7 +104,7 @@ class Method(ABC):
 
     def fit(
         self,
-        corpus: npt.NDArray[Any],
+        corpus: npt.NDArray[Any] | Iterable[npt.NDArray[Any]],
         queries: npt.NDArray[Any],
         judgments: Judgments,
         *,
@@ -110,7 +122,8 @@ class Method(ABC):
         `validation`, which then plays no further part.
 
         Args:
-            corpus: Shape `(n, d)`: document vectors, of any length but zero.
+            corpus: Shape `(n, d)`: document vectors, of any length but zero; may be memory-mapped,
+                or a list of arrays one after the other. Only those that move are held in memory.
             queries: Shape `(q, d)`: training queries.
             judgments: Which documents answer them.
             validation: Validation queries, shape `(v, d)`, and their judgments.
@@ -124,11 +137,11 @@ class Method(ABC):
             DataError: Vectors or judgments that do not fit; the offending one is named.
             MetricMismatchError: NUDGE-M under cosine.
         """
-        corpus = as_matrix(corpus, "document vectors")
-        width = corpus.shape[1]
-        queries = as_matrix(queries, "training query vectors", dimension=width)
-        check_judgments(queries, judgments, len(corpus), "training")
         self.check_similarity(similarity)
+        problem = Problem(self, corpus, similarity)
+        count, width = len(problem.vectors), problem.vectors.dimension
+        queries = as_matrix(queries, "training query vectors", dimension=width)
+        check_judgments(queries, judgments, count, "training")
         if selection not in get_args(Selection):
             known = " or ".join(map(repr, get_args(Selection)))
             raise DataError(f"unknown selection {selection!r}: give {known}")
@@ -136,8 +149,8 @@ class Method(ABC):
             raise DataError("selection='holdout' needs validation queries, or a fixed gamma")
         if validation is not None:
             held = as_matrix(validation[0], "validation query vectors", dimension=width)
-            check_judgments(held, validation[1], len(corpus), "validation")
-        problem, train = Problem(self, corpus, similarity), QuerySet(queries, judgments)
+            check_judgments(held, validation[1], count, "validation")
+        train = QuerySet(queries, judgments)
         fixed = None if gamma is None else self._one_step(gamma)
         held_out = None if validation is None else QuerySet(held, validation[1])
         choice, reason = self._choose(problem, train, held_out, fixed, groups)
@@ -230,6 +243,7 @@ class Method(ABC):
             steps=steps.tolist(),
             folds=self.folds,
             seed=self.seed,
+            kernel=self.kernel,
         )
         choice, _ = chooser._choose(problem, train, validation, None, None, metric.k)
         return choice.step if choice else 0.0
@@ -254,10 +268,12 @@ class Method(ABC):
         count = len(train.queries) + (len(validation.queries) if validation else 0)
         fold = self._folds(count, groups)
         asked = f"step {fixed:g} was asked for" if fixed is not None else ""
-        trials = list(_trials(problem, train, validation, fold, float(steps[-1]), depth))
+        trials = list(problem.trials(train, validation, fold, float(steps[-1]), depth))
         if not trials:
             nothing = "no answered question was left to choose a step on, so step 0"
             return None, asked or nothing
+        if self.exact and fixed is None:
+            steps = np.union1d(steps, exact_step(trials, float(steps[-1])))
         choice = choose_step(trials, steps, metric, fold, depth, fixed)
         if asked:
             return choice, asked
@@ -278,23 +294,3 @@ class Method(ABC):
         if groups is not None:
             return checked_groups(groups, count)
         return np.random.default_rng(self.seed).permutation(count) % min(self.folds, count)
-
-
-def _trials(
-    problem: Problem,
-    train: QuerySet,
-    validation: QuerySet | None,
-    fold: IntVector,
-    last: float,
-    depth: int,
-) -> Iterator[Trial]:
-    """One trial on the validation queries where there are any, else one a fold."""
-    if validation is not None:
-        if validation.judgments.counts.any():
-            numbers = np.arange(len(train.queries), len(fold))
-            yield problem.trial(train, validation, numbers, last, depth)
-        return
-    parts = np.unique(fold[train.judgments.counts > 0])
-    for part in parts if len(parts) > 1 else ():
-        held = fold == part
-        yield problem.trial(train.some(~held), train.some(held), np.flatnonzero(held), last, depth)

@@ -14,6 +14,9 @@ from nudge_integrations.arrays import FloatMatrix, IntVector, as_matrix
 from nudge_integrations.errors import DataError
 from nudge_integrations.methods.judgments import Judgments
 from nudge_integrations.methods.paths import Float64
+from nudge_integrations.metrics import Metric, parse_metric
+
+_FIRST_PLACE = ("hit_rate@1", "recall_cap@1", "mrr@1", "precision@1")
 
 
 class QuerySet(NamedTuple):
@@ -73,7 +76,7 @@ def checked_groups(groups: Any, count: int) -> IntVector:
     return values.astype(np.int64)
 
 
-def checked_steps(steps: Sequence[float] | Float64, largest: float) -> Float64:
+def checked_steps(steps: Sequence[float] | Float64 | str, largest: float) -> Float64:
     """Steps in ascending order, once each, with 0 in front.
 
     Raises:
@@ -92,6 +95,27 @@ def checked_steps(steps: Sequence[float] | Float64, largest: float) -> Float64:
     if len(wrong):
         raise DataError(f"steps (gamma) must be within 0 .. {largest:g}, got {wrong[0]:g}")
     return np.unique(np.concatenate([[0.0], values]))
+
+
+def checked_metric(metric: str | Metric | None, exact: bool) -> Metric | None:
+    """The metric to choose the step by; None for whatever the caller then takes.
+
+    Args:
+        metric: As the user gave it.
+        exact: Whether the step is to be exact, which only a metric of the first place allows.
+
+    Raises:
+        DataError: No such metric, or one that looks deeper than an exact step can.
+    """
+    if metric is None:
+        return parse_metric("hit_rate@1") if exact else None
+    parsed = parse_metric(metric)
+    if exact and str(parsed) not in _FIRST_PLACE:
+        raise DataError(
+            f"steps='exact' needs a metric of the first place ({', '.join(_FIRST_PLACE)}), got "
+            f"{parsed}; leave steps out to search a fine grid"
+        )
+    return parsed
 
 
 def check_judgments(

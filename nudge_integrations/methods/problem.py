@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import ClassVar, Literal, NamedTuple, Protocol
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -11,8 +11,9 @@ import torch
 from nudge_integrations.arrays import FloatMatrix, IntVector, norms, unit_rows
 from nudge_integrations.errors import DataError
 from nudge_integrations.methods.directions import directions
+from nudge_integrations.methods.document_vectors import DocumentVectors
 from nudge_integrations.methods.inputs import QuerySet
-from nudge_integrations.methods.kernels.torch_kernel import shortlist
+from nudge_integrations.methods.kernels import Kernel, torch_kernel, triton_kernel
 from nudge_integrations.methods.paths import Path
 from nudge_integrations.methods.step import Trial
 
@@ -25,6 +26,7 @@ class Mover(Protocol):
 
     device: torch.device
     show_progress: bool
+    kernel: Kernel
     keeps_length: ClassVar[bool]
 
     def path(self, units: FloatMatrix, targets: FloatMatrix) -> Path:
@@ -51,23 +53,16 @@ class Paths(NamedTuple):
 class Problem:
     """Document vectors as the method sees them: under cosine, their directions only."""
 
-    def __init__(self, method: Mover, corpus: FloatMatrix, similarity: Similarity) -> None:
+    def __init__(self, method: Mover, corpus: Any, similarity: Similarity) -> None:
         self.method = method
-        self.corpus = corpus
         self.similarity = similarity
-        self.vectors = unit_rows(corpus) if similarity == "cosine" else corpus
+        self.vectors = DocumentVectors(corpus, unit=similarity == "cosine")
         self._last: tuple[FloatMatrix, Paths] | None = None
-
-    @cached_property
-    def _longest(self) -> float:
-        # As exact as a limit with many orders of magnitude to spare needs it.
-        squares = np.einsum("ij,ij->i", self.vectors, self.vectors)
-        return float(np.sqrt(squares.max()))
 
     def _queries(self, queries: FloatMatrix) -> FloatMatrix:
         if self.similarity == "cosine":
             return unit_rows(queries)
-        reach = float(norms(queries).max(initial=0)) * self._longest
+        reach = float(norms(queries).max(initial=0)) * self.vectors.longest
         if reach > _LARGEST_PRODUCT:
             raise DataError(
                 f"inner products up to {reach:.1g} are too large for float32: scale vectors down"
@@ -78,7 +73,7 @@ class Problem:
         """Where the answers of some queries go; remembered for the last queries asked for."""
         if self._last is None or self._last[0] is not train.queries:
             towards = directions(self._queries(train.queries), train.judgments)
-            start = self.vectors[towards.rows]
+            start = self.vectors.take(towards.rows)
             units, targets = unit_rows(start), towards.vectors
             path = self.method.path(units, targets)
             if self.method.keeps_length and units is not start:
@@ -101,16 +96,14 @@ class Problem:
         answered = np.flatnonzero(held.judgments.counts > 0)
         asked = held.some(answered)
         moved = self.paths(train)
-        found = shortlist(
-            self._queries(asked.queries),
-            self.vectors,
-            asked.judgments,
-            moved.rows,
-            moved.targets,
-            moved.path,
+        device = self.method.device
+        kernel = triton_kernel if self.method.kernel == "triton" else torch_kernel
+        found = kernel.shortlist(
+            *(self._queries(asked.queries), self.vectors, asked.judgments),
+            *(moved.rows, moved.targets, moved.path),
             last=last,
             k=depth,
-            device=self.method.device,
+            device=device,
             show_progress=self.method.show_progress,
         )
         touched = np.zeros(len(self.vectors), bool)
@@ -119,9 +112,29 @@ class Problem:
         seen[asked.judgments.query_of_entry[touched[asked.judgments.documents]]] = True
         return Trial(numbers[answered], found, seen)
 
+    def trials(
+        self,
+        train: QuerySet,
+        validation: QuerySet | None,
+        fold: IntVector,
+        last: float,
+        depth: int,
+    ) -> Iterator[Trial]:
+        """One trial on the validation queries where there are any, else one a fold."""
+        if validation is not None:
+            if validation.judgments.counts.any():
+                numbers = np.arange(len(train.queries), len(fold))
+                yield self.trial(train, validation, numbers, last, depth)
+            return
+        parts = np.unique(fold[train.judgments.counts > 0])
+        for part in parts if len(parts) > 1 else ():
+            held = fold == part
+            numbers = np.flatnonzero(held)
+            yield self.trial(train.some(~held), train.some(held), numbers, last, depth)
+
     def move(self, train: QuerySet, step: float) -> tuple[IntVector, FloatMatrix]:
         """Rows that move at a step, and where to, at the length that they had."""
-        nobody = np.zeros(0, np.int64), np.zeros((0, self.corpus.shape[1]), np.float32)
+        nobody = np.zeros(0, np.int64), np.zeros((0, self.vectors.dimension), np.float32)
         if step == 0:
             return nobody
         rows, start, targets, path = self.paths(train)
@@ -132,7 +145,7 @@ class Problem:
         ends += b[moves, None].astype(np.float32) * targets[moves]
         wanted = None
         if self.similarity == "cosine":
-            wanted = norms(self.corpus[rows])
+            wanted = self.vectors.lengths[rows]
         elif self.method.keeps_length:
             wanted = norms(start)
         if wanted is not None:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from nudge_integrations.arrays import FloatMatrix, IntVector
+from nudge_integrations.methods.document_vectors import DocumentVectors
 from nudge_integrations.methods.judgments import Judgments
 from nudge_integrations.methods.kernels.tensors import tensor
 from nudge_integrations.methods.kernels.torch_kernel import shortlist
@@ -24,7 +25,7 @@ _BLOCK_ROWS = 1024  # a tile of so many columns stays in the processor's cache
 
 def winning_intervals(
     queries: FloatMatrix,
-    corpus: FloatMatrix,
+    corpus: FloatMatrix | DocumentVectors,
     judgments: Judgments,
     moved: IntVector,
     directions: FloatMatrix,
@@ -34,7 +35,7 @@ def winning_intervals(
 
     Args:
         queries: Shape `(q, d)`, float32.
-        corpus: Shape `(n, d)`, float32.
+        corpus: Shape `(n, d)`.
         judgments: What answers these queries.
         moved: Shape `(m,)`, ascending: rows of the moved documents.
         directions: Shape `(m, d)`: their directions.
@@ -43,9 +44,10 @@ def winning_intervals(
     Returns:
         Lower and upper ends of the non-empty intervals, within 0 .. 1e8.
     """
-    starts, targets = tensor(corpus[moved], device), tensor(directions, device)
+    documents = DocumentVectors.of(corpus)
+    starts, targets = tensor(documents.take(moved), device), tensor(directions, device)
     still = shortlist(
-        queries, corpus, judgments, moved, directions, None, last=0.0, k=1, device=device
+        queries, documents, judgments, moved, directions, None, last=0.0, k=1, device=device
     )
     best_still = np.full(len(queries), -np.inf)
     asked = np.flatnonzero(np.diff(still.indptr))

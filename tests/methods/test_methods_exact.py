@@ -558,3 +558,20 @@ def test_at_least_as_many_validation_questions_as_nudge_fts_grid(
     assert covered(starts, ends, np.array([step]))[0] == found
     assert questions_won(data, ours) == found
     assert questions_won(data, theirs) == grid
+    chosen = NudgeN("cpu", steps="exact")
+    fit = chosen.fit(
+        data.documents,
+        data.train.vectors,
+        data.train.judgments(n),
+        validation=(data.validation.vectors, data.validation.judgments(n)),
+        selection="holdout",
+    )
+    curve = dict(fit.curve)
+    assert round(curve[fit.step] * len(data.validation.answers)) >= found
+    assert curve[fit.step] == max(curve.values())
+
+
+def test_an_exact_step_is_of_the_first_place() -> None:
+    assert str(NudgeN(steps="exact").metric) == "hit_rate@1"
+    with pytest.raises(DataError, match="first place"):
+        NudgeN(steps="exact", metric="ndcg@10")

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from methods_oracle import TOLERANCE, Array, top_grades, unit
 
-from nudge_integrations.methods import Judgments
+from nudge_integrations.methods import Judgments, document_vectors
 from nudge_integrations.methods.kernels import torch_kernel
 from nudge_integrations.methods.paths import AdditionPath, Path, RotationPath
 from nudge_integrations.methods.shortlist import Shortlist
@@ -115,7 +115,7 @@ def real_case(seed: int, kind: str) -> Case:
 def in_tiny_tiles(case: Case, last: float, k: int, block_rows: int) -> Shortlist:
     """With a corpus block of a few rows and the smallest tile of queries."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch_kernel, "_BLOCK_ROWS", block_rows)
+        patch.setattr(document_vectors, "_BLOCK_ROWS", block_rows)
         patch.setattr(torch_kernel, "_TILE_BYTES", 1)
         return case.shortlist(last, k)
 

@@ -191,7 +191,9 @@ def test_precision_decides_nothing(precision: Precision, kind: str, seed: int) -
     np.testing.assert_allclose(
         found.base, (vectors[queries] * rows[found.documents]).sum(axis=1), rtol=0, atol=1e-14
     )
-    along = (vectors @ case.directions.astype(np.float64).T)[queries, found.positions]
+    # A column of zeros behind the others is what position -1, a still document, finds.
+    directions = np.pad(case.directions.astype(np.float64), ((0, 1), (0, 0)))
+    along = (vectors @ directions.T)[queries, found.positions]
     expected = np.where(found.positions >= 0, along, 0.0)
     np.testing.assert_allclose(found.along, expected, rtol=0, atol=1e-14)
 

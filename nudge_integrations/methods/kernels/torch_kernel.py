@@ -13,14 +13,14 @@ import torch
 from tqdm import tqdm
 
 from nudge_integrations.arrays import FloatMatrix, IntVector
+from nudge_integrations.methods.document_vectors import DocumentVectors
 from nudge_integrations.methods.judgments import Judgments
 from nudge_integrations.methods.kernels.precision import ROUGH, rough_error, rough_pays
 from nudge_integrations.methods.kernels.tensors import tensor
 from nudge_integrations.methods.paths import AdditionPath, Path
 from nudge_integrations.methods.shortlist import Shortlist
 
-_PASSING = "Passing over the documents"
-_BLOCK_ROWS = 4096
+PASSING = "Passing over the documents"
 _TILE_ROWS = 512
 _TILE_BYTES = 64 << 20
 _ROUNDING = 1e-5  # float32 products of unit vectors are this exact, with room to spare
@@ -31,7 +31,7 @@ _DENSE = 16  # where more than one in so many is left, the whole product is chea
 
 def shortlist(
     queries: FloatMatrix,
-    corpus: FloatMatrix,
+    corpus: FloatMatrix | DocumentVectors,
     judgments: Judgments,
     moved: IntVector,
     directions: FloatMatrix,
@@ -55,7 +55,7 @@ def shortlist(
 
     Args:
         queries: Shape `(q, d)`, float32.
-        corpus: Shape `(n, d)`, float32: every document where it stands; may be memory-mapped.
+        corpus: Shape `(n, d)`: every document where it stands; read once, block by block.
         judgments: What answers these queries.
         moved: Shape `(m,)`, ascending: rows of the documents that move.
         directions: Shape `(m, d)`, float32, scaled as the path wants them.
@@ -69,9 +69,12 @@ def shortlist(
     if rough is None:
         rough = rough_pays(device, len(queries) * len(corpus))
     pool = _Pool(tensor(queries, device), k, last, rough)
-    starts = range(0, len(corpus), _BLOCK_ROWS)
-    for start in tqdm(starts, _PASSING, unit="block", delay=1, disable=not show_progress):
-        rows = tensor(corpus[start : start + _BLOCK_ROWS], device)
+    documents = DocumentVectors.of(corpus)
+    bar = tqdm(
+        desc=PASSING, total=len(documents), unit="document", delay=1, disable=not show_progress
+    )
+    for start, some in documents.blocks():
+        rows = tensor(some, device)
         first, behind = (int(at) for at in np.searchsorted(moved, [start, start + len(rows)]))
         part = slice(first, behind)
         block = _Block(
@@ -85,6 +88,8 @@ def shortlist(
         )
         for tile in _tiles(len(queries), len(rows)):
             pool.add(tile, block)
+        bar.update(len(rows))
+    bar.close()
     return pool.shortlist(judgments, path)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from nudge_integrations.arrays import FloatMatrix, IntVector
+from nudge_integrations.methods.document_vectors import DocumentVectors
 from nudge_integrations.methods.kernels.tensors import tensor
 from nudge_integrations.methods.kernels.triton_survivors import GROUP, Survivors
 from nudge_integrations.methods.paths import AdditionPath, RotationPath
@@ -93,7 +94,7 @@ class Documents:
     @classmethod
     def prepare(
         cls,
-        corpus: FloatMatrix,
+        corpus: FloatMatrix | DocumentVectors,
         moved: IntVector,
         directions: FloatMatrix,
         path: AdditionPath | RotationPath,
@@ -102,7 +103,11 @@ class Documents:
         precision: Precision,
     ) -> Documents:
         """Bring everything to `device`."""
-        vectors, targets = (tensor(each, device).contiguous() for each in (corpus, directions))
+        targets = tensor(directions, device).contiguous()
+        source = DocumentVectors.of(corpus)
+        vectors = targets.new_empty((len(source), source.dimension))
+        for start, block in source.blocks():
+            vectors[start : start + len(block)] = tensor(block, device)
         rows = tensor(moved, device)
         moves = torch.zeros(len(vectors), dtype=torch.bool, device=device)
         moves[rows] = True

@@ -19,11 +19,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from nudge_integrations.arrays import FloatMatrix, IntVector
+from nudge_integrations.methods.document_vectors import DocumentVectors
 from nudge_integrations.methods.judgments import Judgments
 from nudge_integrations.methods.kernels import torch_kernel
 from nudge_integrations.methods.kernels.tensors import tensor
+from nudge_integrations.methods.kernels.torch_kernel import PASSING
 from nudge_integrations.methods.kernels.triton_documents import Documents, Precision
 from nudge_integrations.methods.kernels.triton_survivors import GROUP, Survivors
 from nudge_integrations.methods.paths import AdditionPath, Path, RotationPath
@@ -67,7 +70,7 @@ def _runs(device: torch.device) -> bool:
 
 def shortlist(
     queries: FloatMatrix,
-    corpus: FloatMatrix,
+    corpus: FloatMatrix | DocumentVectors,
     judgments: Judgments,
     moved: IntVector,
     directions: FloatMatrix,
@@ -76,7 +79,8 @@ def shortlist(
     last: float,
     k: int,
     device: torch.device,
-    precision: Precision = "float32",
+    precision: Precision = "tf32",
+    show_progress: bool = False,
 ) -> Shortlist:
     """Find, for each query, every document that can be in its top `k` at a step in 0 .. `last`.
 
@@ -97,9 +101,11 @@ def shortlist(
         precision: How the filter multiplies; the result is the same. `"tf32"` and `"float16"` run
             on tensor cores. Half precision, or a `d` that is no multiple of 64, takes a second
             copy of corpus and directions on the device.
+        show_progress: Whether to draw a progress bar once the pass has taken a second.
     """
+    corpus = DocumentVectors.of(corpus)
     sizes = _Sizes.of(min(k, len(corpus)))
-    held = Documents.bytes_held(len(corpus) + len(directions), corpus.shape[1], precision)
+    held = Documents.bytes_held(len(corpus) + len(directions), corpus.dimension, precision)
     if (
         not isinstance(path, AdditionPath | RotationPath)
         or sizes.tile < _SMALLEST_TILE
@@ -110,7 +116,8 @@ def shortlist(
         )
     documents = Documents.prepare(corpus, moved, directions, path, last, device, precision)
     parts = []
-    for start in range(0, len(queries), sizes.tile):
+    starts = range(0, len(queries), sizes.tile)
+    for start in tqdm(starts, PASSING, unit="tile", delay=1, disable=not show_progress):
         rows = np.arange(start, min(start + sizes.tile, len(queries)))
         tile, judged = queries[rows], judgments.select(rows)
         with _on(device):
