@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
@@ -215,9 +216,12 @@ class Method(ABC):
         if val_set is not None:
             validation = read_set(val_set, count, width, "val_set").on(len(vectors))
         problem = Problem(self, vectors, "dot")
-        step = self._like_nudge_ft(problem, train, validation, val_k, gamma)
-        result = vectors[:count].copy()
-        rows, moved = problem.move(train, step)
+        with ThreadPoolExecutor(1) as beside:
+            # Fresh memory is slow to come by, and this needs no processor to speak of.
+            copying = beside.submit(vectors[:count].copy)
+            step = self._like_nudge_ft(problem, train, validation, val_k, gamma)
+            rows, moved = problem.move(train, step)
+            result: FloatMatrix = copying.result()
         result[rows] = moved
         return result
 

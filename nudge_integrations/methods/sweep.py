@@ -30,6 +30,7 @@ def winning_intervals(
     moved: IntVector,
     directions: FloatMatrix,
     device: torch.device,
+    starts: FloatMatrix | None = None,
 ) -> tuple[Float64, Float64]:
     """Steps at which an answer beats every other document, for each (query, answer) pair.
 
@@ -40,12 +41,14 @@ def winning_intervals(
         moved: Shape `(m,)`, ascending: rows of the moved documents.
         directions: Shape `(m, d)`: their directions.
         device: Where the products are made.
+        starts: Shape `(m, d)`: the moved documents where they stand, if they are at hand.
 
     Returns:
         Lower and upper ends of the non-empty intervals, within 0 .. 1e8.
     """
     documents = DocumentVectors.of(corpus)
-    starts, targets = tensor(documents.take(moved), device), tensor(directions, device)
+    sources = tensor(documents.take(moved) if starts is None else starts, device)
+    targets = tensor(directions, device)
     still = shortlist(
         queries, documents, judgments, moved, directions, None, last=0.0, k=1, device=device
     )
@@ -61,7 +64,7 @@ def winning_intervals(
         pairs = slice(int(judgments.indptr[tile.start]), int(judgments.indptr[tile.stop]))
         asking = tensor(queries[tile], device)
         low, high = _intervals(
-            asking @ starts.T,
+            asking @ sources.T,
             asking @ targets.T,
             tensor(judgments.query_of_entry[pairs] - tile.start, device),
             judgments.documents[pairs],
