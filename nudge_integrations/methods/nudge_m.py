@@ -65,6 +65,7 @@ class NudgeM(Method):
         return most_covered(
             *winning_intervals(
                 *(validation.queries, problem.vectors, validation.judgments),
-                *(moved.rows, moved.targets, self.device, moved.starts),
+                *(moved.rows, moved.targets, self.device),
+                starts=moved.starts,
             )
         )
