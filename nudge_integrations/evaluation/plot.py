@@ -93,10 +93,11 @@ def _draw_words(strip: Any, report: EvaluationReport) -> None:
 
 def _headline(report: EvaluationReport) -> str:
     if report.step == 0:
-        return wording.UNCHANGED
+        return textwrap.shorten(wording.unchanged(report), 70)
     row = report.row()
     change = f"{wording.number(row.before)} to {wording.number(row.after)}"
-    return f"{report.method or 'Before and after'}: {row.metric} from {change}"
+    unseen = ", worse on unseen queries" if wording.unseen_fell(report) else ""
+    return f"{report.method or 'Before and after'}: {row.metric} from {change}{unseen}"
 
 
 def _draw_bars(panel: Any, report: EvaluationReport, group: str, *, first: bool) -> None:

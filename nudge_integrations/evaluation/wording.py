@@ -14,7 +14,7 @@ MARK = (
 def verdict(report: EvaluationReport) -> str:
     """One sentence: better, worse, or unchanged, by the main metric over all queries."""
     if report.step == 0:
-        return UNCHANGED
+        return unchanged(report)
     row = report.row()
     if row.wins == row.losses == 0:
         return f"Unchanged: {row.metric} is {number(row.before)} before and after, in every query."
@@ -22,13 +22,30 @@ def verdict(report: EvaluationReport) -> str:
         f"{number(row.before)} to {number(row.after)} ({signed(row.difference)}{_percent(row)})"
     )
     if signed(row.difference) == signed(0):
-        return f"No better and no worse: {row.metric} went from {change}."
+        return f"{_where('No better and no worse', report)}: {row.metric} went from {change}."
     better = (row.difference or 0) > 0
     direction = f"{row.metric} {'rose' if better else 'fell'} from {change}"
     if row.significant:
-        return f"{'Better' if better else 'Worse'}: {direction}, more than chance explains."
+        word = _where("Better" if better else "Worse", report)
+        return f"{word}: {direction}, more than chance explains."
     reason = "too few queries to tell" if row.p_value is None else "chance alone could explain it"
-    return f"{'Perhaps better' if better else 'Perhaps worse'}: {direction}; {reason}."
+    word = _where("Perhaps better" if better else "Perhaps worse", report)
+    return f"{word}: {direction}; {reason}."
+
+
+def unchanged(report: EvaluationReport) -> str:
+    """Why nothing moved: no step was better than none, or none was to be chosen."""
+    if len(report.curve) > 1 or not report.step_reason:
+        return UNCHANGED
+    return f"Vectors are unchanged: {_ended(report.step_reason)}"
+
+
+def unseen_fell(report: EvaluationReport) -> bool:
+    """Whether the unseen queries, beside seen ones, fell by the main metric beyond chance."""
+    if "unseen" not in shown_groups(report):
+        return False
+    row = report.row(group="unseen")
+    return row.significant and (row.difference or 0) < 0
 
 
 def got_worse(report: EvaluationReport) -> list[str]:
@@ -130,6 +147,13 @@ def star(row: ReportRow) -> str:
 def rank(value: int | None) -> str:
     """Rank of a first answer; `"none"` where none was ranked."""
     return str(value) if value else "none"
+
+
+def _where(word: str, report: EvaluationReport) -> str:
+    """The verdict's first words, which must not hide what befell the unseen queries."""
+    if not unseen_fell(report):
+        return word
+    return f"{word} overall{' and' if word == 'Worse' else ', worse'} on unseen queries"
 
 
 def _what_ran(report: EvaluationReport) -> str:

@@ -49,7 +49,27 @@ def report(**changes: Any) -> EvaluationReport:
     return compare(before, after, **{**arguments, **changes})
 
 
-def many(count: int, *, gain: float, metrics: tuple[str, ...], seed: int = 0) -> EvaluationReport:
+def crowded(seen: float, unseen: float = -0.3, queries: int = 40) -> EvaluationReport:
+    """Half of the queries are seen; each group changes by the same in all of its queries."""
+    after = [0.5 + (seen if place % 2 == 0 else unseen) for place in range(queries)]
+    return compare(
+        scores([0.5] * queries),
+        scores(after),
+        seen={f"q{place}" for place in range(0, queries, 2)},
+        judged_on="test queries",
+        method="NUDGE-N",
+        step=0.5,
+    )
+
+
+def many(
+    count: int,
+    *,
+    gain: float,
+    metrics: tuple[str, ...],
+    seed: int = 0,
+    seen: tuple[str, ...] | None = None,
+) -> EvaluationReport:
     """A report on many queries with random scores; half of the queries are seen."""
     rng = np.random.default_rng(seed)
     before = [rng.uniform(0, 0.5, count).tolist() for _ in metrics]
@@ -57,7 +77,7 @@ def many(count: int, *, gain: float, metrics: tuple[str, ...], seed: int = 0) ->
     return compare(
         scores(*before, names=metrics),
         scores(*after, names=metrics),
-        seen={f"q{place}" for place in range(0, count, 2)},
+        seen={f"q{place}" for place in range(0, count, 2)} if seen is None else seen,
         judged_on="test queries",
         method="NUDGE-M",
         step=0.5,

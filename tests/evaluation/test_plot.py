@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from itertools import combinations
@@ -17,7 +18,7 @@ from nudge_integrations.errors import MissingExtraError, NudgeError
 from nudge_integrations.evaluation import EvaluationReport, compare
 from nudge_integrations.evaluation.plot import plot_report
 
-from .builders import BEFORE, many, report, scores
+from .builders import BEFORE, crowded, many, report, scores
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -75,6 +76,13 @@ def test_a_step_of_zero_is_the_headline() -> None:
     assert "No step improved the questions held out: vectors are unchanged." in words_in(
         made.plot()
     )
+    asked = dataclasses.replace(made, step_reason="step 0 was asked for")
+    assert "Vectors are unchanged: step 0 was asked for." in words_in(asked.plot())
+
+
+def test_the_headline_does_not_hide_unseen_queries_that_fell() -> None:
+    words = words_in(crowded(0.5).plot())
+    assert "NUDGE-N: ndcg@10 from 0.5000 to 0.6000, worse on unseen queries" in words
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from nudge_integrations.errors import CorruptFileError, DataError
 from nudge_integrations.evaluation import EvaluationReport, compare
 
-from .builders import BEFORE, QUERIES, many, report, scores
+from .builders import BEFORE, QUERIES, crowded, many, report, scores
 
 WIDTH = 84
 UNCHANGED = "No step improved the questions held out: vectors are unchanged."
@@ -68,9 +68,34 @@ def test_a_clear_gain_is_marked_and_said_to_be_more_than_chance() -> None:
 
 def test_a_clear_loss_is_called_worse() -> None:
     made = many(200, gain=-0.2, metrics=("ndcg@10",))
-    assert made.summary().startswith("Worse: ndcg@10 fell from ")
+    assert made.summary().startswith("Worse overall and on unseen queries: ndcg@10 fell from ")
     assert "Got worse over all 200 queries: ndcg@10 -0." in made.summary()
     assert "Got worse over 100 seen queries: ndcg@10 -0." in made.summary()
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (crowded(0.5, unseen=-0.1), "Better overall, worse on unseen queries: ndcg@10 rose from"),
+        (crowded(0.35), "Perhaps better overall, worse on unseen queries: ndcg@10 rose from"),
+        (crowded(0.3), "No better and no worse overall, worse on unseen queries: ndcg@10 went"),
+        (crowded(0.25), "Perhaps worse overall, worse on unseen queries: ndcg@10 fell from"),
+        (crowded(-0.1), "Worse overall and on unseen queries: ndcg@10 fell from"),
+        (crowded(0.5, unseen=0.0), "Better: ndcg@10 rose from"),
+        (crowded(0.5, unseen=0.1), "Better: ndcg@10 rose from"),
+        (crowded(0.5, queries=4), "Perhaps better: ndcg@10 rose from"),
+    ],
+)
+def test_the_first_words_do_not_hide_unseen_queries_that_fell_beyond_chance(
+    made: EvaluationReport, words: str
+) -> None:
+    assert " ".join(made.summary().split()).startswith(words)
+    assert words in " ".join(made._repr_html_().split())
+
+
+def test_where_all_queries_are_unseen_their_fall_is_said_once() -> None:
+    made = many(200, gain=-0.2, metrics=("ndcg@10",), seen=())
+    assert made.summary().startswith("Worse: ndcg@10 fell from ")
 
 
 def test_step_zero_is_said_plainly() -> None:
@@ -79,6 +104,20 @@ def test_step_zero_is_said_plainly() -> None:
     assert made.summary().splitlines()[0] == UNCHANGED
     assert "worse" not in made.summary().lower()
     assert UNCHANGED in made._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("curve", "verdict"),
+    [
+        ((), "Vectors are unchanged: step 0 was asked for."),
+        (((0.0, 0.5),), "Vectors are unchanged: step 0 was asked for."),
+        (((0.0, 0.5), (0.5, 0.4)), UNCHANGED),
+    ],
+    ids=["nothing tried", "step 0 alone", "steps tried"],
+)
+def test_no_step_is_said_to_have_failed_where_none_was_tried(curve: Any, verdict: str) -> None:
+    made = report(step=0.0, step_reason="step 0 was asked for", curve=curve)
+    assert made.summary().splitlines()[0] == verdict
 
 
 def test_scores_that_stayed_the_same_with_a_step_are_called_unchanged() -> None:
