@@ -169,6 +169,26 @@ def test_a_document_without_an_id_is_named_at_once(id_key: str | None) -> None:
     assert retriever.asked == ["first?"], "not after every question was asked"
 
 
+JUDGED = RelevanceDataset(DATA.queries, dict.fromkeys("abcd", "text"), DATA.qrels)
+
+
+async def test_ids_of_which_none_is_the_dataset_s_are_refused(side: Any) -> None:
+    retriever = fixed(side, {"first?": [], "second?": ["chunk-1"], "third?": ["chunk-2"]})
+    remedy = "id_key=" if side is LangChain else "node_id"
+
+    with pytest.raises(DataError, match=f"'chunk-1'.*the dataset has 'a'.*{remedy}"):
+        side.package.evaluate_retriever(retriever, JUDGED)
+    with pytest.raises(DataError, match=f"'chunk-1'.*the dataset has 'a'.*{remedy}"):
+        await side.package.aevaluate_retriever(retriever, JUDGED)
+
+
+@pytest.mark.parametrize("second", [["chunk-1", "b"], []], ids=["one id is known", "no answer"])
+def test_a_retriever_that_merely_finds_nothing_is_measured(second: list[str], side: Any) -> None:
+    retriever = fixed(side, {"first?": [], "second?": second, "third?": []})
+
+    assert side.package.evaluate_retriever(retriever, JUDGED).mean("ndcg@10") == 0
+
+
 @pytest.mark.parametrize(
     ("dataset", "metrics", "named"),
     [

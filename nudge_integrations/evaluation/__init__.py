@@ -6,6 +6,7 @@ from nudge_integrations.evaluation.report import EvaluationReport, QueryChange, 
 from nudge_integrations.evaluation.scores import (
     DEFAULT_METRICS,
     Scores,
+    check_retrieved,
     evaluate_rankings,
     evaluate_run,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "QueryTotals",
     "ReportRow",
     "Scores",
+    "check_retrieved",
     "compare",
     "evaluate",
     "evaluate_rankings",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,6 +139,27 @@ def evaluate_run(
     """
     rankings = {query_id: _ranked_ids(query_id, scored) for query_id, scored in run.items()}
     return evaluate_rankings(rankings, qrels, metrics)
+
+
+def check_retrieved(
+    rankings: Mapping[str, Sequence[str]], documents: Collection[str], remedy: str
+) -> None:
+    """Refuse rankings of documents whose ids are none of a dataset's.
+
+    Args:
+        rankings: For each query id, the retrieved document ids.
+        documents: Ids of the dataset's documents; where there are none, nothing is known.
+        remedy: What to do, for the message.
+
+    Raises:
+        DataError: Documents were retrieved, and not one is in the dataset.
+    """
+    retrieved = [document for ranking in rankings.values() for document in ranking]
+    if retrieved and documents and not any(document in documents for document in retrieved):
+        raise DataError(
+            f"no retrieved id is in the dataset: the retriever gave {retrieved[0]!r}, the "
+            f"dataset has {next(iter(documents))!r}; {remedy}"
+        )
 
 
 def _answered_queries(qrels: Mapping[str, Mapping[str, float]]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.documents import Document
@@ -14,6 +14,7 @@ from nudge_integrations.evaluation import (
     DEFAULT_METRICS,
     Metric,
     Scores,
+    check_retrieved,
     evaluate_rankings,
     parse_metric,
 )
@@ -44,13 +45,13 @@ def evaluate_retriever(
         Scores of each question; `compare(before, after, ...)` makes a report of two.
 
     Raises:
-        DataError: The dataset cannot be used, a metric is unknown, or a document came without an
-            id.
+        DataError: The dataset cannot be used, a metric is unknown, a document came without an
+            id, or not one came with an id of the dataset's corpus.
     """
     judged, wanted = _checked(dataset, metrics)
     asked = tqdm(judged.judged_queries, desc="Retrieving", disable=not show_progress)
     found = {name: _ids(retriever.invoke(judged.queries[name]), id_key) for name in asked}
-    return evaluate_rankings(found, judged.qrels, wanted)
+    return _scored(found, judged, wanted)
 
 
 async def aevaluate_retriever(
@@ -66,13 +67,24 @@ async def aevaluate_retriever(
         name: _ids(await retriever.ainvoke(judged.queries[name]), id_key)
         for name in judged.judged_queries
     }
-    return evaluate_rankings(found, judged.qrels, wanted)
+    return _scored(found, judged, wanted)
 
 
 def _checked(dataset: Any, metrics: str | Sequence[str]) -> tuple[RelevanceDataset, list[Metric]]:
     """Dataset and metrics, refused before anything is retrieved, since that can take long."""
     several = [metrics] if isinstance(metrics, str) else metrics
     return RelevanceDataset.coerce(dataset), [parse_metric(metric) for metric in several]
+
+
+def _scored(
+    found: Mapping[str, Sequence[str]], judged: RelevanceDataset, wanted: list[Metric]
+) -> Scores:
+    remedy = (
+        "add documents under the dataset's ids, or name the metadata key that holds these: "
+        "evaluate_retriever(..., id_key=...)"
+    )
+    check_retrieved(found, judged.corpus, remedy)
+    return evaluate_rankings(found, judged.qrels, wanted)
 
 
 def _ids(hits: Sequence[Document], id_key: str | None) -> list[str]:
