@@ -159,8 +159,8 @@ class LangChain:
         )
 
     @staticmethod
-    def tuned_model(base: Any, tuned: TunedVectors) -> Any:
-        return langchain.NudgeEmbeddings(base, tuned)
+    def tuned_model(base: Any, tuned: TunedVectors, **options: Any) -> Any:
+        return langchain.NudgeEmbeddings(base, tuned, **options)
 
     @staticmethod
     def embed_query(model: Any, text: str) -> list[float]:
@@ -225,8 +225,8 @@ class LlamaIndex:
         )
 
     @staticmethod
-    def tuned_model(base: Any, tuned: TunedVectors) -> Any:
-        return llama_index.NudgeEmbedding(base, tuned)
+    def tuned_model(base: Any, tuned: TunedVectors, **options: Any) -> Any:
+        return llama_index.NudgeEmbedding(base, tuned, **options)
 
     @staticmethod
     def embed_query(model: Any, text: str) -> list[float]:

@@ -29,6 +29,7 @@ from langchain_core.documents import Document
 from llama_index.core.schema import TextNode
 
 from nudge_integrations import RelevanceDataset, TunedVectors
+from nudge_integrations.embedding.fingerprint import PROBE_TEXT
 from nudge_integrations.errors import (
     CorruptFileError,
     DataError,
@@ -384,11 +385,20 @@ MODELS = {
     "tuned vectors over a model of another width": Case(
         lambda desk: desk.side.embed_documents(
             desk.side.tuned_model(desk.side.model({"short": [1.0] * 5}), desk.run().tuned),
-            [D0, "short"],
+            ["short"],
         ),
         ModelMismatchError,
         ("have 5 dimensions, the tuned ones have 24",),
         "use the model that the vectors were tuned for",
+    ),
+    "tuned vectors over another model of the same width": Case(
+        lambda desk: desk.side.embed_documents(
+            desk.side.tuned_model(desk.side.model({PROBE_TEXT: [1.0] * 24}, "b"), desk.run().tuned),
+            [D0],
+        ),
+        ModelMismatchError,
+        ("were tuned for the embedding model 'Fake", "this is 'b'"),
+        "tune again with this one",
     ),
 }
 

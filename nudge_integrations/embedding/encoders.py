@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from nudge_integrations.embedding import families
-from nudge_integrations.embedding.encoder import Encoder
+from nudge_integrations.embedding.encoder import Encoder, checked_vectors
+from nudge_integrations.embedding.fingerprint import ModelFingerprint
 from nudge_integrations.embedding.hub import load_sentence_transformer
 from nudge_integrations.embedding.identity import (
     half_precision_digest,
@@ -235,6 +236,17 @@ def as_encoder(
         "BaseEmbedding, a LangChain Embeddings, or a subclass of "
         "nudge_integrations.embedding.Encoder"
     )
+
+
+def probed(model: Any, vectors: Any) -> ModelFingerprint:
+    """Fingerprint of a framework's model, from what it gave for `[PROBE_TEXT]`, async or not.
+
+    Raises:
+        DataError: The model's vector cannot be used (NaN, zeros, no vector).
+    """
+    name = settings_name(model)
+    matrix = checked_vectors(vectors, ["the probe text"], f"vectors from {name!r}")
+    return ModelFingerprint(name, None, matrix[0])
 
 
 def original_model(model: Any) -> Any:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.embeddings import Embeddings
 
+from nudge_integrations.embedding.fingerprint import PROBE_TEXT
 from nudge_integrations.errors import DataError, ModelMismatchError
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class NudgeEmbeddings(Embeddings):
         base: LangChain `Embeddings`, a `SentenceTransformer`, or the name of one. A
             `NudgeEmbeddings` is unwrapped first, so wrapping twice never tunes twice.
         tuned: What a run produced. Without it, every vector is the base model's.
+        check_model: Whether to make sure, when a tuned vector is to be given for the first time,
+            that the base model is the one tuned for. That embeds one short text, once.
 
     Instantiate:
         ```python
@@ -61,6 +64,8 @@ class NudgeEmbeddings(Embeddings):
         self,
         base: Embeddings | SentenceTransformer | str,
         tuned: TunedVectors | None = None,
+        *,
+        check_model: bool = True,
     ) -> None:
         model: Any = base
         while isinstance(model, NudgeEmbeddings):
@@ -68,6 +73,7 @@ class NudgeEmbeddings(Embeddings):
         self._model = model
         self._base = model if isinstance(model, Embeddings) else _AsEmbeddings(model)
         self._tuned = tuned
+        self._unchecked = check_model
 
     @property
     def tuned(self) -> TunedVectors | None:
@@ -90,18 +96,22 @@ class NudgeEmbeddings(Embeddings):
         """Embed documents: the tuned vector of each text that has one, else the base model's.
 
         Raises:
-            ModelMismatchError: The base model's vectors have another dimension than the tuned.
+            ModelMismatchError: The vectors were tuned for another model than the base model.
             DataError: The base model gave more or fewer vectors than it was given texts.
         """
         vectors, rest = self._look_up(texts)
+        if self._unchecked and len(rest) < len(texts):
+            self._check(self._base.embed_documents([PROBE_TEXT]))
         found = self._base.embed_documents([texts[i] for i in rest]) if rest else []
-        return _filled(vectors, rest, found)
+        return self._filled(vectors, found)
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         """Like `embed_documents`, through the base model's own async method."""
         vectors, rest = self._look_up(texts)
+        if self._unchecked and len(rest) < len(texts):
+            self._check(await self._base.aembed_documents([PROBE_TEXT]))
         found = await self._base.aembed_documents([texts[i] for i in rest]) if rest else []
-        return _filled(vectors, rest, found)
+        return self._filled(vectors, found)
 
     def _look_up(self, texts: list[str]) -> tuple[list[list[float] | None], list[int]]:
         """The tuned vector of each text, and the positions of the texts that have none."""
@@ -111,21 +121,30 @@ class NudgeEmbeddings(Embeddings):
         vectors = [None if vector is None else vector.tolist() for vector in found]
         return vectors, [i for i, vector in enumerate(vectors) if vector is None]
 
+    def _check(self, probe: _Vectors) -> None:
+        from nudge_integrations.embedding.encoders import probed
 
-def _filled(vectors: list[list[float] | None], rest: list[int], found: _Vectors) -> _Vectors:
-    if len(found) != len(rest):
-        raise DataError(
-            f"the base model gave {len(found)} vectors for {len(rest)} texts; "
-            "it must give one for each"
-        )
-    tuned = next((vector for vector in vectors if vector is not None), None)
-    if tuned is not None and rest and len(found[0]) != len(tuned):
-        raise ModelMismatchError(
-            f"the base model's vectors have {len(found[0])} dimensions, the tuned ones have "
-            f"{len(tuned)}; use the model that the vectors were tuned for"
-        )
-    new = iter(found)
-    return [next(new) if vector is None else vector for vector in vectors]
+        assert self._tuned is not None  # asked only where a tuned vector was found
+        self._tuned.check_model(probed(self._base, probe))
+        self._unchecked = False
+
+    def _filled(self, vectors: list[list[float] | None], found: _Vectors) -> _Vectors:
+        """Put the base model's vectors into the places without a tuned one."""
+        missing = vectors.count(None)
+        if len(found) != missing:
+            raise DataError(
+                f"the base model gave {len(found)} vectors for {missing} texts; "
+                "it must give one for each"
+            )
+        width = None if self._tuned is None else self._tuned.vectors.shape[1]
+        for vector in found if width is not None else ():
+            if len(vector) != width:
+                raise ModelMismatchError(
+                    f"the base model's vectors have {len(vector)} dimensions, the tuned ones have "
+                    f"{width}; use the model that the vectors were tuned for"
+                )
+        new = iter(found)
+        return [next(new) if vector is None else vector for vector in vectors]
 
 
 class _AsEmbeddings(Embeddings):
@@ -135,6 +154,7 @@ class _AsEmbeddings(Embeddings):
         from nudge_integrations.embedding import Embedder
 
         self._embedder = Embedder(model, cache=False, show_progress=False)
+        self.model = self._embedder.encoder.name  # where the name of a LangChain model is found
 
     def embed_query(self, text: str) -> list[float]:
         vector: list[float] = self._embedder.embed_queries([text])[0].tolist()

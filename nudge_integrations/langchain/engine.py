@@ -70,7 +70,7 @@ class NudgeFinetuneEngine(FinetuneEngine):
         Raises:
             NotFinetunedError: `finetune()` has not run.
         """
-        return NudgeEmbeddings(self.base_model, self.tuned)
+        return NudgeEmbeddings(self.base_model, self.tuned, check_model=False)
 
     def get_base_vector_store(self) -> NudgeVectorStore:
         """All documents with the base model's vectors: what retrieval was before.

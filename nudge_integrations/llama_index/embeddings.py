@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.bridge.pydantic import PrivateAttr
 
+from nudge_integrations.embedding.fingerprint import PROBE_TEXT
 from nudge_integrations.errors import DataError, ModelMismatchError
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class NudgeEmbedding(BaseEmbedding):
             `NudgeEmbedding` is unwrapped first, so wrapping twice never tunes twice.
         tuned: What a run produced. Without it, every vector is the base model's. Vectors of
             NUDGE-M need a store that ranks by inner product.
+        check_model: Whether to make sure, when a tuned vector is to be given for the first time,
+            that the base model is the one tuned for. That embeds one short text, once.
 
     Raises:
         DataError: `base` is no embedding model.
@@ -46,9 +49,14 @@ class NudgeEmbedding(BaseEmbedding):
     _model: Any = PrivateAttr(default=None)
     _base: BaseEmbedding = PrivateAttr()
     _tuned: Any = PrivateAttr(default=None)
+    _unchecked: bool = PrivateAttr(default=True)
 
     def __init__(
-        self, base: BaseEmbedding | SentenceTransformer | str, tuned: TunedVectors | None = None
+        self,
+        base: BaseEmbedding | SentenceTransformer | str,
+        tuned: TunedVectors | None = None,
+        *,
+        check_model: bool = True,
     ) -> None:
         model: Any = base
         while isinstance(model, NudgeEmbedding):
@@ -60,6 +68,7 @@ class NudgeEmbedding(BaseEmbedding):
             num_workers=inner.num_workers,
         )
         self._model, self._base, self._tuned = model, inner, tuned
+        self._unchecked = check_model
 
     def __setattr__(self, name: str, value: Any) -> None:
         # An index hands its callback manager to its embedding model: it belongs where the calls
@@ -95,17 +104,23 @@ class NudgeEmbedding(BaseEmbedding):
         """Embed a text: its tuned vector if it has one, else the base model's answer.
 
         Raises:
-            ModelMismatchError: The base model's vectors have another dimension than the tuned.
+            ModelMismatchError: The vector was tuned for another model than the base model.
         """
         vector = self._look_up(text)
-        return self._checked([self._base.get_text_embedding(text)])[0] if vector is None else vector
+        if vector is None:
+            return self._checked([self._base.get_text_embedding(text)])[0]
+        if self._unchecked:
+            self._check([self._base.get_text_embedding(PROBE_TEXT)])
+        return vector
 
     async def aget_text_embedding(self, text: str) -> list[float]:
         """Like `get_text_embedding`, through the base model's own async method."""
         vector = self._look_up(text)
-        if vector is not None:
-            return vector
-        return self._checked([await self._base.aget_text_embedding(text)])[0]
+        if vector is None:
+            return self._checked([await self._base.aget_text_embedding(text)])[0]
+        if self._unchecked:
+            self._check([await self._base.aget_text_embedding(PROBE_TEXT)])
+        return vector
 
     def get_text_embedding_batch(
         self, texts: list[str], show_progress: bool = False, **kwargs: Any
@@ -113,11 +128,13 @@ class NudgeEmbedding(BaseEmbedding):
         """Embed texts: those without a tuned vector go to the base model together, in order.
 
         Raises:
-            ModelMismatchError: The base model's vectors have another dimension than the tuned.
+            ModelMismatchError: The vectors were tuned for another model than the base model.
             DataError: The base model gave more or fewer vectors than it was given texts.
         """
         vectors = [self._look_up(text) for text in texts]
         rest = [text for text, vector in zip(texts, vectors, strict=True) if vector is None]
+        if self._unchecked and len(rest) < len(texts):
+            self._check([self._base.get_text_embedding(PROBE_TEXT)])
         if not rest:
             return self._filled(vectors, [])
         found = self._base.get_text_embedding_batch(rest, show_progress=show_progress, **kwargs)
@@ -129,6 +146,8 @@ class NudgeEmbedding(BaseEmbedding):
         """Like `get_text_embedding_batch`, through the base model's own async method."""
         vectors = [self._look_up(text) for text in texts]
         rest = [text for text, vector in zip(texts, vectors, strict=True) if vector is None]
+        if self._unchecked and len(rest) < len(texts):
+            self._check([await self._base.aget_text_embedding(PROBE_TEXT)])
         if not rest:
             return self._filled(vectors, [])
         embed = self._base.aget_text_embedding_batch
@@ -155,6 +174,12 @@ class NudgeEmbedding(BaseEmbedding):
     def _look_up(self, text: str) -> list[float] | None:
         vector = None if self._tuned is None else self._tuned.lookup(text)
         return None if vector is None else vector.tolist()
+
+    def _check(self, probe: list[list[float]]) -> None:
+        from nudge_integrations.embedding.encoders import probed
+
+        self._tuned.check_model(probed(self._base, probe))
+        self._unchecked = False
 
     def _filled(
         self, vectors: list[list[float] | None], found: list[list[float]]

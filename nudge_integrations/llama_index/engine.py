@@ -78,7 +78,7 @@ class NudgeFinetuneEngine(FinetuneEngine):
         Raises:
             NotFinetunedError: `finetune()` has not run.
         """
-        return NudgeEmbedding(self.base_model, self.tuned)
+        return NudgeEmbedding(self.base_model, self.tuned, check_model=False)
 
     def get_base_vector_store(self) -> NudgeVectorStore:
         """All nodes with the base model's vectors: what retrieval was before.

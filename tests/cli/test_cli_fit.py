@@ -85,10 +85,7 @@ class TestARun:
         lines = [line.strip() for line in end if line.startswith("    ")]
         code = [line for line in lines if not line.startswith("nudge ")]
         assert len(code) == 6
-        from langchain_core.embeddings import FakeEmbeddings
-        from llama_index.core import MockEmbedding
-
-        names = {"embed_model": MockEmbedding(32), "embeddings": FakeEmbeddings(size=32)}
+        names = dict.fromkeys(("embed_model", "embeddings"), models.names[0])
         exec("\n".join(code), names)
         tuned = TunedVectors.load(tmp_path / 'a "quoted" folder')
         text = CORPUS[tuned.ids[0]]

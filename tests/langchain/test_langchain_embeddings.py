@@ -12,6 +12,7 @@ from langchain_fakes import TableEmbeddings, Tuned, WordEmbeddings
 from langchain_qdrant import QdrantVectorStore
 
 from nudge_integrations.embedding import Encoder
+from nudge_integrations.embedding.fingerprint import PROBE_TEXT
 from nudge_integrations.errors import DataError, ModelMismatchError
 from nudge_integrations.langchain.embeddings import NudgeEmbeddings
 from nudge_integrations.langchain.vector_store import NudgeVectorStore
@@ -43,7 +44,7 @@ class TestVectors:
 
     def test_tuned_texts_get_their_vector_and_the_rest_go_in_one_batch(self, base, tuned):
         texts = ["new", TEXTS[0], TEXTS[1], TEXTS[2], "new", TEXTS[0] + " "]
-        vectors = NudgeEmbeddings(base, tuned).embed_documents(texts)
+        vectors = NudgeEmbeddings(base, tuned, check_model=False).embed_documents(texts)
         assert vectors == [
             base._embed("new"),
             tuned.vectors[0].tolist(),
@@ -55,8 +56,8 @@ class TestVectors:
         assert base.calls == [("embed_documents", ["new", TEXTS[1], "new", TEXTS[0] + " "])]
 
     def test_tuned_texts_alone_never_reach_the_base_model(self, base, tuned):
-        vectors = NudgeEmbeddings(base, tuned).embed_documents([TEXTS[2], TEXTS[0]])
-        assert vectors == tuned.vectors[[1, 0]].tolist()
+        model = NudgeEmbeddings(base, tuned, check_model=False)
+        assert model.embed_documents([TEXTS[2], TEXTS[0]]) == tuned.vectors[[1, 0]].tolist()
         assert NudgeEmbeddings(base, tuned).embed_documents([]) == []
         assert base.calls == []
 
@@ -65,7 +66,7 @@ class TestVectors:
         assert NudgeEmbeddings(base).tuned is None
 
     async def test_async_gives_the_same_through_the_models_async_methods(self, base, tuned):
-        model = NudgeEmbeddings(base, tuned)
+        model = NudgeEmbeddings(base, tuned, check_model=False)
         expected = (model.embed_query("a question"), model.embed_documents([*TEXTS, "new"]))
         base.calls.clear()
         found = (
@@ -113,7 +114,18 @@ class TestBase:
     def test_a_base_of_another_dimension_is_refused(self, tuned):
         model = NudgeEmbeddings(WordEmbeddings(size=8), tuned)
         with pytest.raises(ModelMismatchError, match="have 8 dimensions, the tuned ones have 32"):
-            model.embed_documents(TEXTS)
+            model.embed_documents(["new", TEXTS[1]])
+
+    def test_a_single_vector_of_another_dimension_is_refused(self, base, tuned):
+        class Cut(WordEmbeddings):
+            def embed_documents(self, texts):
+                return [
+                    vector[:9] if text == "b" else vector
+                    for text, vector in zip(texts, super().embed_documents(texts), strict=True)
+                ]
+
+        with pytest.raises(ModelMismatchError, match="have 9 dimensions"):
+            NudgeEmbeddings(Cut(), tuned).embed_documents(["a", "b"])
 
     def test_a_base_that_drops_a_text_is_named(self, tuned):
         class Dropping(WordEmbeddings):
@@ -121,7 +133,7 @@ class TestBase:
                 return super().embed_documents(texts)[1:]
 
         with pytest.raises(DataError, match="gave 1 vectors for 2 texts"):
-            NudgeEmbeddings(Dropping(), tuned).embed_documents(["new", TEXTS[0], "newer"])
+            NudgeEmbeddings(Dropping(), tuned).embed_documents(["new", "newer"])
 
 
 def in_memory(documents, embeddings):
@@ -162,6 +174,7 @@ def test_any_store_ranks_by_the_tuned_vectors(make):
     table |= {f"query {i}": row for i, row in enumerate(queries)}
     # Qdrant asks for the dimension of its vectors through a text of its own.
     table["dummy_text"] = originals[0]
+    table[PROBE_TEXT] = originals[0]
     documents = [Document(page_content=text, metadata={"n": i}) for i, text in enumerate(texts)]
     store = make(documents, NudgeEmbeddings(TableEmbeddings(table), tuned))
     for i, query in enumerate(queries):
