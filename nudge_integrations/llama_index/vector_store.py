@@ -21,7 +21,7 @@ from llama_index.core.vector_stores.types import (
     MetadataFilters,
 )
 
-from nudge_integrations.errors import DataError, MetricMismatchError
+from nudge_integrations.errors import DataError
 from nudge_integrations.index import ExactIndex
 from nudge_integrations.llama_index.filters import Predicate, compile_filters
 from nudge_integrations.llama_index.nodes import copied, embeddings_of
@@ -134,11 +134,6 @@ class NudgeVectorStore(ExactSearch):
             MetricMismatchError: Vectors of NUDGE-M under cosine.
             DataError: Vectors of another dimension. Nothing was written.
         """
-        if tuned.method == "nudge-m" and self.metric == "cosine":
-            raise MetricMismatchError(
-                "vectors of NUDGE-M carry meaning in their length, which cosine ignores: use "
-                "NudgeVectorStore(metric='dot'), or tune with NUDGE-N"
-            )
         return tuned.apply_to(self._index)
 
     def revert(self, tuned: TunedVectors) -> list[str]:
