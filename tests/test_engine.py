@@ -7,6 +7,7 @@ import asyncio
 import importlib.machinery
 import inspect
 import logging
+import subprocess
 import sys
 import threading
 import types
@@ -32,7 +33,6 @@ from nudge_integrations import NudgeM, NudgeN, RelevanceDataset, TunedVectors
 from nudge_integrations.embedding.fingerprint import PROBE_TEXT
 from nudge_integrations.engine import EngineOptions
 from nudge_integrations.errors import LeakError, NotFinetunedError
-from nudge_integrations.llama_index import engine as llama_index_engine
 
 
 @pytest.fixture(params=FRAMEWORKS, ids=lambda side: side.name)
@@ -809,41 +809,55 @@ def old_package(monkeypatch: pytest.MonkeyPatch, **names: Any) -> None:
         monkeypatch.setitem(sys.modules, name, module)
 
 
-def test_the_engine_is_one_of_the_old_package_s_where_that_is_installed(
+class OldEngine(abc.ABC):
+    """`BaseEmbeddingFinetuneEngine`."""
+
+    @abc.abstractmethod
+    def finetune(self, **train_kwargs: Any) -> None: ...
+
+    @abc.abstractmethod
+    def get_finetuned_model(self, **model_kwargs: Any) -> Any: ...
+
+
+def test_the_engine_is_one_of_the_old_package_s_where_that_was_imported(
     monkeypatch: pytest.MonkeyPatch, world: World
 ) -> None:
-    class BaseEmbeddingFinetuneEngine(abc.ABC):
-        @abc.abstractmethod
-        def finetune(self, **train_kwargs: Any) -> None: ...
-
-        @abc.abstractmethod
-        def get_finetuned_model(self, **model_kwargs: Any) -> Any: ...
+    before = LlamaIndex.engine(world.data, LlamaIndex.model(world))
+    assert not isinstance(before, OldEngine)
+    old_package(monkeypatch, BaseEmbeddingFinetuneEngine=OldEngine)
 
     engine = LlamaIndex.engine(world.data, LlamaIndex.model(world))
-    assert not isinstance(engine, BaseEmbeddingFinetuneEngine)
-    old_package(monkeypatch, BaseEmbeddingFinetuneEngine=BaseEmbeddingFinetuneEngine)
 
-    llama_index_engine._register()
-
-    assert isinstance(engine, BaseEmbeddingFinetuneEngine)
-    assert not issubclass(LangChain.package.NudgeFinetuneEngine, BaseEmbeddingFinetuneEngine)
+    assert isinstance(engine, OldEngine)
+    assert not issubclass(LangChain.package.NudgeFinetuneEngine, OldEngine)
 
 
-@pytest.mark.parametrize("state", ["absent", "without the class", "broken", "a stub"])
-def test_an_old_package_that_does_not_load_is_no_trouble(
-    state: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_the_old_package_is_not_imported_for_that() -> None:
+    code = (
+        "import sys\n"
+        "class Watch:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        assert not name.startswith('llama_index.finetuning')\n"
+        "sys.meta_path.insert(0, Watch())\n"
+        "from nudge_integrations.llama_index import NudgeFinetuneEngine\n"
+        "data = {'queries': {'q': 'why?'}, 'corpus': {'d': 'so'}, 'qrels': {'q': ['d']}}\n"
+        "from llama_index.core import MockEmbedding\n"
+        "NudgeFinetuneEngine(data, MockEmbedding(4))\n"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("state", ["without the class", "broken", "a stub"])
+def test_an_old_package_that_did_not_load_is_no_trouble(
+    state: str, monkeypatch: pytest.MonkeyPatch, world: World
 ) -> None:
-    if state == "without the class":
-        old_package(monkeypatch)
-    elif state == "broken":
-        old_package(monkeypatch)
+    old_package(monkeypatch)
+    if state == "broken":
         monkeypatch.setitem(sys.modules, "llama_index.finetuning.types", None)
     elif state == "a stub":
-        monkeypatch.setitem(
-            sys.modules, "llama_index.finetuning", types.ModuleType("llama_index.finetuning")
-        )
+        monkeypatch.delitem(sys.modules, "llama_index.finetuning.types")
 
-    with caplog.at_level(logging.DEBUG):
-        llama_index_engine._register()
-
-    assert "llama-index-finetuning" in caplog.text
+    LlamaIndex.engine(world.data, LlamaIndex.model(world))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,14 +21,13 @@ if TYPE_CHECKING:
 
     from nudge_integrations.engine import EngineOptions
 
-_log = logging.getLogger(__name__)
-
 
 class NudgeFinetuneEngine(FinetuneEngine):
     """Tunes the vectors of nodes towards the questions that they answer.
 
     The shape is that of `llama-index-finetuning`'s `BaseEmbeddingFinetuneEngine`: `finetune()`,
-    then `get_finetuned_model()`. Where that package is installed, `isinstance` knows it.
+    then `get_finetuned_model()`. To `isinstance` it is one of these where that package, which is
+    heavy and never imported from here, was imported before the engine was made.
 
     Example:
         ```python
@@ -65,6 +64,7 @@ class NudgeFinetuneEngine(FinetuneEngine):
             corpus = RelevanceDataset.coerce(train_dataset).corpus
             nodes = [TextNode(id_=name, text=text) for name, text in corpus.items()]
         self.nodes = list(nodes)
+        _register()
         super().__init__(train_dataset, _texts(self.nodes), embed_model, **options)
 
     def get_finetuned_model(self) -> NudgeEmbedding:
@@ -128,13 +128,11 @@ def _texts(nodes: Sequence[BaseNode]) -> dict[str, str]:
 
 
 def _register() -> None:
-    """Make this a virtual subclass of the old package's engine, where that is installed."""
-    try:
-        from llama_index.finetuning.types import BaseEmbeddingFinetuneEngine
-    except Exception as error:  # Mostly it is not there; and it pulls in much that may be broken.
-        _log.debug("no engine of llama-index-finetuning to be registered with: %s", error)
-    else:
-        BaseEmbeddingFinetuneEngine.register(NudgeFinetuneEngine)
+    """Make this a virtual subclass of the old package's engine, if that was imported."""
+    types = sys.modules.get("llama_index.finetuning.types")
+    base = getattr(types, "BaseEmbeddingFinetuneEngine", None)
+    if base is not None:
+        base.register(NudgeFinetuneEngine)
 
 
 _register()
