@@ -7,13 +7,14 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from nudge_integrations.arrays import FloatMatrix, name_some
-from nudge_integrations.embedding import DEFAULT_MODEL, Embedder
+from nudge_integrations.embedding import DEFAULT_MODEL
 from nudge_integrations.embedding.encoders import original_model
 from nudge_integrations.errors import DataError, NotFinetunedError
 from nudge_integrations.evaluation import EvaluationReport
+from nudge_integrations.options import EngineOptions, check_options, embedder_of
 from nudge_integrations.relevance import RelevanceDataset, check_leaks
 from nudge_integrations.tuned import TunedVectors, check_metric
 from nudge_integrations.tuning import (
@@ -26,32 +27,11 @@ from nudge_integrations.tuning import (
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from nudge_integrations.methods import Method
-
 _log = logging.getLogger(__name__)
 _HOLDOUT = (0.85, 0.15)
 _NAMES = ("train", "validation", "test")
 
 _Datasets = tuple["RelevanceDataset | None", "RelevanceDataset | None", "RelevanceDataset | None"]
-
-
-class EngineOptions(TypedDict, total=False):
-    """What the engines of both frameworks take besides data and model; see `FinetuneEngine`."""
-
-    val_dataset: Any
-    test_dataset: Any
-    method: str | Method
-    metric: Literal["cosine", "dot"]
-    validation_metric: str
-    selection: Literal["cross-validation", "holdout"]
-    gamma: float | None
-    seed: int
-    cache: bool | str | os.PathLike[str]
-    batch_size: int | None
-    device: str | None
-    half_precision: bool
-    workers: int
-    show_progress: bool
 
 
 class FinetuneEngine:
@@ -77,7 +57,8 @@ class FinetuneEngine:
         seed: Decides which questions make up a fold.
         cache: Whether, or in which folder, to keep embeddings on disk between runs.
         batch_size: Texts a batch.
-        device: Where to embed with sentence-transformers, and where to tune, such as `"cuda"`.
+        device: Where to embed with sentence-transformers, and where to tune, such as `"cuda"`. An
+            instance as `method` brings its own for the latter.
         half_precision: Run a sentence-transformers model in half precision (CUDA only).
         workers: Questions embedded at once, for models behind an API.
         show_progress: Whether to show progress bars.
@@ -98,12 +79,8 @@ class FinetuneEngine:
         from nudge_integrations.methods import get_method
         from nudge_integrations.methods.inputs import checked_steps
 
-        unknown = sorted(set(options) - set(EngineOptions.__annotations__))
-        if unknown:
-            raise DataError(
-                f"unknown argument {name_some(unknown)}; there are "
-                f"{', '.join(EngineOptions.__annotations__)}"
-            )
+        self._model = DEFAULT_MODEL if model is None else original_model(model)
+        check_options(options, self._model)
         self.seed = options.get("seed", 0)
         self.method = get_method(
             options.get("method", "n"),
@@ -126,20 +103,27 @@ class FinetuneEngine:
         )
         if self.selection == "holdout" and self.gamma is None:
             self._datasets = _with_holdout(self._datasets, self.seed)
-        self._model = DEFAULT_MODEL if model is None else original_model(model)
-        self.embedder = _embedder(self._model, options)
+        self.embedder = embedder_of(self._model, options)
         self._corpus: Corpus | None = None
         self._tuned: TunedVectors | None = None
 
-    def finetune(self, **_: Any) -> None:
+    def finetune(self, **kwargs: Any) -> None:
         """Embed, tune and measure. Afterwards `report`, `tuned` and the `get_...` calls work.
 
         Embeddings are cached on disk: a run that was interrupted continues where it was, and a
         second one embeds nothing. Every run starts from the base model's vectors.
 
+        Args:
+            **kwargs: Where engines of other makers take theirs; there are none here.
+
         Raises:
-            DataError: The model gave vectors that cannot be used; the text is named.
+            DataError: An argument, or the model gave vectors that cannot be used; either is named.
         """
+        if kwargs:
+            raise DataError(
+                f"finetune() knows no argument {name_some(sorted(kwargs))}: there are no epochs or "
+                "rates in NUDGE; leave it out, and give options to the engine itself"
+            )
         corpus = Corpus.embed(self._texts, self.embedder)
         train, validation, test = (
             None if dataset is None else Questions.embed(dataset, self.embedder)
@@ -181,13 +165,15 @@ class FinetuneEngine:
         """Before and after, on questions that the vectors had not seen.
 
         Raises:
-            NotFinetunedError: `finetune()` has not run, or no question could be held out.
+            NotFinetunedError: `finetune()` has not run.
+            DataError: It has, on one question only, which cannot be held out.
         """
         report = self.tuned.report
         if report is None:
-            raise NotFinetunedError(
-                f"{len(self.tuned)} documents moved, and nothing could be measured: one question "
-                "is too few to hold any out; pass test_dataset, or more questions"
+            raise DataError(
+                f"nothing could be measured: finetune() moved {len(self.tuned)} of "
+                f"{len(self.ids)} documents at step {self.tuned.step:g}, but one question is too "
+                "few to hold any out; pass test_dataset, or more questions"
             )
         return report
 
@@ -198,8 +184,13 @@ class FinetuneEngine:
 
     @property
     def base_embeddings(self) -> FloatMatrix:
-        """Vectors of all documents from the base model, shape `(n, d)`, in the order of `ids`."""
-        return self._embedded.vectors
+        """Vectors of all documents from the base model, read-only, in the order of `ids`.
+
+        Shape `(n, d)`, float32.
+        """
+        vectors = self._embedded.vectors.view()
+        vectors.flags.writeable = False
+        return vectors
 
     @property
     def finetuned_embeddings(self) -> FloatMatrix:
@@ -252,8 +243,13 @@ class FinetuneEngine:
             questions,
             judged_on=f"{len(questions.ids)} {judged_on}",
             curve=chosen.curve if chosen else (),
-            reason=chosen.step_reason if chosen else "",
+            reason=chosen.step_reason if chosen else self._unmeasured_reason(),
         )
+
+    def _unmeasured_reason(self) -> str:
+        if self.gamma is None:
+            return "one question is too few to choose a step on"
+        return f"step {self.tuned.step:g} was asked for"
 
 
 def _read(
@@ -291,16 +287,3 @@ def _with_holdout(datasets: _Datasets, seed: int) -> _Datasets:
         return datasets
     train, validation = train.split(_HOLDOUT, seed=seed)
     return train, validation, test
-
-
-def _embedder(model: Any, options: EngineOptions) -> Embedder:
-    return Embedder(
-        model,
-        cache=options.get("cache", True),
-        batch_size=options.get("batch_size"),
-        # A model object is where its owner put it; `device` is then about the tuning alone.
-        device=options.get("device") if isinstance(model, str) else None,
-        half_precision=options.get("half_precision", False),
-        workers=options.get("workers", 1),
-        show_progress=options.get("show_progress", True),
-    )

@@ -28,7 +28,7 @@ from engine_fakes import (
 from langchain_core.documents import Document
 from llama_index.core.schema import TextNode
 
-from nudge_integrations import RelevanceDataset, TunedVectors
+from nudge_integrations import NudgeN, RelevanceDataset, TunedVectors
 from nudge_integrations.embedding.fingerprint import PROBE_TEXT
 from nudge_integrations.errors import (
     CorruptFileError,
@@ -319,9 +319,27 @@ OPTIONS = {
     ),
     "a report on a single question": Case(
         lambda desk: desk.run(train=desk.data.subset(["q0-0"])).report,
-        NotFinetunedError,
-        ("one question is too few",),
+        DataError,
+        ("moved 0 of 8 documents at step 0", "one question is too few"),
         "pass test_dataset, or more questions",
+    ),
+    "an argument of another maker's finetune": data(
+        lambda desk: desk.engine().finetune(epochs=3, verbose=True),
+        "'epochs', 'verbose'",
+        remedy="give options to the engine itself",
+        free=True,
+    ),
+    "a metric that a method given as an instance never sees": data(
+        lambda desk: desk.engine(method=NudgeN(), validation_metric="recall@5"),
+        "validation_metric='recall@5'",
+        remedy="NudgeN(metric='recall@5')",
+        free=True,
+    ),
+    "a device that a method given as an instance never sees": data(
+        lambda desk: desk.engine(method=NudgeN(), device="cpu"),
+        "device='cpu'",
+        remedy="NudgeN(device='cpu')",
+        free=True,
     ),
 }
 

@@ -31,8 +31,8 @@ from llama_index.core.schema import MetadataMode, TextNode
 
 from nudge_integrations import NudgeM, NudgeN, RelevanceDataset, TunedVectors
 from nudge_integrations.embedding.fingerprint import PROBE_TEXT
-from nudge_integrations.engine import EngineOptions
-from nudge_integrations.errors import LeakError, NotFinetunedError
+from nudge_integrations.errors import DataError, LeakError, NotFinetunedError
+from nudge_integrations.options import EngineOptions, check_options
 
 
 @pytest.fixture(params=FRAMEWORKS, ids=lambda side: side.name)
@@ -186,7 +186,8 @@ def test_a_step_of_0_can_be_asked_for(side: Any, world: World) -> None:
     engine = run(side, world, gamma=0)
 
     assert engine.finetuned_embeddings.tobytes() == engine.base_embeddings.tobytes()
-    assert "step 0 was asked for" in words(engine)
+    assert words(engine).startswith("Vectors are unchanged: step 0 was asked for.")
+    assert "No step improved" not in words(engine), "none was tried"
 
 
 def test_a_method_may_come_as_an_instance_with_settings_of_its_own(side: Any, world: World) -> None:
@@ -194,6 +195,10 @@ def test_a_method_may_come_as_an_instance_with_settings_of_its_own(side: Any, wo
 
     assert engine.tuned.step == 0.07
     assert "was best by cross-validation in 3 parts: recall@1" in words(engine)
+
+
+def test_a_device_for_a_model_loaded_by_name_is_no_business_of_the_method_s() -> None:
+    check_options({"method": NudgeN(), "device": "cpu"}, "the-name-of-a-model")
 
 
 def test_the_step_is_chosen_to_raise_the_metric_asked_for(side: Any, world: World) -> None:
@@ -410,6 +415,16 @@ def test_the_tuned_vectors_are_those_of_the_matrix(side: Any, world: World) -> N
     assert engine.base_embeddings.tobytes() == world.base_vectors(engine.ids).tobytes()
 
 
+def test_the_base_model_s_vectors_cannot_be_overwritten(side: Any, world: World) -> None:
+    engine = run(side, world)
+
+    with pytest.raises(ValueError, match="read-only"):
+        engine.base_embeddings[:] = 0
+    engine.finetuned_embeddings[:] = 0  # a copy
+
+    assert engine.base_embeddings.tobytes() == world.base_vectors(engine.ids).tobytes()
+
+
 def test_a_saved_run_serves_the_next_process(side: Any, world: World, tmp_path: Path) -> None:
     engine = run(side, world)
     assert engine.save(tmp_path / "tuned") == tmp_path / "tuned"
@@ -556,12 +571,15 @@ async def test_finetuning_lets_the_event_loop_go_on(side: Any, world: World) -> 
     assert engine.tuned.vectors.tobytes() == run(side, world).tuned.vectors.tobytes()
 
 
-def test_arguments_of_the_old_finetune_are_taken(side: Any, world: World) -> None:
+async def test_an_argument_that_would_do_nothing_is_refused_by_both_finetunes(
+    side: Any, world: World
+) -> None:
     engine = side.engine(world.data, side.model(world))
 
-    engine.finetune(epochs=3, verbose=True)
-
-    assert len(engine.tuned) == 30
+    with pytest.raises(DataError, match=r"finetune\(\) knows no argument 'epochs'"):
+        engine.finetune(epochs=3)
+    with pytest.raises(DataError, match=r"finetune\(\) knows no argument 'epochs'"):
+        await engine.afinetune(epochs=3)
 
 
 def test_a_second_run_embeds_nothing_again(side: Any, world: World, tmp_path: Path) -> None:
@@ -627,8 +645,9 @@ def test_one_question_moves_nothing_and_says_that_nothing_could_be_measured(side
     engine = run(side, tiny(1))
 
     assert (engine.tuned.step, len(engine.tuned)) == (0, 0)
-    with pytest.raises(NotFinetunedError, match=r"0 documents moved.*one question.*test_dataset"):
+    with pytest.raises(DataError, match=r"moved 0 of 6 .*one question.*test_dataset") as caught:
         _ = engine.report
+    assert not isinstance(caught.value, NotFinetunedError), "it has run"
     assert side.ranked(
         side.retriever(engine.get_finetuned_vector_store(), engine.get_finetuned_model()), "x"
     )
@@ -638,7 +657,7 @@ def test_one_question_and_a_fixed_step_moves_its_answer(side: Any) -> None:
     engine = run(side, tiny(1), gamma=0.3)
 
     assert engine.tuned.ids == ("d0",)
-    with pytest.raises(NotFinetunedError, match="1 documents moved"):
+    with pytest.raises(DataError, match=r"moved 1 of 6 documents at step 0\.3"):
         _ = engine.report
 
 
@@ -651,6 +670,10 @@ def test_one_question_can_be_measured_on_test_questions(side: Any) -> None:
 
     assert report.row().queries == 6
     assert report.row(group="seen").queries == 1
+    assert report.step_reason == "step 0.3 was asked for"
+
+    unmoved = run(side, world, train, test_dataset=test)
+    assert words(unmoved).startswith("Vectors are unchanged: one question is too few to choose")
 
 
 def test_one_question_under_two_ids_is_one_question(side: Any) -> None:
@@ -666,7 +689,7 @@ def test_one_question_under_two_ids_is_one_question(side: Any) -> None:
     engine = run(side, world, twice, model=side.model(table))
 
     assert len(engine.tuned) == 0
-    with pytest.raises(NotFinetunedError, match="one question"):
+    with pytest.raises(DataError, match="one question"):
         _ = engine.report
 
 

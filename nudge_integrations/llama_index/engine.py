@@ -19,7 +19,7 @@ from nudge_integrations.relevance import RelevanceDataset
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from nudge_integrations.engine import EngineOptions
+    from nudge_integrations.options import EngineOptions
 
 
 class NudgeFinetuneEngine(FinetuneEngine):

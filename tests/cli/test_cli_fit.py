@@ -22,6 +22,7 @@ from cli_fakes import (
 from nudge_integrations import engine as engine_module
 from nudge_integrations.errors import NudgeError
 from nudge_integrations.evaluation import EvaluationReport
+from nudge_integrations.options import EngineOptions
 from nudge_integrations.tuned import TunedVectors
 
 
@@ -240,9 +241,7 @@ class TestOptions:
         options = given()
         assert options["texts"] is None
         assert options["model"] is None
-        assert set(options) - {"train", "texts", "model"} <= set(
-            engine_module.EngineOptions.__annotations__
-        )
+        assert set(options) - {"train", "texts", "model"} <= set(EngineOptions.__annotations__)
         shown = {name: options[name] for name in options if "dataset" not in name}
         del shown["train"], shown["texts"], shown["model"]
         assert shown == {

@@ -1,0 +1,76 @@
+"""What the engines of both frameworks take besides data and model."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+from nudge_integrations.arrays import name_some
+from nudge_integrations.embedding import Embedder
+from nudge_integrations.errors import DataError
+
+if TYPE_CHECKING:
+    from nudge_integrations.methods import Method
+
+
+class EngineOptions(TypedDict, total=False):
+    """What the engines of both frameworks take besides data and model; see `FinetuneEngine`."""
+
+    val_dataset: Any
+    test_dataset: Any
+    method: str | Method
+    metric: Literal["cosine", "dot"]
+    validation_metric: str
+    selection: Literal["cross-validation", "holdout"]
+    gamma: float | None
+    seed: int
+    cache: bool | str | os.PathLike[str]
+    batch_size: int | None
+    device: str | None
+    half_precision: bool
+    workers: int
+    show_progress: bool
+
+
+def check_options(options: EngineOptions, model: Any) -> None:
+    """Refuse options that would do nothing.
+
+    Raises:
+        DataError: An option that does not exist, or that a method given as an instance would
+            never see.
+    """
+    from nudge_integrations.methods import Method
+
+    unknown = sorted(set(options) - set(EngineOptions.__annotations__))
+    if unknown:
+        raise DataError(
+            f"unknown argument {name_some(unknown)}; there are "
+            f"{', '.join(EngineOptions.__annotations__)}"
+        )
+    if not isinstance(options.get("method"), Method):
+        return
+    given = {"metric": options.get("validation_metric")}
+    if not isinstance(model, str):
+        # A model that is loaded by name goes to that device, whatever the method is.
+        given["device"] = options.get("device")
+    for name, value in given.items():
+        if value is not None:
+            option = "validation_metric" if name == "metric" else name
+            raise DataError(
+                f"{option}={value!r} has no effect on a method that is an instance: set it "
+                f"there, as in NudgeN({name}={value!r})"
+            )
+
+
+def embedder_of(model: Any, options: EngineOptions) -> Embedder:
+    """What embeds documents and questions, as the options say."""
+    return Embedder(
+        model,
+        cache=options.get("cache", True),
+        batch_size=options.get("batch_size"),
+        # A model object is where its owner put it; `device` is then about the tuning alone.
+        device=options.get("device") if isinstance(model, str) else None,
+        half_precision=options.get("half_precision", False),
+        workers=options.get("workers", 1),
+        show_progress=options.get("show_progress", True),
+    )
