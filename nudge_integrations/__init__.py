@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         evaluate_rankings,
         evaluate_run,
     )
-    from nudge_integrations.methods import NudgeM, NudgeN
+    from nudge_integrations.methods import NudgeC, NudgeM, NudgeN
     from nudge_integrations.relevance import RelevanceDataset
     from nudge_integrations.tuned import TunedVectors
 
@@ -28,6 +28,7 @@ __version__ = "0.1.0"
 _MODULE_OF = {
     "Embedder": "embedding",
     "EvaluationReport": "evaluation",
+    "NudgeC": "methods",
     "NudgeM": "methods",
     "NudgeN": "methods",
     "RelevanceDataset": "relevance",
@@ -42,6 +43,7 @@ _MODULE_OF = {
 __all__ = [
     "Embedder",
     "EvaluationReport",
+    "NudgeC",
     "NudgeM",
     "NudgeN",
     "RelevanceDataset",

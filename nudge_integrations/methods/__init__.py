@@ -3,8 +3,9 @@
 from nudge_integrations.methods.base import Method
 from nudge_integrations.methods.fit import Fit
 from nudge_integrations.methods.judgments import Judgments
+from nudge_integrations.methods.nudge_c import NudgeC
 from nudge_integrations.methods.nudge_m import NudgeM
 from nudge_integrations.methods.nudge_n import NudgeN
 from nudge_integrations.methods.registry import get_method
 
-__all__ = ["Fit", "Judgments", "Method", "NudgeM", "NudgeN", "get_method"]
+__all__ = ["Fit", "Judgments", "Method", "NudgeC", "NudgeM", "NudgeN", "get_method"]

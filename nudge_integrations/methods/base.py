@@ -1,4 +1,4 @@
-"""What every method shares: the arguments, the trials, and nudge-ft's call."""
+"""What every method shares: the arguments, their checks, and nudge-ft's call."""
 
 from __future__ import annotations
 
@@ -12,22 +12,19 @@ import numpy.typing as npt
 
 from nudge_integrations.arrays import FloatMatrix, IntVector, as_matrix, unit_rows
 from nudge_integrations.errors import DataError
+from nudge_integrations.methods.document_vectors import DocumentVectors
 from nudge_integrations.methods.fit import Fit
 from nudge_integrations.methods.inputs import (
     QuerySet,
+    Similarity,
     check_judgments,
     checked_count,
     checked_device,
     checked_groups,
-    checked_metric,
     checked_steps,
     read_set,
 )
-from nudge_integrations.methods.judgments import Judgments, concatenate
-from nudge_integrations.methods.kernels import Kernel, checked_kernel
-from nudge_integrations.methods.paths import Float64, Path
-from nudge_integrations.methods.problem import Problem, Similarity
-from nudge_integrations.methods.step import Choice, choose_step, exact_step
+from nudge_integrations.methods.judgments import Judgments
 from nudge_integrations.metrics import parse_metric
 
 Selection = Literal["cross-validation", "holdout"]
@@ -42,14 +39,9 @@ class Method(ABC):
             there is one, else the CPU.
         metric: What the step is chosen to raise, such as `"ndcg@10"`, `"recall@5"`, `"mrr@10"`.
             Left out: `"ndcg@10"` in `fit`, nudge-ft's capped recall in `finetune_embeddings`.
-        steps: Steps to choose from, the paper's gamma. Left out: a fine grid. `"exact"`: the best
-            of all steps up to the end of that grid, for metrics of the first place such as
-            `"hit_rate@1"` (its default).
         folds: Number of folds of the cross-validation.
         seed: Decides which questions make up a fold.
         show_progress: Whether long passes over the documents draw a progress bar.
-        kernel: `"torch"`: plain operations, on any device. `"triton"`: one fused kernel, on an
-            NVIDIA GPU only; tested in Triton's interpreter, not yet measured on a GPU.
 
     Raises:
         DataError: An argument out of range; it is named.
@@ -65,28 +57,15 @@ class Method(ABC):
         device: Any = None,
         *,
         metric: str | None = None,
-        steps: Sequence[float] | Literal["exact"] | None = None,
         folds: int = 5,
         seed: int = 0,
         show_progress: bool = False,
-        kernel: Kernel = "torch",
     ) -> None:
         self.device = checked_device(device)
-        self.kernel = checked_kernel(kernel, self.device)
-        self.exact = isinstance(steps, str) and steps == "exact"
-        self.metric = checked_metric(metric, self.exact)
-        if steps is None or self.exact:
-            self.steps = self._grid()
-        else:
-            self.steps = checked_steps(steps, self.largest_step)
+        self.metric = None if metric is None else parse_metric(metric)
         self.folds = checked_count(folds, "folds", 2)
         self.seed = checked_count(seed, "seed", 0)
         self.show_progress = show_progress
-
-    @staticmethod
-    @abstractmethod
-    def _grid() -> Float64:
-        """The default steps."""
 
     def check_similarity(self, similarity: str) -> None:
         """Refuse a similarity by which this method's vectors would rank wrongly.
@@ -100,8 +79,32 @@ class Method(ABC):
             raise DataError(f"unknown similarity {similarity!r}: give {known}")
 
     @abstractmethod
-    def path(self, units: FloatMatrix, targets: FloatMatrix) -> Path:
-        """Paths of documents with unit vectors `units` towards unit directions `targets`."""
+    def _read(self, corpus: Any, similarity: Similarity) -> DocumentVectors:
+        """The documents as the method looks at them."""
+
+    @abstractmethod
+    def _tuned(
+        self,
+        documents: DocumentVectors,
+        train: QuerySet,
+        validation: QuerySet | None,
+        selection: Selection,
+        similarity: Similarity,
+        gamma: float | None,
+        groups: IntVector | None,
+    ) -> Fit:
+        """`fit` with arguments that are known to be good."""
+
+    @abstractmethod
+    def _like_nudge_ft(
+        self,
+        vectors: FloatMatrix,
+        train: QuerySet,
+        validation: QuerySet | None,
+        val_k: int,
+        gamma: float | Sequence[float] | None,
+    ) -> tuple[IntVector, FloatMatrix]:
+        """`finetune_embeddings` on unit vectors: rows that move, and where to."""
 
     def fit(
         self,
@@ -139,8 +142,8 @@ class Method(ABC):
             MetricMismatchError: NUDGE-M under cosine.
         """
         self.check_similarity(similarity)
-        problem = Problem(self, corpus, similarity)
-        count, width = len(problem.vectors), problem.vectors.dimension
+        documents = self._read(corpus, similarity)
+        count, width = len(documents), documents.dimension
         queries = as_matrix(queries, "training query vectors", dimension=width)
         check_judgments(queries, judgments, count, "training")
         if selection not in get_args(Selection):
@@ -154,23 +157,7 @@ class Method(ABC):
         train = QuerySet(queries, judgments)
         fixed = None if gamma is None else self._one_step(gamma)
         held_out = None if validation is None else QuerySet(held, validation[1])
-        choice, reason = self._choose(problem, train, held_out, fixed, groups)
-        step = choice.step if choice else fixed or 0.0
-        if held_out is not None and selection == "cross-validation":
-            train = QuerySet(
-                np.concatenate([queries, held_out.queries]),
-                concatenate(judgments, held_out.judgments),
-            )
-        rows, vectors = problem.move(train, step)
-        return Fit(
-            method=self.name,
-            step=step,
-            rows=rows,
-            vectors=vectors,
-            reason=reason,
-            curve=choice.curve if choice else (),
-            held_out=choice.held_out if choice else None,
-        )
+        return self._tuned(documents, train, held_out, selection, similarity, fixed, groups)
 
     def finetune_embeddings(
         self,
@@ -182,7 +169,7 @@ class Method(ABC):
         val_k: int = 1,
         gamma: float | Sequence[float] | None = None,
     ) -> FloatMatrix:
-        """Tune as nudge-ft 0.1.2 does: the same arguments, the same choices, the same result.
+        """Tune by nudge-ft 0.1.2's call; NUDGE-M and NUDGE-N choose and answer as it does.
 
         Args:
             embeddings: Shape `(n, d)`: document vectors; scaled to unit length, as in nudge-ft.
@@ -215,81 +202,13 @@ class Method(ABC):
         validation = None
         if val_set is not None:
             validation = read_set(val_set, count, width, "val_set").on(len(vectors))
-        problem = Problem(self, vectors, "dot")
         with ThreadPoolExecutor(1) as beside:
             # Fresh memory is slow to come by, and this needs no processor to speak of.
             copying = beside.submit(vectors[:count].copy)
-            step = self._like_nudge_ft(problem, train, validation, val_k, gamma)
-            rows, moved = problem.move(train, step)
+            rows, moved = self._like_nudge_ft(vectors, train, validation, val_k, gamma)
             result: FloatMatrix = copying.result()
         result[rows] = moved
         return result
-
-    def _like_nudge_ft(
-        self,
-        problem: Problem,
-        train: QuerySet,
-        validation: QuerySet | None,
-        val_k: int,
-        gamma: float | Sequence[float] | None,
-    ) -> float:
-        """The step that nudge-ft chooses."""
-        if gamma is None:
-            steps = self._parity_steps()
-        elif isinstance(gamma, str) or np.ndim(gamma) == 0:
-            return self._one_step(gamma)
-        else:
-            steps = checked_steps(gamma, self.largest_step)  # type: ignore[arg-type]
-        metric = self.metric or parse_metric(f"recall_cap@{val_k}")
-        chooser = type(self)(
-            self.device,
-            metric=str(metric),
-            steps=steps.tolist(),
-            folds=self.folds,
-            seed=self.seed,
-            kernel=self.kernel,
-        )
-        choice, _ = chooser._choose(problem, train, validation, None, None, metric.k)
-        return choice.step if choice else 0.0
-
-    @abstractmethod
-    def _parity_steps(self) -> Float64:
-        """Steps that nudge-ft chooses from."""
-
-    def _choose(
-        self,
-        problem: Problem,
-        train: QuerySet,
-        validation: QuerySet | None,
-        fixed: float | None,
-        groups: IntVector | None,
-        report_depth: int = REPORT_DEPTH,
-    ) -> tuple[Choice | None, str]:
-        """The step, with what it does to questions held out; None where there are none."""
-        metric = self.metric or parse_metric("ndcg@10")
-        depth = max(metric.k, report_depth)
-        steps = self.steps if fixed is None else checked_steps([fixed], self.largest_step)
-        count = len(train.queries) + (len(validation.queries) if validation else 0)
-        fold = self._folds(count, groups)
-        asked = f"step {fixed:g} was asked for" if fixed is not None else ""
-        trials = list(problem.trials(train, validation, fold, float(steps[-1]), depth))
-        if not trials:
-            nothing = "no answered question was left to choose a step on, so step 0"
-            return None, asked or nothing
-        if self.exact and fixed is None:
-            steps = np.union1d(steps, exact_step(trials, float(steps[-1])))
-        choice = choose_step(trials, steps, metric, fold, depth, fixed)
-        if asked:
-            return choice, asked
-        how = f"by cross-validation in {len(trials)} parts"
-        if validation:
-            how = f"on {len(validation.queries)} validation questions"
-        if choice.step == 0:
-            return choice, f"no step raised {metric} {how}, so vectors are unchanged"
-        return choice, (
-            f"step {choice.step:g} was best {how}: {metric} {choice.base_score:.4f} "
-            f"-> {choice.best_score:.4f}"
-        )
 
     def _one_step(self, gamma: Any) -> float:
         return float(checked_steps([gamma], self.largest_step)[-1])

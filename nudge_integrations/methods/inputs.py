@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +12,11 @@ import torch
 
 from nudge_integrations.arrays import FloatMatrix, IntVector, as_matrix
 from nudge_integrations.errors import DataError
-from nudge_integrations.methods.judgments import Judgments
+from nudge_integrations.methods.judgments import Judgments, concatenate
 from nudge_integrations.methods.paths import Float64
 from nudge_integrations.metrics import Metric, parse_metric
 
+Similarity = Literal["cosine", "dot"]
 _FIRST_PLACE = ("hit_rate@1", "recall_cap@1", "mrr@1", "precision@1")
 
 
@@ -28,6 +29,13 @@ class QuerySet(NamedTuple):
     def some(self, rows: npt.NDArray[Any]) -> QuerySet:
         """Some of the queries (row numbers or a mask), with their judgments."""
         return QuerySet(self.queries[rows], self.judgments.select(rows))
+
+    def and_those_of(self, other: QuerySet) -> QuerySet:
+        """These queries, then the others."""
+        return QuerySet(
+            np.concatenate([self.queries, other.queries]),
+            concatenate(self.judgments, other.judgments),
+        )
 
     def on(self, n_documents: int) -> QuerySet:
         """The same over a corpus with more documents behind."""

@@ -113,6 +113,20 @@ class Judgments:
         indptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
         return Judgments(indptr, document[first], self.grades[order][first], self.n_documents)
 
+    def grades_of(self, queries: IntVector, documents: IntVector) -> npt.NDArray[np.float32]:
+        """Grades of documents for queries, 0 for what is not judged; `self` must be `unique()`.
+
+        Args:
+            queries: Shape `(q,)`: which queries.
+            documents: Shape `(q, k)`: documents to look up for each.
+        """
+        known = self.query_of_entry * np.int64(self.n_documents) + self.documents
+        wanted = queries[:, None] * np.int64(self.n_documents) + documents
+        if not len(known):
+            return np.zeros(wanted.shape, np.float32)
+        place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+        return np.where(known[place] == wanted, self.grades[place], np.float32(0))
+
     def touched(self) -> npt.NDArray[np.bool_]:
         """Which documents answer at least one query, shape `(n_documents,)`."""
         mask = np.zeros(self.n_documents, bool)

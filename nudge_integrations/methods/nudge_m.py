@@ -8,14 +8,14 @@ import numpy as np
 
 from nudge_integrations.arrays import FloatMatrix
 from nudge_integrations.errors import MetricMismatchError
-from nudge_integrations.methods.base import Method
 from nudge_integrations.methods.inputs import QuerySet
+from nudge_integrations.methods.path_method import PathMethod
 from nudge_integrations.methods.paths import AdditionPath, Float64, Path
 from nudge_integrations.methods.problem import Problem
 from nudge_integrations.methods.sweep import most_covered, winning_intervals
 
 
-class NudgeM(Method):
+class NudgeM(PathMethod):
     """The paper's NUDGE-M: `x + gamma h`. Vectors grow, so only the inner product ranks them.
 
     In a store that ranks by cosine or by distance its vectors would be silently wrong; there this
@@ -51,7 +51,7 @@ class NudgeM(Method):
                 "wrongly; use metric='dot', or NUDGE-N (method='n')"
             )
 
-    def _like_nudge_ft(
+    def _parity_step(
         self,
         problem: Problem,
         train: QuerySet,
@@ -60,7 +60,7 @@ class NudgeM(Method):
         gamma: float | Sequence[float] | None,
     ) -> float:
         if gamma is not None or validation is None or val_k != 1 or self.metric is not None:
-            return super()._like_nudge_ft(problem, train, validation, val_k, gamma)
+            return super()._parity_step(problem, train, validation, val_k, gamma)
         moved = problem.paths(train)
         return most_covered(
             *winning_intervals(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from nudge_integrations.arrays import FloatMatrix
-from nudge_integrations.methods.base import Method
+from nudge_integrations.methods.path_method import PathMethod
 from nudge_integrations.methods.paths import Float64, Path, RotationPath
 
 
-class NudgeN(Method):
+class NudgeN(PathMethod):
     """The paper's NUDGE-N: vectors keep their length, so cosine and inner product both work.
 
     The step is the paper's gamma, within 0 .. 2: a document turns by at most

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -12,12 +12,11 @@ from nudge_integrations.arrays import FloatMatrix, IntVector, norms, unit_rows
 from nudge_integrations.errors import DataError
 from nudge_integrations.methods.directions import directions
 from nudge_integrations.methods.document_vectors import DocumentVectors
-from nudge_integrations.methods.inputs import QuerySet
+from nudge_integrations.methods.inputs import QuerySet, Similarity
 from nudge_integrations.methods.kernels import Kernel, torch_kernel, triton_kernel
 from nudge_integrations.methods.paths import Path
 from nudge_integrations.methods.step import Trial
 
-Similarity = Literal["cosine", "dot"]
 _LARGEST_PRODUCT = 1e30
 
 
@@ -53,10 +52,10 @@ class Paths(NamedTuple):
 class Problem:
     """Document vectors as the method sees them: under cosine, their directions only."""
 
-    def __init__(self, method: Mover, corpus: Any, similarity: Similarity) -> None:
+    def __init__(self, method: Mover, documents: DocumentVectors, similarity: Similarity) -> None:
         self.method = method
         self.similarity = similarity
-        self.vectors = DocumentVectors(corpus, unit=similarity == "cosine")
+        self.vectors = documents
         self._last: tuple[FloatMatrix, Paths] | None = None
 
     def _queries(self, queries: FloatMatrix) -> FloatMatrix:

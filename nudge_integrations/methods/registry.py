@@ -6,17 +6,18 @@ from typing import Any
 
 from nudge_integrations.errors import DataError
 from nudge_integrations.methods.base import Method
+from nudge_integrations.methods.nudge_c import NudgeC
 from nudge_integrations.methods.nudge_m import NudgeM
 from nudge_integrations.methods.nudge_n import NudgeN
 
-_METHODS: dict[str, type[Method]] = {"n": NudgeN, "m": NudgeM}
+_METHODS: dict[str, type[Method]] = {"c": NudgeC, "n": NudgeN, "m": NudgeM}
 
 
 def get_method(method: str | Method, **arguments: Any) -> Method:
     """The method called `method`, or `method` itself where it is one already.
 
     Args:
-        method: `"n"` or `"nudge-n"`, `"m"` or `"nudge-m"`, or an instance.
+        method: `"c"` or `"nudge-c"`, `"n"` or `"nudge-n"`, `"m"` or `"nudge-m"`, or an instance.
         arguments: For the method's constructor, if it is given by name.
 
     Raises:
@@ -27,7 +28,7 @@ def get_method(method: str | Method, **arguments: Any) -> Method:
     kind = _METHODS.get(str(method).lower().removeprefix("nudge-"))
     if kind is None:
         raise DataError(
-            f"unknown method {method!r}: use 'n' (NUDGE-N), 'm' (NUDGE-M, inner product only) "
-            "or an instance of NudgeN or NudgeM"
+            f"unknown method {method!r}: use 'c' (NUDGE-C), 'n' (NUDGE-N), 'm' (NUDGE-M, inner "
+            "product only) or an instance of NudgeC, NudgeN or NudgeM"
         )
     return kind(**arguments)

@@ -1,0 +1,98 @@
+"""Which questions a trial tunes on, and which it then asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nudge_integrations.arrays import IntVector
+from nudge_integrations.methods.judgments import Judgments
+
+Split = tuple[IntVector, IntVector]
+"""Questions to tune on, and questions to ask."""
+
+
+@dataclass(frozen=True)
+class Folds:
+    """Trials by question, and trials by document.
+
+    Attributes:
+        by_question: Each answered question is asked once, of vectors tuned without it.
+        by_document: The questions about some documents leave together, so that what is asked is
+            about documents that nothing touched.
+    """
+
+    by_question: list[Split]
+    by_document: list[Split]
+
+    @classmethod
+    def of(
+        cls,
+        judgments: Judgments,
+        labels: IntVector,
+        trained: IntVector | None,
+        final: IntVector,
+        *,
+        most: int,
+        folds: int,
+        seed: int,
+    ) -> Folds:
+        """Cut the questions.
+
+        Args:
+            judgments: Of all questions.
+            labels: Shape `(q,)`: fold of each question.
+            trained: Questions to tune on where the others are validation questions; None for
+                cross-validation.
+            final: Questions that shape the vectors in the end.
+            most: More questions than this are not looked at: as many tell enough.
+            folds: Number of folds by document.
+            seed: Of the random choices.
+        """
+        rng = np.random.default_rng(seed)
+        answered = judgments.counts > 0
+
+        def some(mask: np.ndarray) -> IntVector:
+            rows = np.flatnonzero(mask & answered)
+            return rows if len(rows) <= most else np.sort(rng.choice(rows, most, replace=False))
+
+        if trained is not None:
+            inside = np.zeros(len(labels), bool)
+            inside[trained] = True
+            splits = [(some(inside), some(~inside))]
+        else:
+            pool = some(answered)
+            parts = np.unique(labels[pool])
+            splits = [(pool[labels[pool] != part], pool[labels[pool] == part]) for part in parts]
+        inside = np.zeros(len(labels), bool)
+        inside[final] = True
+        return cls(
+            [split for split in splits if len(split[0]) and len(split[1])],
+            _by_document(judgments, some(inside), rng, folds),
+        )
+
+
+def touched(judgments: Judgments, train: IntVector, asked: IntVector) -> np.ndarray:
+    """Which of the questions asked have an answer that the training questions move."""
+    moves = judgments.select(train).touched()
+    about = judgments.select(asked)
+    result = np.zeros(len(asked), bool)
+    result[about.query_of_entry[moves[about.documents]]] = True
+    return result
+
+
+def _by_document(
+    judgments: Judgments, pool: IntVector, rng: np.random.Generator, folds: int
+) -> list[Split]:
+    label = rng.permutation(judgments.n_documents) % folds
+    about = judgments.select(pool)
+    splits = []
+    for part in range(folds):
+        leaves = np.zeros(len(pool), bool)
+        leaves[about.query_of_entry[label[about.documents] == part]] = True
+        train, asked = pool[~leaves], pool[leaves]
+        asked = asked[~touched(judgments, train, asked)]
+        if len(train) and len(asked):
+            splits.append((train, asked))
+    return splits
