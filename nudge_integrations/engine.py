@@ -46,7 +46,10 @@ class FinetuneEngine:
             training questions, which finally all take part.
         test_dataset: Questions for the report alone. Left out: the report is about the questions
             held out when the step was chosen.
-        method: `"n"`, `"m"`, or an instance of `NudgeN` or `NudgeM`.
+        method: `"c"` (NUDGE-C, this package's own), `"n"` or `"m"` (the paper's NUDGE-N and
+            NUDGE-M), or an instance of `NudgeC`, `NudgeN` or `NudgeM`.
+        protect_unseen: NUDGE-C only: the largest estimated loss of the metric that questions about
+            documents without training questions may suffer (default .05; 0: none).
         metric: How the store ranks: `"cosine"` or `"dot"`.
         validation_metric: What the step is chosen to raise, such as `"recall@5"`. An instance as
             `method` brings its own.
@@ -82,12 +85,14 @@ class FinetuneEngine:
         self._model = DEFAULT_MODEL if model is None else original_model(model)
         check_options(options, self._model)
         self.seed = options.get("seed", 0)
+        only_c = {key: options[key] for key in ("protect_unseen",) if key in options}
         self.method = get_method(
-            options.get("method", "n"),
+            options.get("method", "c"),
             device=options.get("device"),
             metric=options.get("validation_metric", "ndcg@10"),
             seed=self.seed,
             show_progress=options.get("show_progress", True),
+            **only_c,
         )
         self.metric = options.get("metric", "cosine")
         check_metric(self.method.name, self.metric)

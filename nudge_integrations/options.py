@@ -21,6 +21,7 @@ class EngineOptions(TypedDict, total=False):
     method: str | Method
     metric: Literal["cosine", "dot"]
     validation_metric: str
+    protect_unseen: float
     selection: Literal["cross-validation", "holdout"]
     gamma: float | None
     seed: int
@@ -47,9 +48,18 @@ def check_options(options: EngineOptions, model: Any) -> None:
             f"unknown argument {name_some(unknown)}; there are "
             f"{', '.join(EngineOptions.__annotations__)}"
         )
-    if not isinstance(options.get("method"), Method):
+    method = options.get("method", "c")
+    if not isinstance(method, Method):
+        if "protect_unseen" in options and str(method).lower() not in ("c", "nudge-c"):
+            raise DataError(
+                f"protect_unseen={options['protect_unseen']!r} has no effect on method={method!r}: "
+                "only NUDGE-C (method='c') knows it"
+            )
         return
-    given = {"metric": options.get("validation_metric")}
+    given = {
+        "metric": options.get("validation_metric"),
+        "protect_unseen": options.get("protect_unseen"),
+    }
     if not isinstance(model, str):
         # A model that is loaded by name goes to that device, whatever the method is.
         given["device"] = options.get("device")
@@ -58,7 +68,7 @@ def check_options(options: EngineOptions, model: Any) -> None:
             option = "validation_metric" if name == "metric" else name
             raise DataError(
                 f"{option}={value!r} has no effect on a method that is an instance: set it "
-                f"there, as in NudgeN({name}={value!r})"
+                f"there, as in {type(method).__name__}({name}={value!r})"
             )
 
 

@@ -124,8 +124,10 @@ def _reasons(
     row_of = {name: row for row, name in enumerate(tuned.ids)}
     there = [name for name in left if name in index]
     wanted = vectors[[row_of[name] for name in there]]
-    # As integers, because only equal bytes count.
-    same = (index.get(there).view(np.uint32) == wanted.view(np.uint32)).all(axis=1)
+    same = np.zeros(0, bool)
+    if there:
+        # As integers, because only equal bytes count.
+        same = (index.get(there).view(np.uint32) == wanted.view(np.uint32)).all(axis=1)
     return {
         "already": tuple(name for name, is_same in zip(there, same, strict=True) if is_same),
         "different": tuple(name for name, is_same in zip(there, same, strict=True) if not is_same),

@@ -243,7 +243,7 @@ OPTIONS = {
     "an unknown method": data(
         lambda desk: desk.engine(method="nudge-x"),
         "'nudge-x'",
-        remedy="use 'n' (NUDGE-N), 'm'",
+        remedy="use 'c' (NUDGE-C), 'n'",
         free=True,
     ),
     "an unknown metric": data(
@@ -262,13 +262,13 @@ OPTIONS = {
         free=True,
     ),
     "a step below 0": data(
-        lambda desk: desk.engine(gamma=-0.1), "-0.1", remedy="within 0 .. 2", free=True
+        lambda desk: desk.engine(method="n", gamma=-0.1), "-0.1", remedy="within 0 .. 2", free=True
     ),
     "a step beyond the opposite": data(
-        lambda desk: desk.engine(gamma=2.5), "2.5", remedy="within 0 .. 2", free=True
+        lambda desk: desk.engine(method="n", gamma=2.5), "2.5", remedy="within 0 .. 2", free=True
     ),
     "a step that is NaN": data(
-        lambda desk: desk.engine(gamma=float("nan")), "nan", remedy="within 0 .. 2", free=True
+        lambda desk: desk.engine(gamma=float("nan")), "nan", remedy="within 0 .. 100", free=True
     ),
     "a step that is a word": data(
         lambda desk: desk.engine(gamma="0.1"), "'0.1'", remedy="must be numbers", free=True

@@ -167,7 +167,7 @@ def test_seen_questions_are_those_with_an_answer_that_moved(side: Any, world: Wo
 
 @pytest.mark.parametrize("gamma", [0.05, 0.3, 1, np.float32(0.25)])
 def test_a_fixed_step_is_taken_and_measured(gamma: float, side: Any, world: World) -> None:
-    engine = run(side, world, gamma=gamma)
+    engine = run(side, world, gamma=gamma, method="n")
 
     assert engine.tuned.step == pytest.approx(gamma)
     assert "was asked for" in words(engine)
@@ -181,6 +181,22 @@ def test_a_fixed_step_under_holdout_holds_nothing_back(side: Any, world: World) 
 
     assert len(engine.tuned) == 30
     assert engine.report.row().queries == len(world.data)
+
+
+def test_a_fixed_step_of_the_default_method_is_taken(side: Any, world: World) -> None:
+    engine = run(side, world, gamma=0.4)
+
+    assert (engine.tuned.method, engine.tuned.step) == ("nudge-c", 0.4)
+    assert "step 0.4 was asked for" in words(engine)
+    assert engine.report.row().queries == len(world.data)
+
+
+def test_the_bound_of_harm_is_an_option_of_the_default_method_alone(
+    side: Any, world: World
+) -> None:
+    assert run(side, world, protect_unseen=0).method.protect_unseen == 0
+    with pytest.raises(DataError, match=r"protect_unseen=0\.1 has no effect on method='n'"):
+        run(side, world, method="n", protect_unseen=0.1)
 
 
 def test_a_step_of_0_can_be_asked_for(side: Any, world: World) -> None:
@@ -392,7 +408,7 @@ def test_the_report_says_what_ran_why_and_on_what(side: Any, world: World) -> No
     for part in (
         "Better: ndcg@10 rose from",
         "more than chance explains",
-        f"NUDGE-N with step {engine.tuned.step:.4g} moved 30 of 35 documents.",
+        f"NUDGE-C with step {engine.tuned.step:.4g} moved 30 of 35 documents.",
         "Why this step: step",
         "Measured on: cross-validation: 120 questions",
         "recall@10",
@@ -802,9 +818,10 @@ def test_every_option_is_documented_and_taken(side: Any, world: World) -> None:
     options: dict[str, Any] = {
         "val_dataset": None,
         "test_dataset": None,
-        "method": "n",
+        "method": "c",
         "metric": "cosine",
         "validation_metric": "ndcg@10",
+        "protect_unseen": 0.05,
         "selection": "cross-validation",
         "gamma": None,
         "seed": 0,

@@ -108,10 +108,17 @@ def _add_tuning(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("tuning")
     group.add_argument(
         "--method",
-        choices=("n", "m"),
-        default="n",
-        help="n: vectors keep their length, for any store (default); m: they do not, for stores "
-        "that rank by inner product only",
+        choices=("c", "n", "m"),
+        default="c",
+        help="c: NUDGE-C, this package's own (default); n: NUDGE-N, the paper's; m: NUDGE-M, for "
+        "stores that rank by inner product only",
+    )
+    group.add_argument(
+        "--protect-unseen",
+        type=float,
+        metavar="LOSS",
+        help="the largest estimated loss of the metric that questions about documents without "
+        "training questions may suffer (default: 0.05; 0: none; only with --method c)",
     )
     group.add_argument(
         "--metric",
@@ -169,6 +176,7 @@ def run(args: argparse.Namespace) -> int:
     check_device(args.device)
     from nudge_integrations.engine import FinetuneEngine
 
+    protection = {} if args.protect_unseen is None else {"protect_unseen": args.protect_unseen}
     engine = FinetuneEngine(
         splits.train,
         None,
@@ -186,6 +194,7 @@ def run(args: argparse.Namespace) -> int:
         device=args.device,
         half_precision=args.half_precision,
         show_progress=args.show_progress,
+        **protection,
     )
     engine.finetune()
     _save(engine, args)

@@ -81,7 +81,7 @@ def choose(
     if not folds.by_question:
         return Chosen(settings[len(settings) // 2], 0.0, "no question could be held out, so step 0")
     if not times:
-        return Chosen(None, 0.0, "step 0 was asked for")
+        settings = settings[:1]  # whichever: nothing will move
     with tqdm(desc="Choosing", unit="trial", delay=1, disable=not contest.show_progress) as bar:
         pairs = sum(len(train) for train, _ in folds.by_question) * len(contest.rows)
         if pairs * len(settings) * len(times) > _CHEAP:
@@ -101,19 +101,23 @@ def choose(
         if not fixed or time == len(times)
     ]
     before = tried[0].scores[0]
+    steps = [0.0, *times]
     scores = [before, *(tried[row].scores[time] for row, time in where)]
     candidates = Candidates(
         np.stack(scores),
         labels[asked],
         np.array([0.0, *(unseen[row, time] for row, time in where)]),
     )
-    decision = decide(candidates, protect_unseen, fixed=fixed)
+    decision = decide(candidates, protect_unseen, fixed=fixed and bool(times))
     row, time = where[decision.best - 1] if decision.best else _best(tried)
+    step = steps[time] if decision.best else 0.0
     return Chosen(
         tried[row].setting,
-        ([0.0, *times])[time] if decision.best else 0.0,
-        _reason(decision, candidates, tried[row].setting, metric, folds, fixed, times),
-        tuple(zip([0.0, *times], tried[row].scores.mean(axis=1).tolist(), strict=False)),
+        step,
+        f"step {steps[-1]:g} was asked for"
+        if fixed
+        else _reason(decision, candidates, f"step {step:g}", tried[row].setting, metric, folds),
+        tuple(zip(steps, tried[row].scores.mean(axis=1).tolist(), strict=False)),
         _held_out(contest, folds, asked, tried, [(0, 0), *where], decision),
     )
 
@@ -224,28 +228,26 @@ def _held_out(
 def _reason(
     decision: Decision,
     candidates: Candidates,
+    step: str,
     setting: Setting,
     metric: Metric,
     folds: Folds,
-    fixed: bool,
-    times: Sequence[float],
 ) -> str:
-    if fixed:
-        return f"step {times[-1]:g} was asked for; {setting} was best with it"
-    parts = len(folds.by_question)
-    how = f"by cross-validation in {parts} parts" if parts > 1 else "on the validation questions"
+    how = f"by cross-validation in {len(folds.by_question)} parts"
+    if len(folds.by_question) == 1:
+        how = f"on {len(folds.by_question[0][1])} validation questions"
+    if decision.best == 0 and decision.gain <= 0:
+        return f"no step raised {metric} {how}, so vectors are unchanged"
     if decision.best == 0:
-        if decision.gain <= 0:
-            return f"no step raised {metric} {how}, so vectors are unchanged"
         return (
             f"the best step raised {metric} by {decision.gain:.4f} {how}, which may be luck "
             f"(standard error {decision.error:.4f}), so vectors are unchanged"
         )
     scores = candidates.scores.mean(axis=1)
-    text = f"it was best {how} ({setting}): {metric} {scores[0]:.4f} -> {scores[decision.best]:.4f}"
-    if folds.by_document and np.isfinite(candidates.unseen[decision.best]):
-        text += (
-            f"; questions about documents without training questions: "
-            f"{candidates.unseen[decision.best]:+.4f} estimated"
-        )
-    return text
+    reason = (
+        f"{step} was best {how}: {metric} {scores[0]:.4f} -> {scores[decision.best]:.4f} "
+        f"({setting})"
+    )
+    if folds.by_document:
+        reason += f"; unseen queries {candidates.unseen[decision.best]:+.4f} (estimated)"
+    return reason

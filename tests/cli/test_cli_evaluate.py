@@ -166,7 +166,7 @@ class TestShow:
         assert (outcome.code, outcome.err) == (0, "")
         head, _, report = outcome.out.partition("\n\n")
         assert head.splitlines() == [
-            f"Method:           NUDGE-N, step {tuned.step:.4g}",
+            f"Method:           NUDGE-C, step {tuned.step:.4g}",
             "Ranked by:        cosine",
             "Model:            sentence-transformers/all-MiniLM-L6-v2 (32 dimensions)",
             "Moved documents:  9: 'd0', 'd1', 'd2' and 6 more",
@@ -182,7 +182,7 @@ class TestShow:
         out = tmp_path / "tuned"
         nudge("fit", "--beir", beir, "--out", out, "--gamma", "0")
         lines = nudge("show", out).out.splitlines()
-        assert lines[0] == "Method:           NUDGE-N, step 0"
+        assert lines[0] == "Method:           NUDGE-C, step 0"
         assert lines[3] == "Moved documents:  0"
 
     def test_of_a_run_that_was_not_measured(self, nudge, fitted):

@@ -245,7 +245,7 @@ class TestOptions:
         shown = {name: options[name] for name in options if "dataset" not in name}
         del shown["train"], shown["texts"], shown["model"]
         assert shown == {
-            "method": "n",
+            "method": "c",
             "metric": "cosine",
             "validation_metric": "ndcg@10",
             "selection": "cross-validation",
@@ -267,6 +267,7 @@ class TestOptions:
             (["--validation-metric", "recall@5"], "validation_metric", "recall@5"),
             (["--selection", "holdout"], "selection", "holdout"),
             (["--gamma", "0.25"], "gamma", 0.25),
+            (["--protect-unseen", "0.1"], "protect_unseen", 0.1),
             (["--seed", "3"], "seed", 3),
             (["--cache", "folder"], "cache", "folder"),
             (["--no-cache"], "cache", False),
