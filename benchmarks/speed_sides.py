@@ -33,6 +33,10 @@ WORKS: dict[str, Work] = {
         "size": _SYNTHETIC,
         "sides": ["ours M", "nudge-ft M", "bare pass"],
     },
+    "NUDGE-C, 100,000": {
+        "size": _SYNTHETIC,
+        "sides": ["ours C", "bare pass, training"],
+    },
     "NUDGE-N, NFCorpus": {"size": {"set": "nfcorpus"}, "sides": ["ours N", "nudge-ft N"]},
     "growth, 100,000": {
         "size": {"documents": 100_000, "answered": 20_000, "train": 20_000, "validation": 2_000},
@@ -139,20 +143,26 @@ def _theirs(name: str) -> Callable[[], Any]:
     return make
 
 
-def _bare(_: Work, folder: Path) -> Job:
-    """One pass of the validation queries over the documents with the best of each, float32."""
+def _bare(part: str) -> Callable[[Work, Path], Job]:
+    """One pass of some queries over the documents with the best of each, float32."""
+    return lambda _, folder: _bare_pass(folder, part)
+
+
+def _bare_pass(folder: Path, part: str) -> Job:
     import torch
 
     mapped = np.load(folder / "documents.npy", mmap_mode="r+")
     documents = torch.from_numpy(mapped)
     documents.sum()  # in memory from here on
-    queries = torch.from_numpy(np.load(folder / "validation.npy"))
+    queries = torch.from_numpy(np.load(folder / f"{part}.npy"))
 
     def job() -> float:
         best = torch.full((len(queries),), -torch.inf)
         for start in range(0, len(documents), 4096):
-            scores = queries @ documents[start : start + 4096].T
-            best = torch.maximum(best, scores.amax(dim=1))
+            block = documents[start : start + 4096].T
+            for first in range(0, len(queries), 2000):
+                some = slice(first, first + 2000)
+                torch.maximum(best[some], (queries[some] @ block).amax(dim=1), out=best[some])
         return float(best[0])
 
     return job
@@ -174,6 +184,14 @@ def _mapped(_: Work, folder: Path) -> Job:
         return fit.step
 
     return job
+
+
+def _contrast(_: Work, folder: Path) -> Job:
+    from nudge_integrations.methods import Judgments, NudgeC
+
+    documents, train = np.load(folder / "documents.npy"), _set(folder, "train")
+    judgments = Judgments.from_lists(train["q_ans_indx"], len(documents))
+    return lambda: NudgeC().fit(documents, train["q_embs"], judgments).step
 
 
 def _queries(folder: Path, ask: Callable[[np.ndarray], list[str]]) -> Job:
@@ -266,7 +284,9 @@ SIDES: dict[str, Callable[[Work, Path], Job]] = {
     "ours M": _tuning(_ours("NudgeM")),
     "nudge-ft N": _tuning(_theirs("NUDGEN")),
     "nudge-ft M": _tuning(_theirs("NUDGEM")),
-    "bare pass": _bare,
+    "bare pass": _bare("validation"),
+    "bare pass, training": _bare("train"),
+    "ours C": _contrast,
     "ours N, memory-mapped": _mapped,
     "ours in LangChain": _langchain(True),
     "InMemoryVectorStore": _langchain(False),

@@ -34,43 +34,38 @@ class Folds:
         trained: IntVector | None,
         final: IntVector,
         *,
-        most: int,
         folds: int,
         seed: int,
     ) -> Folds:
         """Cut the questions.
 
         Args:
-            judgments: Of all questions.
+            judgments: Of all questions, each answered.
             labels: Shape `(q,)`: fold of each question.
             trained: Questions to tune on where the others are validation questions; None for
                 cross-validation.
             final: Questions that shape the vectors in the end.
-            most: More questions than this are not looked at: as many tell enough.
             folds: Number of folds by document.
             seed: Of the random choices.
         """
-        rng = np.random.default_rng(seed)
-        answered = judgments.counts > 0
-
-        def some(mask: np.ndarray) -> IntVector:
-            rows = np.flatnonzero(mask & answered)
-            return rows if len(rows) <= most else np.sort(rng.choice(rows, most, replace=False))
-
-        if trained is not None:
-            inside = np.zeros(len(labels), bool)
-            inside[trained] = True
-            splits = [(some(inside), some(~inside))]
+        everyone = np.arange(judgments.n_queries)
+        if trained is None:
+            masks = [labels == label for label in np.unique(labels)]
+            splits = [(np.flatnonzero(~mask), np.flatnonzero(mask)) for mask in masks]
         else:
-            pool = some(answered)
-            parts = np.unique(labels[pool])
-            splits = [(pool[labels[pool] != part], pool[labels[pool] == part]) for part in parts]
-        inside = np.zeros(len(labels), bool)
-        inside[final] = True
+            splits = [(trained, np.setdiff1d(everyone, trained))]
         return cls(
             [split for split in splits if len(split[0]) and len(split[1])],
-            _by_document(judgments, some(inside), rng, folds),
+            _by_document(judgments, final, np.random.default_rng(seed), folds),
         )
+
+
+def sample(judgments: Judgments, rows: IntVector, most: int, seed: int) -> IntVector:
+    """At most so many of these questions, ascending; those without an answer are left out."""
+    answered = rows[judgments.counts[rows] > 0]
+    if len(answered) <= most:
+        return answered
+    return np.sort(np.random.default_rng(seed).choice(answered, most, replace=False))
 
 
 def touched(judgments: Judgments, train: IntVector, asked: IntVector) -> np.ndarray:

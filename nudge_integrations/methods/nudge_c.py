@@ -7,6 +7,7 @@ questions that were held out, and so is whether to move at all.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from nudge_integrations.methods.contest import Contest
 from nudge_integrations.methods.contrast import Setting
 from nudge_integrations.methods.document_vectors import DocumentVectors
 from nudge_integrations.methods.fit import Fit
-from nudge_integrations.methods.folds import Folds
+from nudge_integrations.methods.folds import Folds, sample
 from nudge_integrations.methods.inputs import QuerySet, Similarity
 from nudge_integrations.methods.nudge_c_choice import choose
 from nudge_integrations.metrics import parse_metric
@@ -100,50 +101,71 @@ class NudgeC(Method):
     ) -> Fit:
         metric = self.metric or parse_metric("ndcg@10")
         every = train if validation is None else train.and_those_of(validation)
-        first = np.arange(len(train.queries))
-        final = first if selection == "holdout" else np.arange(len(every.queries))
-        contest = Contest.of(
-            documents,
-            every,
-            similarity,
-            self.settings,
-            depth=max(metric.k, REPORT_DEPTH),
-            device=self.device,
-            show_progress=self.show_progress,
+        rows = np.arange(len(every.queries))
+        known, extra = rows[: len(train.queries)], rows[len(train.queries) :]
+        first, second = (
+            sample(every.judgments, part, _MOST_QUESTIONS, self.seed) for part in (known, extra)
         )
-        labels = self._folds(len(every.queries), groups)
+        asked = np.concatenate([first, second])
+        contest = self._contest(documents, every.some(asked), similarity, self.settings, metric.k)
+        trained = np.arange(len(first))
+        labels = self._folds(len(rows), groups)[asked]
         folds = Folds.of(
             contest.judgments,
             labels,
-            None if validation is None else first,
-            final,
-            most=_MOST_QUESTIONS,
+            None if validation is None else trained,
+            trained if selection == "holdout" else np.arange(len(asked)),
             folds=self.folds,
             seed=self.seed,
         )
-        times = _TIMES if gamma is None else _way(gamma)
         found = choose(
             contest,
             folds,
             self.settings,
-            times,
+            _TIMES if gamma is None else _way(gamma),
             labels,
             metric,
             protect_unseen=self.protect_unseen,
             fixed=gamma is not None,
         )
         step = found.step if folds.by_question else gamma or 0.0
-        rows, vectors = np.zeros(0, np.int64), np.zeros((0, documents.dimension), np.float32)
+        moved, vectors = np.zeros(0, np.int64), np.zeros((0, documents.dimension), np.float32)
         if step and found.setting is not None:
-            rows, vectors = contest.move(final, found.setting, _way(step))
+            final = sample(every.judgments, known if selection == "holdout" else rows, len(rows), 0)
+            if not np.array_equal(final, asked):
+                contest = self._contest(
+                    documents, every.some(final), similarity, [found.setting], 1
+                )
+            moved, vectors = contest.move(np.arange(len(final)), found.setting, _way(step))
+        held_out = found.held_out
+        if held_out is not None:
+            held_out = replace(held_out, queries=asked[held_out.queries])
         return Fit(
             method=self.name,
             step=step,
-            rows=rows,
+            rows=moved,
             vectors=vectors,
             reason=found.reason,
             curve=found.curve,
-            held_out=found.held_out,
+            held_out=held_out,
+        )
+
+    def _contest(
+        self,
+        documents: DocumentVectors,
+        questions: QuerySet,
+        similarity: Similarity,
+        settings: Sequence[Setting],
+        depth: int,
+    ) -> Contest:
+        return Contest.of(
+            documents,
+            questions,
+            similarity,
+            settings,
+            depth=max(depth, REPORT_DEPTH),
+            device=self.device,
+            show_progress=self.show_progress,
         )
 
     def _like_nudge_ft(
