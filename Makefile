@@ -46,6 +46,8 @@ notebooks: $(VENV)/dev
 
 bench: $(VENV)/dev
 	$(BIN)/python benchmarks/quality.py
+	$(BIN)/python benchmarks/methods.py
+	$(BIN)/python benchmarks/speed.py
 
 clean:
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
