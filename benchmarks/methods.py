@@ -159,7 +159,8 @@ def ways(data: Data) -> dict[str, tuple[np.ndarray, float, int, str]]:
             0,
             f"step {fit.step:.4g}: {fit.reason}",
         )
-    for name, adapter in (("linear adapter", rivals.Linear), ("2-layer adapter", rivals.TwoLayers)):
+    adapters = {"linear adapter": rivals.Linear, "2-layer adapter": rivals.TwoLayers}
+    for name, adapter in adapters.items():
         started = time.perf_counter()
 
         def valid(asked: np.ndarray) -> float:

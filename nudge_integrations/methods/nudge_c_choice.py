@@ -17,7 +17,6 @@ from nudge_integrations.methods.settings import Candidates, Decision, decide
 from nudge_integrations.methods.step import HeldOut
 from nudge_integrations.metrics import Metric, score_rankings
 
-_CHEAP = 1e9  # pairs of a question and a document, over all trials and steps: some seconds
 _ENOUGH = 1500  # questions: from more, a mean is hardly more certain
 
 
@@ -83,16 +82,11 @@ def choose(
     if not times:
         settings = settings[:1]  # whichever: nothing will move
     with tqdm(desc="Choosing", unit="trial", delay=1, disable=not contest.show_progress) as bar:
-        pairs = sum(len(train) for train, _ in folds.by_question) * len(contest.rows)
-        if pairs * len(settings) * len(times) > _CHEAP:
-            folds = Folds(_enough(folds.by_question), _enough(folds.by_document))
-            settings = _at_the_best_temperature(
-                contest, folds.by_question, settings, times, metric, bar
-            )
-        tried = _tried(contest, folds.by_question, settings, times, metric, bar)
+        folds = Folds(_enough(folds.by_question), _enough(folds.by_document))
+        tried = _search(contest, folds.by_question, settings, times, metric, bar)
         unseen = np.zeros((len(tried), 1 + len(times)))
-        if np.isfinite(protect_unseen) and not fixed:
-            unseen = _unseen(contest, folds, tried, times, metric, bar)
+        if np.isfinite(protect_unseen) and not fixed and folds.by_document:
+            unseen = _unseen(contest, folds.by_document, tried, times, metric, protect_unseen, bar)
     asked = _asked(folds.by_question)
     where = [
         (row, time)
@@ -109,7 +103,9 @@ def choose(
         np.array([0.0, *(unseen[row, time] for row, time in where)]),
     )
     decision = decide(candidates, protect_unseen, fixed=fixed and bool(times))
-    row, time = where[decision.best - 1] if decision.best else _best(tried)
+    row, time = max(range(len(tried)), key=lambda row: _peak(tried[row])), 0
+    if decision.best:
+        row, time = where[decision.best - 1]
     step = steps[time] if decision.best else 0.0
     return Chosen(
         tried[row].setting,
@@ -146,21 +142,30 @@ def _tried(
     return result
 
 
-def _at_the_best_temperature(
+def _search(
     contest: Contest,
     splits: Sequence[Split],
     settings: Sequence[Setting],
     times: Sequence[float],
     metric: Metric,
     bar: tqdm[None],
-) -> list[Setting]:
-    """Settings of all ridges, at the temperature that does best with the one in the middle."""
+) -> list[_Tried]:
+    """Temperatures at a ridge in the middle, ridges at the best of them, and temperatures again.
+
+    The two hardly depend on each other, so this finds what trying all pairs would, or its equal.
+    """
     ridges = sorted({setting.ridge for setting in settings})
-    middle = [each for each in settings if each.ridge == ridges[len(ridges) // 2]]
-    tried = _tried(contest, splits[:1], middle, times, metric, bar)
-    best = max(tried, key=lambda each: float(each.scores.mean(axis=1).max()))
-    kept = best.setting.temperature
-    return [setting for setting in settings if setting.temperature == kept]
+    tried: list[_Tried] = []
+    ridge, temperature = ridges[len(ridges) // 2], None
+    for along in ("temperature", "ridge", "temperature"):
+        fixed = ridge if along == "temperature" else temperature
+        other = "ridge" if along == "temperature" else "temperature"
+        known = {each.setting for each in tried}
+        fresh = [x for x in settings if getattr(x, other) == fixed and x not in known]
+        tried += _tried(contest, splits, fresh, times, metric, bar)
+        best = max(tried, key=_peak).setting
+        ridge, temperature = best.ridge, best.temperature
+    return tried
 
 
 def _enough(splits: list[Split]) -> list[Split]:
@@ -171,39 +176,44 @@ def _enough(splits: list[Split]) -> list[Split]:
 
 def _unseen(
     contest: Contest,
-    folds: Folds,
+    splits: Sequence[Split],
     tried: list[_Tried],
     times: Sequence[float],
     metric: Metric,
+    bearable: float,
     bar: tqdm[None],
 ) -> Float64:
     """Estimated change of questions about untouched documents, shape `(tried, 1 + times)`.
 
-    Taken once a ridge, at its best temperature.
+    Taken once a ridge, at its best temperature, the most promising ridges first, until no other
+    can win any more; what is never looked at counts as unbearable.
     """
-    result = np.zeros((len(tried), 1 + len(times)))
-    if not folds.by_document:
-        return result
-    totals = contest.totals(_asked(folds.by_document))
-    ridges = sorted({each.setting.ridge for each in tried})
-    bar.total = bar.n + len(ridges) * len(folds.by_document)
-    for ridge in ridges:
-        rows = [row for row, each in enumerate(tried) if each.setting.ridge == ridge]
-        best = max(rows, key=lambda row: float(tried[row].scores.mean(axis=1).max()))
-        reached = times[: max(len(tried[row].scores) for row in rows) - 1]
-        parts = contest.grades(
-            folds.by_document, tried[best].setting, reached, metric, bar, to_the_end=True
-        )
+    result = np.full((len(tried), 1 + len(times)), -np.inf)
+    totals = contest.totals(_asked(splits))
+    best_of: dict[float, _Tried] = {}
+    for each in sorted(tried, key=_peak, reverse=True):
+        best_of.setdefault(each.setting.ridge, each)
+    reached = -np.inf
+    for ridge, best in best_of.items():
+        if _peak(best) <= reached:
+            break
+        bar.total = bar.n + len(splits)
+        parts = contest.grades(splits, best.setting, times, metric, bar, to_the_end=True)
         grades = np.concatenate(parts, axis=1)
-        means = [float(score_rankings(metric, each, totals).mean()) for each in grades]
-        result[rows, : len(means)] = np.array(means) - means[0]
+        means = np.array([score_rankings(metric, each, totals).mean() for each in grades])
+        changes = means - means[0]
+        for row, each in enumerate(tried):
+            if each.setting.ridge == ridge:
+                result[row] = changes
+                scores = each.scores.mean(axis=1)
+                within = changes[: len(scores)] >= -bearable
+                reached = max(reached, float(scores[within].max(initial=-np.inf)))
     return result
 
 
-def _best(tried: list[_Tried]) -> tuple[int, int]:
-    means = [each.scores.mean(axis=1) for each in tried]
-    row = int(np.argmax([mean[1:].max(initial=-np.inf) for mean in means]))
-    return row, 0
+def _peak(tried: _Tried) -> float:
+    """The best mean score at any time."""
+    return float(tried.scores.mean(axis=1).max())
 
 
 def _held_out(

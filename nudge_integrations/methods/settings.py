@@ -10,8 +10,9 @@ from nudge_integrations.arrays import IntVector
 from nudge_integrations.methods.paths import Float64
 from nudge_integrations.methods.step import pick
 
-# One-sided, a gain this many standard errors above 0 is luck in 5 of 100 cases.
-_STANDARD_ERRORS = 1.645
+# One-sided, a gain this many standard errors above 0 is luck in 2 or 3 of 100 cases; questions are
+# not quite independent of those that chose for them, so a little more than that.
+_STANDARD_ERRORS = 2.0
 _FEWEST = 3  # questions: from fewer, no standard error can be had
 
 
