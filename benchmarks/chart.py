@@ -7,54 +7,62 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
+from tables import average
 
 HERE = Path(__file__).parent
-UNTUNED, TUNED = "untuned", "ours N, all judgments"
-GREY, BLUE, INK = "#b8bac2", "#0072b2", "#22242a"
+INK = "#22242a"
+WAYS = {
+    "untuned": ("untuned", "#b8bac2"),
+    "linear adapter": ("linear query adapter", "#e69f00"),
+    "nudge-ft N": ("NUDGE-N (nudge-ft)", "#56b4e9"),
+    "NudgeC": ("NUDGE-C, the default here", "#0072b2"),
+}
 
 
-def chart(results: dict[str, dict]) -> Figure:
-    """One line a data set, from the untuned score to the tuned one, the largest gain on top."""
+def chart(sets: dict[str, Any]) -> Figure:
+    """One line a data set, a point a way, the largest gain on top; seconds to tune at the end."""
     points = {
-        name: (each["scores"][UNTUNED]["ndcg@10"], each["scores"][TUNED]["ndcg@10"])
-        for name, each in results.items()
+        name: {way: average(runs, way, "ndcg@10") or 0.0 for way in WAYS}
+        for name, runs in sets.items()
     }
-    names = sorted(points, key=lambda name: points[name][1] - points[name][0])
-    figure = Figure(figsize=(8, 3.9), dpi=160, layout="constrained")
+    names = sorted(points, key=lambda name: points[name]["NudgeC"] - points[name]["untuned"])
+    figure = Figure(figsize=(8.4, 4.2), dpi=160, layout="constrained")
     axes = figure.add_subplot()
     for row, name in enumerate(names):
-        before, after = points[name]
-        axes.plot([before, after], [row, row], color=BLUE, linewidth=2, zorder=1)
-        axes.scatter(
-            [before], [row], color=GREY, s=60, zorder=2, label="before" if row == 0 else None
-        )
-        axes.scatter(
-            [after], [row], color=BLUE, s=60, zorder=3, label="after" if row == 0 else None
-        )
-        gain = after - before
-        text = f"{gain:+.3f}" if gain else "unchanged (step 0)"
-        axes.annotate(
-            text,
-            (max(before, after), row),
-            (10, 0),
-            textcoords="offset points",
+        values = list(points[name].values())
+        axes.plot([min(values), max(values)], [row, row], color="#e6e7eb", linewidth=3, zorder=1)
+        for value, (label, color) in zip(values, WAYS.values(), strict=True):
+            axes.scatter(
+                [value], [row], color=color, s=64, zorder=3, label=label if row == 0 else None
+            )
+        gain = points[name]["NudgeC"] - points[name]["untuned"]
+        seconds = {way: average(sets[name], way, "seconds") for way in ("NudgeC", "linear adapter")}
+        axes.text(
+            1.01,
+            row,
+            f"{gain:+.3f}   {seconds['NudgeC']:.0f} s / {seconds['linear adapter']:.0f} s",
             va="center",
-            color=INK,
             fontsize=9,
+            color=INK,
         )
+    heading = "gain, and seconds\nNUDGE-C / adapter"
+    axes.text(1.01, len(names) - 0.5, heading, fontsize=8, color=INK)
     axes.set_yticks(range(len(names)), names, color=INK)
-    axes.set_xlim(0.25, 1.0)
+    axes.set_xlim(0.28, 1.2)
+    axes.set_ylim(-0.7, len(names) + 0.3)
+    axes.set_xticks([0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
     axes.set_xlabel("NDCG@10 on test questions (all-MiniLM-L6-v2)", color=INK)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    axes.grid(axis="x", color="#e6e7eb", zorder=0)
+    axes.grid(axis="x", color="#f0f1f4", zorder=0)
     axes.set_axisbelow(True)
-    axes.legend(loc="lower right", frameon=False)
+    figure.legend(loc="outside upper left", ncols=4, frameon=False, fontsize=9)
     return figure
 
 
 if __name__ == "__main__":
-    content = json.loads((HERE / "quality.json").read_text(encoding="utf-8"))
-    chart(content["results"]).savefig(HERE / "quality.png")
+    content = json.loads((HERE / "methods.json").read_text(encoding="utf-8"))
+    chart(content["sets"]).savefig(HERE / "quality.png")

@@ -30,7 +30,7 @@ import torch
 
 from nudge_integrations.arrays import IntVector
 from nudge_integrations.methods.judgments import Judgments
-from nudge_integrations.methods.kernels.precision import ROUGH, rough_pays
+from nudge_integrations.methods.kernels.precision import ROUGH, rough_supported
 
 _TILE_BYTES = 16 << 20
 _MATRICES = 3  # alive at once at the peak, of the size of a tile
@@ -111,7 +111,7 @@ class Contrast:
         temperature: float,
     ) -> torch.Tensor:
         """`(Y - P)^T Q`, shape `(m, d)`, in tiles of queries."""
-        rough = rough_pays(queries.device, len(queries) * len(vectors))
+        rough = rough_supported(queries.device, len(queries) * len(vectors))
         narrow = ROUGH if rough else torch.float32
         columns = (vectors * (self.lengths / temperature)[:, None]).to(narrow)
         result = torch.zeros_like(vectors)

@@ -163,7 +163,7 @@ def test_half_precision_products_change_little() -> None:
     ends = []
     for rough in (False, True):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(contrast, "rough_pays", lambda *_, rough=rough: rough)
+            patch.setattr(contrast, "rough_supported", lambda *_, rough=rough: rough)
             ends.append(
                 [
                     each.numpy().copy()

@@ -34,6 +34,20 @@ def rough_pays(device: torch.device, products: int) -> bool:
     return products >= _WORTH_ASKING and _faster(device)
 
 
+def rough_supported(device: torch.device, products: int) -> bool:
+    """Whether this processor has units for bfloat16, and there is enough to do.
+
+    Unlike `rough_pays` this asks no clock: for results that precision shapes, so that a run can be
+    repeated.
+    """
+    if products < _WORTH_ASKING:
+        return False
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    # No public call tells; where torch loses this one, float32 is used.
+    return device.type == "cpu" and bool(getattr(torch.cpu, "_is_amx_tile_supported", bool)())
+
+
 @cache
 def _faster(device: torch.device) -> bool:
     seconds = {}

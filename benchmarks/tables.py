@@ -1,0 +1,74 @@
+"""The tables of benchmarks/README.md about methods, from methods.json.
+
+python benchmarks/tables.py
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+HERE = Path(__file__).parent
+
+
+def average(runs: dict[str, Any], way: str, figure: str) -> float | None:
+    """Mean over the seeds of one data set; None where no test query is of that kind."""
+    values = [run["ways"][way].get(figure) for run in runs.values()]
+    known = [value for value in values if value is not None]
+    return mean(known) if known else None
+
+
+def ways_of(sets: dict[str, Any]) -> list[str]:
+    return list(next(iter(next(iter(sets.values())).values()))["ways"])
+
+
+def table(sets: dict[str, Any], figure: str, pattern: str, against: str | None = None) -> list[str]:
+    """Rows of ways, columns of data sets, and the mean; as changes where `against` is a way."""
+    lines = [f"| | {' | '.join(sets)} | mean |", "|---" * (len(sets) + 2) + "|"]
+    for way in ways_of(sets):
+        cells: list[float | None] = []
+        for runs in sets.values():
+            value = average(runs, way, figure)
+            if value is not None and against is not None:
+                value -= average(runs, against, figure) or 0.0
+            cells.append(value)
+        known = [cell for cell in cells if cell is not None]
+        shown = ["" if cell is None else pattern.format(cell) for cell in (*cells, mean(known))]
+        lines.append(f"| {way} | {' | '.join(shown)} |")
+    return lines
+
+
+def small(changes: dict[str, list[float]]) -> list[str]:
+    """Mean, worst and best change from 30 questions."""
+    lines = [
+        "| | mean change | worst draw | best draw | draws that moved |",
+        "|---|---|---|---|---|",
+    ]
+    for name, values in changes.items():
+        lines.append(
+            f"| {name} | {mean(values):+.4f} | {min(values):+.4f} | {max(values):+.4f} "
+            f"| {sum(value != 0 for value in values)} of {len(values)} |"
+        )
+    return lines
+
+
+def tables(content: dict[str, Any]) -> dict[str, list[str]]:
+    """Every table, by what it shows."""
+    sets = content["sets"]
+    result = {
+        "NDCG@10 on test": table(sets, "ndcg@10", "{:.4f}"),
+        "Recall@10 on test": table(sets, "recall@10", "{:.4f}"),
+        "Change of NDCG@10, seen test queries": table(sets, "seen", "{:+.3f}", "untuned"),
+        "Change of NDCG@10, unseen test queries": table(sets, "unseen", "{:+.3f}", "untuned"),
+        "Seconds to tune, choosing included": table(sets, "seconds", "{:.1f}"),
+    }
+    if content.get("30 questions"):
+        result["Change of NDCG@10 from 30 questions, NudgeC"] = small(content["30 questions"])
+    return result
+
+
+if __name__ == "__main__":
+    found = tables(json.loads((HERE / "methods.json").read_text(encoding="utf-8")))
+    print("\n\n".join(f"**{name}**\n\n" + "\n".join(lines) for name, lines in found.items()))
