@@ -173,9 +173,7 @@ def ways(data: Data) -> dict[str, tuple[np.ndarray, float, int, str]]:
         seconds = time.perf_counter() - started
         asked = model(rivals.torch.from_numpy(test.vectors)).detach().numpy()
         result[name] = by_vectors(asked, data.documents), seconds, 0, ""
-    found = rivals.question_index(
-        data.documents, both.vectors, both.pairs(), test.vectors, DEPTH
-    )
+    found = rivals.question_index(data.documents, both.vectors, both.pairs(), test.vectors, DEPTH)
     result["question index"] = found, 0.0, 4 * both.vectors.size, ""
     words = rivals.bm25(data.texts, test.texts, DEPTH)
     result["BM25"] = words, 0.0, 0, ""
