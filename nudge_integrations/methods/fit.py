@@ -13,8 +13,9 @@ class Fit:
     """What a method found. Documents that are not in `rows` stay as they are.
 
     Attributes:
-        method: `"nudge-n"` or `"nudge-m"`.
-        step: How far documents moved (the paper's gamma); 0: nothing moved.
+        method: `"nudge-c"`, `"nudge-n"` or `"nudge-m"`.
+        step: How far documents moved: the paper's gamma; with NUDGE-C, how long they followed
+            their questions. 0: nothing moved.
         rows: Shape `(m,)`, int64, ascending: the documents that moved; empty at step 0.
         vectors: Shape `(m, d)`, float32: where they are now.
         reason: Why this step, in words.
