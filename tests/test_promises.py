@@ -181,7 +181,9 @@ def test_never_worse_on_questions_without_any_structure() -> None:
     )
 
     curve = dict(engine.report.curve)
-    assert curve[engine.tuned.step] == max(curve.values()) >= curve[0.0]
+    assert max(curve.values()) > curve[0.0], "some step looks better, by luck"
+    assert engine.tuned.step == 0
+    assert "may be luck" in engine.report.step_reason
     before = brute_force(engine.ids, engine.base_embeddings, scrambled, validation)
     after = brute_force(engine.ids, engine.finetuned_embeddings, scrambled, validation)
     assert after >= before - 1e-9
