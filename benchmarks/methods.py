@@ -25,7 +25,7 @@ from quality import MODEL, SETS, _rows
 
 from nudge_integrations import NudgeC, NudgeN, RelevanceDataset
 from nudge_integrations.arrays import unit_rows
-from nudge_integrations.methods import Judgments
+from nudge_integrations.methods import Fit, Judgments
 from nudge_integrations.metrics import QueryTotals, score_rankings
 from nudge_integrations.topk import search
 
@@ -129,6 +129,13 @@ def by_vectors(asked: np.ndarray, documents: np.ndarray, cosine: bool = True) ->
     return search(asked, documents, min(DEPTH, len(documents)))[0]
 
 
+def moved(data: Data, fit: Fit) -> np.ndarray:
+    """All documents, those that moved where they are now."""
+    vectors = data.documents.copy()
+    vectors[fit.rows] = fit.vectors
+    return vectors
+
+
 def ways(data: Data) -> dict[str, tuple[np.ndarray, float, int, str]]:
     """Name -> ranking of the test queries, seconds to tune, extra bytes in the index, remark."""
     count, test, both = len(data.documents), data.test, data.train + data.dev
@@ -142,7 +149,6 @@ def ways(data: Data) -> dict[str, tuple[np.ndarray, float, int, str]]:
             )
         seconds = time.perf_counter() - started
         result[name] = by_vectors(test.vectors, vectors, cosine=False), seconds, 0, ""
-    tuned = data.documents
     for name, method in (
         ("NudgeN", NudgeN()),
         ("NudgeC, unseen protected", NudgeC(protect_unseen=0)),
@@ -151,8 +157,7 @@ def ways(data: Data) -> dict[str, tuple[np.ndarray, float, int, str]]:
         started = time.perf_counter()
         fit = method.fit(data.documents, both.vectors, both.judgments(count))
         seconds = time.perf_counter() - started
-        tuned = data.documents.copy()
-        tuned[fit.rows] = fit.vectors
+        tuned = moved(data, fit)
         result[name] = (
             by_vectors(test.vectors, tuned),
             seconds,
@@ -211,9 +216,8 @@ def small(data: Data) -> list[float]:
         rows = np.random.default_rng(seed).choice(len(both.texts), SMALL, replace=False)
         part = both.some(rows)
         fit = NudgeC().fit(data.documents, part.vectors, part.judgments(count))
-        vectors = data.documents.copy()
-        vectors[fit.rows] = fit.vectors
-        after = ranked(data.test, by_vectors(data.test.vectors, vectors), count)["ndcg@10"]
+        found = by_vectors(data.test.vectors, moved(data, fit))
+        after = ranked(data.test, found, count)["ndcg@10"]
         changes.append(round(float(after.mean() - before.mean()), 5))
     return changes
 

@@ -100,7 +100,7 @@ def question_index(
     pairs: tuple[np.ndarray, np.ndarray],
     asked: Vectors,
     k: int,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> np.ndarray:
     """Every known question is a further vector of its answers; a document counts by its best."""
     rows = []
     for start in range(0, len(asked), 256):

@@ -25,7 +25,7 @@ from nudge_integrations.methods.inputs import (
     read_set,
 )
 from nudge_integrations.methods.judgments import Judgments
-from nudge_integrations.metrics import parse_metric
+from nudge_integrations.metrics import Metric, parse_metric
 
 Selection = Literal["cross-validation", "holdout"]
 REPORT_DEPTH = 10
@@ -56,7 +56,7 @@ class Method(ABC):
         self,
         device: Any = None,
         *,
-        metric: str | None = None,
+        metric: str | Metric | None = None,
         folds: int = 5,
         seed: int = 0,
         show_progress: bool = False,

@@ -31,7 +31,6 @@ class Contest:
         rows: Shape `(m,)`, int64, ascending: those that answer a question.
         contrast: Their flow.
         ranking: Ranks all documents for a question.
-        judgments: Of all questions over all documents, each named once a question.
         show_progress: Whether long work draws a progress bar.
     """
 
@@ -39,7 +38,6 @@ class Contest:
     rows: IntVector
     contrast: Contrast
     ranking: Ranking
-    judgments: Judgments
     show_progress: bool
 
     @classmethod
@@ -95,9 +93,13 @@ class Contest:
             rows,
             Contrast(queries, starts, own, compact, others.log_sums),
             Ranking(queries, others, rows, own, judgments, depth),
-            compact,
             show_progress,
         )
+
+    @property
+    def judgments(self) -> Judgments:
+        """Of all questions over the documents in `rows`, each named once a question."""
+        return self.contrast.judgments
 
     def grades(
         self,
@@ -138,9 +140,7 @@ class Contest:
         self, train: IntVector, setting: Setting, times: Sequence[float]
     ) -> tuple[IntVector, FloatMatrix]:
         """Rows that move, and where they are at the last of the times, at the length they had."""
-        vectors = self.contrast.starts
-        for vectors in self.contrast.flow(train, setting, times):  # noqa: B007
-            pass
+        *_, vectors = self.contrast.flow(train, setting, times)
         moves = self.judgments.select(train).touched()
         ends = vectors.cpu().numpy()[moves]
         rows = self.rows[moves]

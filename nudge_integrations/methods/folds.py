@@ -70,11 +70,7 @@ def sample(judgments: Judgments, rows: IntVector, most: int, seed: int) -> IntVe
 
 def touched(judgments: Judgments, train: IntVector, asked: IntVector) -> np.ndarray:
     """Which of the questions asked have an answer that the training questions move."""
-    moves = judgments.select(train).touched()
-    about = judgments.select(asked)
-    result = np.zeros(len(asked), bool)
-    result[about.query_of_entry[moves[about.documents]]] = True
-    return result
+    return judgments.select(asked).answered_in(judgments.select(train).touched())
 
 
 def _by_document(
@@ -84,8 +80,7 @@ def _by_document(
     about = judgments.select(pool)
     splits = []
     for part in range(folds):
-        leaves = np.zeros(len(pool), bool)
-        leaves[about.query_of_entry[label[about.documents] == part]] = True
+        leaves = about.answered_in(label == part)
         train, asked = pool[~leaves], pool[leaves]
         asked = asked[~touched(judgments, train, asked)]
         if len(train) and len(asked):

@@ -127,6 +127,12 @@ class Judgments:
         place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
         return np.where(known[place] == wanted, self.grades[place], np.float32(0))
 
+    def answered_in(self, documents: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Which queries have an answer among `documents`, a mask of shape `(n_documents,)`."""
+        mask = np.zeros(self.n_queries, bool)
+        mask[self.query_of_entry[documents[self.documents]]] = True
+        return mask
+
     def touched(self) -> npt.NDArray[np.bool_]:
         """Which documents answer at least one query, shape `(n_documents,)`."""
         mask = np.zeros(self.n_documents, bool)

@@ -128,21 +128,20 @@ class NudgeC(Method):
             protect_unseen=self.protect_unseen,
             fixed=gamma is not None,
         )
-        step = found.step if folds.by_question else gamma or 0.0
         moved, vectors = np.zeros(0, np.int64), np.zeros((0, documents.dimension), np.float32)
-        if step and found.setting is not None:
+        if found.step:
             final = sample(every.judgments, known if selection == "holdout" else rows, len(rows), 0)
             if not np.array_equal(final, asked):
                 contest = self._contest(
                     documents, every.some(final), similarity, [found.setting], 1
                 )
-            moved, vectors = contest.move(np.arange(len(final)), found.setting, _way(step))
+            moved, vectors = contest.move(np.arange(len(final)), found.setting, _way(found.step))
         held_out = found.held_out
         if held_out is not None:
             held_out = replace(held_out, queries=asked[held_out.queries])
         return Fit(
             method=self.name,
-            step=step,
+            step=found.step,
             rows=moved,
             vectors=vectors,
             reason=found.reason,

@@ -25,14 +25,14 @@ class Chosen:
     """What was chosen, and why.
 
     Attributes:
-        setting: Temperature and ridge; None where nothing could be tried.
+        setting: Temperature and ridge.
         step: How long documents follow the flow; 0: not at all.
         reason: In words.
         curve: Mean score at each step that was tried with the setting.
         held_out: The honest before and after of the held-out questions.
     """
 
-    setting: Setting | None
+    setting: Setting
     step: float
     reason: str
     curve: tuple[tuple[float, float], ...] = ()
@@ -77,8 +77,13 @@ def choose(
         protect_unseen: Largest estimated loss of questions about untouched documents.
         fixed: Whether the last time is to be taken whatever the scores say.
     """
+    steps = [0.0, *times]
+    asked_for = f"step {steps[-1]:g} was asked for"
     if not folds.by_question:
-        return Chosen(settings[len(settings) // 2], 0.0, "no question could be held out, so step 0")
+        middle = settings[len(settings) // 2]
+        if fixed:
+            return Chosen(middle, steps[-1], asked_for)
+        return Chosen(middle, 0.0, "no question could be held out, so step 0")
     if not times:
         settings = settings[:1]  # whichever: nothing will move
     with tqdm(desc="Choosing", unit="trial", delay=1, disable=not contest.show_progress) as bar:
@@ -95,7 +100,6 @@ def choose(
         if not fixed or time == len(times)
     ]
     before = tried[0].scores[0]
-    steps = [0.0, *times]
     scores = [before, *(tried[row].scores[time] for row, time in where)]
     candidates = Candidates(
         np.stack(scores),
@@ -110,7 +114,7 @@ def choose(
     return Chosen(
         tried[row].setting,
         step,
-        f"step {steps[-1]:g} was asked for"
+        asked_for
         if fixed
         else _reason(decision, candidates, f"step {step:g}", tried[row].setting, metric, folds),
         tuple(zip(steps, tried[row].scores.mean(axis=1).tolist(), strict=False)),

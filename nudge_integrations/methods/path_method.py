@@ -51,10 +51,9 @@ class PathMethod(Method):
         kernel: Kernel = "torch",
         **shared: Any,
     ) -> None:
-        super().__init__(device, metric=metric, **shared)
-        self.kernel = checked_kernel(kernel, self.device)
         self.exact = isinstance(steps, str) and steps == "exact"
-        self.metric = checked_metric(metric, self.exact)
+        super().__init__(device, metric=checked_metric(metric, self.exact), **shared)
+        self.kernel = checked_kernel(kernel, self.device)
         if steps is None or self.exact:
             self.steps = self._grid()
         else:

@@ -107,9 +107,7 @@ class Problem:
         )
         touched = np.zeros(len(self.vectors), bool)
         touched[moved.rows[moved.path.moves]] = True
-        seen = np.zeros(len(answered), bool)
-        seen[asked.judgments.query_of_entry[touched[asked.judgments.documents]]] = True
-        return Trial(numbers[answered], found, seen)
+        return Trial(numbers[answered], found, asked.judgments.answered_in(touched))
 
     def trials(
         self,
