@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from nudge_integrations.embedding import DEFAULT_MODEL
 from nudge_integrations.embedding.encoders import original_model
 from nudge_integrations.errors import DataError, NotFinetunedError
 from nudge_integrations.evaluation import EvaluationReport
-from nudge_integrations.options import EngineOptions, check_options, embedder_of
+from nudge_integrations.options import EngineOptions, check_options, embedder_of, method_of
 from nudge_integrations.relevance import RelevanceDataset, check_leaks
 from nudge_integrations.tuned import TunedVectors, check_metric
 from nudge_integrations.tuning import (
@@ -79,21 +80,12 @@ class FinetuneEngine:
         model: Any,
         **options: Unpack[EngineOptions],
     ) -> None:
-        from nudge_integrations.methods import get_method
         from nudge_integrations.methods.inputs import checked_steps
 
         self._model = DEFAULT_MODEL if model is None else original_model(model)
         check_options(options, self._model)
         self.seed = options.get("seed", 0)
-        only_c = {key: options[key] for key in ("protect_unseen",) if key in options}
-        self.method = get_method(
-            options.get("method", "c"),
-            device=options.get("device"),
-            metric=options.get("validation_metric", "ndcg@10"),
-            seed=self.seed,
-            show_progress=options.get("show_progress", True),
-            **only_c,
-        )
+        self.method = method_of(options)
         self.metric = options.get("metric", "cosine")
         check_metric(self.method.name, self.metric)
         self.selection = options.get("selection", "cross-validation")
@@ -242,7 +234,7 @@ class FinetuneEngine:
 
     def _measured(self, questions: Questions, judged_on: str) -> EvaluationReport:
         chosen = self.tuned.report
-        return measure(
+        report = measure(
             self.tuned,
             self._embedded,
             questions,
@@ -250,6 +242,7 @@ class FinetuneEngine:
             curve=chosen.curve if chosen else (),
             reason=chosen.step_reason if chosen else self._unmeasured_reason(),
         )
+        return replace(report, unseen_estimate=chosen.unseen_estimate if chosen else None)
 
     def _unmeasured_reason(self) -> str:
         if self.gamma is None:

@@ -31,6 +31,22 @@ class CorruptFileError(NudgeError):
     """A saved file is missing, truncated, edited, or of another version."""
 
 
+class StoreError(NudgeError):
+    """A live store that cannot be opened, or that did not do what it was asked to."""
+
+
+class UnsupportedStoreError(StoreError):
+    """A kind of store, or a setting of one, in which tuning would be wrong or is not known."""
+
+
+class ReadOnlyStoreError(StoreError):
+    """The store lets us read but not write; nothing was written."""
+
+
+class StoreBusyError(StoreError):
+    """Another process is tuning the same collection right now."""
+
+
 class NotFinetunedError(NudgeError):
     """A result was asked for before `finetune()` ran."""
 

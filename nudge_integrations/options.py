@@ -72,6 +72,25 @@ def check_options(options: EngineOptions, model: Any) -> None:
             )
 
 
+def method_of(options: EngineOptions) -> Method:
+    """The method that the options name, made as they say; an instance is taken as it is.
+
+    Raises:
+        DataError: There is no such method, or an option is out of range.
+    """
+    from nudge_integrations.methods import get_method
+
+    only_c = {key: options[key] for key in ("protect_unseen",) if key in options}
+    return get_method(
+        options.get("method", "c"),
+        device=options.get("device"),
+        metric=options.get("validation_metric", "ndcg@10"),
+        seed=options.get("seed", 0),
+        show_progress=options.get("show_progress", True),
+        **only_c,
+    )
+
+
 def embedder_of(model: Any, options: EngineOptions) -> Embedder:
     """What embeds documents and questions, as the options say."""
     return Embedder(

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from nudge_integrations import topk
 from nudge_integrations.arrays import FloatMatrix, IntVector, unit_rows
 from nudge_integrations.embedding import Embedder
-from nudge_integrations.evaluation import EvaluationReport, Scores, compare, evaluate_rankings
+from nudge_integrations.evaluation import EvaluationReport, compare, evaluate_rankings
+from nudge_integrations.evaluation.held_out import REPORT_METRICS, held_out_report, notes_on
 from nudge_integrations.files import text_hash
-from nudge_integrations.metrics import QueryTotals, first_answer_rank, score_rankings
-from nudge_integrations.relevance import RelevanceDataset, text_key
+from nudge_integrations.relevance import RelevanceDataset, question_key
 from nudge_integrations.tuned import TunedVectors
 
 if TYPE_CHECKING:
     from nudge_integrations.methods import Fit, Judgments, Method
 
-REPORT_METRICS = ("ndcg@10", "recall@10", "mrr@10", "recall@1")
 _DEPTH = 100
-_FEW = 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,8 +134,7 @@ def tune(
         groups=_fold_numbers(method, train, validation),
     )
     tuned = _tuned(corpus, fit, embedder, metric)
-    report = _held_out_report(corpus, fit, train, validation)
-    return tuned.with_report(report)
+    return tuned.with_report(_held_out_report(corpus, fit, train, validation))
 
 
 def measure(
@@ -181,7 +177,7 @@ def measure(
         moved=len(tuned),
         documents=len(corpus.ids),
         curve=curve,
-        notes=_notes(questions),
+        notes=notes_on(len(questions.ids)),
     )
 
 
@@ -217,59 +213,26 @@ def _tuned(corpus: Corpus, fit: Fit, embedder: Embedder, metric: str) -> TunedVe
 def _held_out_report(
     corpus: Corpus, fit: Fit, train: Questions, validation: Questions | None
 ) -> EvaluationReport | None:
-    """The honest estimate: questions that were held out, each at a step chosen without it."""
-    held = fit.held_out
-    if held is None:
-        return None
+    """The honest estimate: questions that were held out, each at a step chosen without it.
+
+    Over distinct texts, as they were ranked: an answer that stands there twice counts once.
+    """
     parts = [train, validation] if validation else [train]
-    names = [name for part in parts for name in part.ids]
-    queries = {name: text for part in parts for name, text in part.dataset.queries.items()}
-    # Over distinct texts, as they were ranked: an answer that stands there twice counts once.
     judged = [part.judgments(corpus) for part in parts]
-    grades = [row for each in judged for row in np.split(each.grades, each.indptr[1:-1])]
-    totals = QueryTotals.from_grades([grades[row] for row in held.queries])
-    asked = tuple(names[row] for row in held.queries)
-
-    def scores(ranked: Any) -> Scores:
-        values = {name: score_rankings(name, ranked, totals) for name in REPORT_METRICS}
-        return Scores(asked, values, first_answer_rank(ranked))
-
-    judged_on = (
-        f"{len(asked)} validation questions, each at a step chosen on the others"
-        if validation
-        else f"cross-validation: {len(asked)} questions, each by vectors tuned without it"
-    )
-    return compare(
-        scores(held.before),
-        scores(held.after),
-        seen={asked[row] for row in np.flatnonzero(held.seen)},
-        judged_on=judged_on,
-        queries=queries,
-        method=fit.method.upper(),
-        step=fit.step,
-        step_reason=fit.reason,
+    return held_out_report(
+        fit,
+        [name for part in parts for name in part.ids],
+        [row for each in judged for row in np.split(each.grades, each.indptr[1:-1])],
+        validated=validation is not None,
+        queries={name: text for part in parts for name, text in part.dataset.queries.items()},
         moved=int(np.isin(corpus.texts, fit.rows).sum()),
         documents=len(corpus.ids),
-        curve=fit.curve,
-        notes=_notes(*parts),
     )
-
-
-def _notes(*parts: Questions) -> tuple[str, ...]:
-    count = sum(len(part.ids) for part in parts)
-    if count >= _FEW:
-        return ()
-    return (f"only {count} questions: differences this small a sample shows may be luck",)
 
 
 def _fold_numbers(method: Method, train: Questions, validation: Questions | None) -> IntVector:
-    """Fold of each question: the same text the same fold, whatever the order of the questions."""
-    keys = [
-        text_key(part.dataset.queries[name])
-        for part in (train, validation)
-        if part
-        for name in part.ids
-    ]
-    seeded = {key: hashlib.sha256(f"{method.seed} {key}".encode()).digest() for key in keys}
-    order = {key: place for place, key in enumerate(sorted(seeded, key=seeded.__getitem__))}
-    return np.array([order[key] % method.folds for key in keys], dtype=np.int64)
+    from nudge_integrations.methods.folds import fold_numbers
+
+    parts = (train, validation) if validation else (train,)
+    keys = [question_key(part.dataset.queries[name]) for part in parts for name in part.ids]
+    return fold_numbers(keys, method.seed, method.folds)

@@ -95,6 +95,8 @@ class EvaluationReport:
         documents: How many documents there are.
         curve: `(step, value)` of the metric by which the step was chosen, by rising step.
         notes: Anything else that a reader should know.
+        unseen_estimate: The main metric over unseen queries as the run foresaw it, from documents
+            left out together with their questions; None where it did not.
 
     Raises:
         DataError: A metric lacks its row over a group, or has two.
@@ -111,6 +113,7 @@ class EvaluationReport:
     documents: int | None = None
     curve: tuple[tuple[float, float], ...] = ()
     notes: tuple[str, ...] = ()
+    unseen_estimate: ReportRow | None = None
 
     def __post_init__(self) -> None:
         places = [(row.metric, row.group) for row in self.rows]

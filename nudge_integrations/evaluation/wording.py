@@ -78,6 +78,14 @@ def facts(report: EvaluationReport) -> list[str]:
     if report.step_reason:
         lines.append(f"Why this step: {_ended(report.step_reason)}")
     lines.append(f"Measured on: {_ended(report.judged_on)}")
+    foreseen = report.unseen_estimate
+    if foreseen is not None:
+        lines.append(
+            "Foreseen for unseen queries, from documents left out of the tuning: "
+            f"{foreseen.metric} {number(foreseen.before)} to {number(foreseen.after)} "
+            f"({signed(foreseen.difference)}; 95% interval {interval(foreseen)}; "
+            f"{counted(foreseen.queries)})."
+        )
     groups = {row.group: row.queries for row in report.rows}
     if report.step != 0 and groups.get("unseen") == 0:
         lines.append(

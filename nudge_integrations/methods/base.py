@@ -23,6 +23,7 @@ from nudge_integrations.methods.inputs import (
     checked_groups,
     checked_steps,
     read_set,
+    with_beside,
 )
 from nudge_integrations.methods.judgments import Judgments
 from nudge_integrations.metrics import Metric, parse_metric
@@ -66,6 +67,16 @@ class Method(ABC):
         self.folds = checked_count(folds, "folds", 2)
         self.seed = checked_count(seed, "seed", 0)
         self.show_progress = show_progress
+
+    @property
+    def depth(self) -> int:
+        """How deep a ranking it looks at."""
+        return max(self.metric.k if self.metric else 0, REPORT_DEPTH)
+
+    @property
+    def nearest(self) -> int:
+        """How many of the nearest still documents of a query stand for all others."""
+        return self.depth
 
     def check_similarity(self, similarity: str) -> None:
         """Refuse a similarity by which this method's vectors would rank wrongly.
@@ -117,6 +128,7 @@ class Method(ABC):
         similarity: Similarity = "cosine",
         gamma: float | None = None,
         groups: IntVector | None = None,
+        beside: npt.NDArray[Any] | None = None,
     ) -> Fit:
         """Tune document vectors.
 
@@ -136,6 +148,10 @@ class Method(ABC):
             gamma: A fixed step: nothing is chosen; held-out questions only measure it.
             groups: Shape `(q,)` or `(q + v,)`: fold of each query; drawn from the seed if left
                 out. Questions with the same text belong into the same group.
+            beside: Shape `(q, k)` or `(q + v, k)`: for each query the scores of the nearest
+                documents that are not in `corpus`, as a store's search gives them (by
+                `similarity`, of the query as it is); `-inf` where there are fewer. None of them
+                may answer a query. `nearest` of them give what the whole corpus would.
 
         Raises:
             DataError: Vectors or judgments that do not fit; the offending one is named.
@@ -155,8 +171,10 @@ class Method(ABC):
             held = as_matrix(validation[0], "validation query vectors", dimension=width)
             check_judgments(held, validation[1], count, "validation")
         train = QuerySet(queries, judgments)
-        fixed = None if gamma is None else self._one_step(gamma)
         held_out = None if validation is None else QuerySet(held, validation[1])
+        if beside is not None:
+            train, held_out = with_beside(train, held_out, beside)
+        fixed = None if gamma is None else self._one_step(gamma)
         return self._tuned(documents, train, held_out, selection, similarity, fixed, groups)
 
     def finetune_embeddings(

@@ -1,8 +1,11 @@
-"""The documents that no question can move: what they weigh, and the best of them, in one pass."""
+"""The documents that no question can move, as far as they matter: the nearest to each question.
+
+One pass over the documents finds them, or the search of the store that holds them. What is farther
+off than the nearest hundred neither ranks nor weighs (benchmarks/README.md: what was tried).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +18,7 @@ from nudge_integrations.methods.judgments import Judgments
 from nudge_integrations.methods.kernels.tensors import tensor
 from nudge_integrations.topk import top_k
 
+NEAREST = 100
 _TILE_ROWS = 512
 _TILE_BYTES = 64 << 20
 
@@ -24,13 +28,11 @@ class Bystanders:
     """All documents but some, seen from some queries.
 
     Attributes:
-        log_sums: Temperature -> shape `(q,)`, float32: log of the sum of `exp(score / tau)`; -inf
-            where there are no documents.
         scores: Shape `(q, k)`, float32: the best scores, best first; -inf where there are fewer.
-        rows: Shape `(q, k)`, int64: whose these are.
+        rows: Shape `(q, k)`, int64: whose these are; the number of documents for one that is
+            known by its score only.
     """
 
-    log_sums: dict[float, torch.Tensor]
     scores: torch.Tensor
     rows: torch.Tensor
 
@@ -41,8 +43,8 @@ class Bystanders:
         documents: DocumentVectors,
         lengths: torch.Tensor,
         left_out: IntVector,
+        beside: torch.Tensor | None = None,
         *,
-        temperatures: Sequence[float],
         k: int,
         show_progress: bool,
     ) -> Bystanders:
@@ -53,14 +55,16 @@ class Bystanders:
             documents: All documents.
             lengths: Shape `(n,)`: what multiplies their scores.
             left_out: Rows that are not looked at, ascending.
-            temperatures: For the sums.
+            beside: Shape `(q, any)`: scores of documents that are not among `documents`.
             k: How many of the best to keep.
             show_progress: Whether to draw a progress bar once the pass has taken a second.
         """
         count, device = len(queries), queries.device
-        sums = {each: queries.new_full((count,), -torch.inf) for each in temperatures}
         best = queries.new_full((count, k), -torch.inf)
-        rows = torch.zeros((count, k), dtype=torch.int64, device=device)
+        rows = torch.full((count, k), len(documents), dtype=torch.int64, device=device)
+        if beside is not None and beside.shape[1]:
+            known = beside.topk(min(k, beside.shape[1]), dim=1).values
+            best[:, : known.shape[1]] = known
         bar = tqdm(
             desc="Passing over the documents",
             total=len(documents),
@@ -81,16 +85,17 @@ class Bystanders:
             for low in range(0, count, size):
                 tile = slice(low, low + size)
                 scores = queries[tile] @ vectors.T
-                for each, total in sums.items():
-                    part = torch.logsumexp(scores / each, dim=1)
-                    total[tile] = torch.logaddexp(total[tile], part)
                 values, place = scores.topk(min(k, len(where)), dim=1)
                 values = torch.cat([best[tile], values], dim=1)
                 owners = torch.cat([rows[tile], where[place]], dim=1)
                 best[tile], kept = values.topk(k, dim=1)
                 rows[tile] = owners.gather(1, kept)
         bar.close()
-        return cls(sums, best, rows)
+        return cls(best, rows)
+
+    def log_sum(self, temperature: float) -> torch.Tensor:
+        """Log of the sum of `exp(score / temperature)`, shape `(q,)`; -inf where there are none."""
+        return torch.logsumexp(self.scores / temperature, dim=1)
 
 
 @dataclass(frozen=True)
@@ -128,16 +133,18 @@ class Ranking:
             query = torch.from_numpy(tile).to(self.queries.device)
             scores = self.queries[query] @ columns
             values, place = scores.topk(min(self.k, scores.shape[1]), dim=1)
-            documents = np.concatenate(
-                [self.others.rows[query].cpu().numpy(), self.moved[place.cpu().numpy()]], axis=1
+            rows, still = (
+                each[query, : self.k].cpu().numpy()
+                for each in (self.others.rows, self.others.scores)
             )
-            both = np.concatenate(
-                [self.others.scores[query].cpu().numpy(), values.cpu().numpy()], axis=1
-            )
+            documents = np.concatenate([rows, self.moved[place.cpu().numpy()]], axis=1)
+            both = np.concatenate([still, values.cpu().numpy()], axis=1)
             # Equal scores go to the smaller row, as everywhere else.
             order = np.argsort(documents, axis=1, kind="stable")
             documents, both = (np.take_along_axis(x, order, axis=1) for x in (documents, both))
             best, found = top_k(both, self.k)
-            ranked = self.judgments.grades_of(tile, np.take_along_axis(documents, best, axis=1))
-            result[start : start + size, : best.shape[1]] = np.where(np.isfinite(found), ranked, 0)
+            first = np.take_along_axis(documents, best, axis=1)
+            judged = np.isfinite(found) & (first < self.judgments.n_documents)
+            ranked = self.judgments.grades_of(tile, np.where(judged, first, 0))
+            result[start : start + size, : best.shape[1]] = np.where(judged, ranked, 0)
         return result

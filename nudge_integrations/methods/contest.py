@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 from nudge_integrations.arrays import FloatMatrix, IntVector, norms, unit_rows
-from nudge_integrations.methods.bystanders import Bystanders, Ranking
+from nudge_integrations.methods.bystanders import NEAREST, Bystanders, Ranking
 from nudge_integrations.methods.contrast import Contrast, Setting
 from nudge_integrations.methods.document_vectors import DocumentVectors
 from nudge_integrations.methods.folds import Split
@@ -65,19 +65,26 @@ class Contest:
         """
         judgments = questions.judgments.unique()
         rows = np.unique(judgments.documents)
-        lengths = np.ones(len(documents), np.float32)
+        lengths, scale = np.ones(len(documents), np.float32), np.float32(1)
         if similarity == "dot":
             # Only their ratios rank; temperatures are meant for scores of cosine's size.
-            lengths = documents.lengths / documents.lengths.mean()
+            scale = documents.lengths[rows].mean()
+            lengths = documents.lengths / scale
         weights = torch.from_numpy(lengths).to(device)
         queries = tensor(unit_rows(questions.queries), device)
+        beside = None
+        if questions.beside is not None:
+            scores = questions.beside
+            if similarity == "dot":
+                scores = scores / (norms(questions.queries)[:, None] * scale)
+            beside = tensor(scores, device)
         others = Bystanders.of(
             queries,
             documents,
             weights,
             rows,
-            temperatures=sorted({setting.temperature for setting in settings}),
-            k=min(depth, len(documents)),
+            beside,
+            k=max(depth, NEAREST),
             show_progress=show_progress,
         )
         own = weights[torch.from_numpy(rows).to(device)]
@@ -91,7 +98,13 @@ class Contest:
         return cls(
             documents,
             rows,
-            Contrast(queries, starts, own, compact, others.log_sums),
+            Contrast(
+                queries,
+                starts,
+                own,
+                compact,
+                {each: others.log_sum(each) for each in {one.temperature for one in settings}},
+            ),
             Ranking(queries, others, rows, own, judgments, depth),
             show_progress,
         )

@@ -1,6 +1,6 @@
 """The flow of NUDGE-C: documents move up the likelihood that their questions choose them.
 
-A question chooses a document with the probability of a softmax over the whole corpus,
+A question chooses a document with the probability of a softmax over the corpus,
 
     p_qi = exp(q.x_i / tau) / (sum over all j of exp(q.x_j / tau)),
 
@@ -10,9 +10,9 @@ answers, staying on the sphere:
     W_qi = y_qi - p_qi,    G = W^T Q S,    x_i <- unit(x_i + rate G_i),
 
 with `y` the grades of a question's answers, summing to 1. Documents without a question do not
-move: they are a constant in each question's sum, worked out once. So this pushes documents away
-from the questions that they wrongly win, which NUDGE-M and NUDGE-N do not. It is this package's
-own, not the paper's.
+move: the nearest of them are a constant in each question's sum, worked out once. So this pushes
+documents away from the questions that they wrongly win, which NUDGE-M and NUDGE-N do not. It is
+this package's own, not the paper's.
 
 `S = (1 + d / ridge * C)^-1`, `C` the second moment of unit questions (trace 1), scaled to norm
 `sqrt(d)`: what all questions have in common is damped, so that a document rises for its own

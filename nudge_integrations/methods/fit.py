@@ -21,6 +21,8 @@ class Fit:
         reason: Why this step, in words.
         curve: Steps that were tried, each with its mean validation score.
         held_out: Honest before and after of the held-out questions; None where there are none.
+        unseen: Before and after of questions about documents that nothing moved, estimated by
+            leaving documents out together with their questions; None where that was not done.
     """
 
     method: str
@@ -30,3 +32,4 @@ class Fit:
     reason: str
     curve: tuple[tuple[float, float], ...] = ()
     held_out: HeldOut | None = None
+    unseen: HeldOut | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,6 +68,13 @@ def sample(judgments: Judgments, rows: IntVector, most: int, seed: int) -> IntVe
     if len(answered) <= most:
         return answered
     return np.sort(np.random.default_rng(seed).choice(answered, most, replace=False))
+
+
+def fold_numbers(keys: Sequence[str], seed: int, folds: int) -> IntVector:
+    """Fold of each question: the same key the same fold, whatever the order of the questions."""
+    seeded = {key: hashlib.sha256(f"{seed} {key}".encode()).digest() for key in keys}
+    order = {key: place for place, key in enumerate(sorted(seeded, key=seeded.__getitem__))}
+    return np.array([order[key] % folds for key in keys], dtype=np.int64)
 
 
 def touched(judgments: Judgments, train: IntVector, asked: IntVector) -> np.ndarray:

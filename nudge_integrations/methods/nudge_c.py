@@ -15,6 +15,7 @@ import numpy as np
 from nudge_integrations.arrays import FloatMatrix, IntVector
 from nudge_integrations.errors import DataError
 from nudge_integrations.methods.base import REPORT_DEPTH, Method, Selection
+from nudge_integrations.methods.bystanders import NEAREST
 from nudge_integrations.methods.contest import Contest
 from nudge_integrations.methods.contrast import Setting
 from nudge_integrations.methods.document_vectors import DocumentVectors
@@ -86,6 +87,11 @@ class NudgeC(Method):
             for temperature in temperatures
         ]
 
+    @property
+    def nearest(self) -> int:
+        """How many of the nearest still documents of a query stand for all others."""
+        return max(self.depth, NEAREST)
+
     def _read(self, corpus: Any, similarity: Similarity) -> DocumentVectors:  # noqa: ARG002
         return DocumentVectors(corpus, unit=True)
 
@@ -136,9 +142,10 @@ class NudgeC(Method):
                     documents, every.some(final), similarity, [found.setting], 1
                 )
             moved, vectors = contest.move(np.arange(len(final)), found.setting, _way(found.step))
-        held_out = found.held_out
-        if held_out is not None:
-            held_out = replace(held_out, queries=asked[held_out.queries])
+        held_out, unseen = (
+            each and replace(each, queries=asked[each.queries])
+            for each in (found.held_out, found.unseen)
+        )
         return Fit(
             method=self.name,
             step=found.step,
@@ -147,6 +154,7 @@ class NudgeC(Method):
             reason=found.reason,
             curve=found.curve,
             held_out=held_out,
+            unseen=unseen,
         )
 
     def _contest(

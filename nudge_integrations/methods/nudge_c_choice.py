@@ -30,6 +30,7 @@ class Chosen:
         reason: In words.
         curve: Mean score at each step that was tried with the setting.
         held_out: The honest before and after of the held-out questions.
+        unseen: What questions about untouched documents get, by estimate.
     """
 
     setting: Setting
@@ -37,6 +38,7 @@ class Chosen:
     reason: str
     curve: tuple[tuple[float, float], ...] = ()
     held_out: HeldOut | None = None
+    unseen: HeldOut | None = None
 
 
 @dataclass(frozen=True)
@@ -89,9 +91,12 @@ def choose(
     with tqdm(desc="Choosing", unit="trial", delay=1, disable=not contest.show_progress) as bar:
         folds = Folds(_enough(folds.by_question), _enough(folds.by_document))
         tried = _search(contest, folds.by_question, settings, times, metric, bar)
+        apart: dict[float, np.ndarray] = {}
         unseen = np.zeros((len(tried), 1 + len(times)))
         if np.isfinite(protect_unseen) and not fixed and folds.by_document:
-            unseen = _unseen(contest, folds.by_document, tried, times, metric, protect_unseen, bar)
+            unseen, apart = _unseen(
+                contest, folds.by_document, tried, times, metric, protect_unseen, bar
+            )
     asked = _asked(folds.by_question)
     where = [
         (row, time)
@@ -119,6 +124,7 @@ def choose(
         else _reason(decision, candidates, f"step {step:g}", tried[row].setting, metric, folds),
         tuple(zip(steps, tried[row].scores.mean(axis=1).tolist(), strict=False)),
         _held_out(contest, folds, asked, tried, [(0, 0), *where], decision),
+        _untouched(folds, apart.get(tried[row].setting.ridge), time) if decision.best else None,
     )
 
 
@@ -186,13 +192,14 @@ def _unseen(
     metric: Metric,
     bearable: float,
     bar: tqdm[None],
-) -> Float64:
+) -> tuple[Float64, dict[float, np.ndarray]]:
     """Estimated change of questions about untouched documents, shape `(tried, 1 + times)`.
 
-    Taken once a ridge, at its best temperature, the most promising ridges first, until no other
-    can win any more; what is never looked at counts as unbearable.
+    And the grades behind it by ridge, each of shape `(1 + times, q, k)`. Taken once a ridge, at
+    its best temperature, the most promising ridges first, until no other can win any more; what
+    is never looked at counts as unbearable.
     """
-    result = np.full((len(tried), 1 + len(times)), -np.inf)
+    result, grades_of = np.full((len(tried), 1 + len(times)), -np.inf), {}
     totals = contest.totals(_asked(splits))
     best_of: dict[float, _Tried] = {}
     for each in sorted(tried, key=_peak, reverse=True):
@@ -203,7 +210,7 @@ def _unseen(
             break
         bar.total = bar.n + len(splits)
         parts = contest.grades(splits, best.setting, times, metric, bar, to_the_end=True)
-        grades = np.concatenate(parts, axis=1)
+        grades = grades_of[ridge] = np.concatenate(parts, axis=1)
         means = np.array([score_rankings(metric, each, totals).mean() for each in grades])
         changes = means - means[0]
         for row, each in enumerate(tried):
@@ -212,7 +219,16 @@ def _unseen(
                 scores = each.scores.mean(axis=1)
                 within = changes[: len(scores)] >= -bearable
                 reached = max(reached, float(scores[within].max(initial=-np.inf)))
-    return result
+    return result, grades_of
+
+
+def _untouched(folds: Folds, grades: np.ndarray | None, time: int) -> HeldOut | None:
+    if grades is None:
+        return None
+    asked = _asked(folds.by_document)
+    order = np.argsort(asked, kind="stable")
+    before, after = grades[0][order], grades[time][order]
+    return HeldOut(asked[order], before, after, np.zeros(len(asked), bool))
 
 
 def _peak(tried: _Tried) -> float:

@@ -7,8 +7,9 @@ alone: usually some tens of documents a query, whatever the size of the corpus.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +43,32 @@ class Shortlist:
     along: Float64
     judgments: Judgments
     path: Path
+
+    def with_others(self, scores: npt.NDArray[np.float32], k: int) -> Shortlist:
+        """The same with still documents of which only scores are known, and that answer nothing.
+
+        Args:
+            scores: Shape `(q, any)`, best first or not; -inf for none.
+            k: The deepest rank that will be looked at.
+        """
+        best = -np.sort(-scores, axis=1)[:, :k]
+        query, _ = np.nonzero(np.isfinite(best))
+        values = best[np.isfinite(best)]
+        owners = np.concatenate([self._owners, query])
+        order = np.argsort(owners, kind="stable")
+
+        def both(mine: npt.NDArray[Any], value: Any) -> npt.NDArray[Any]:
+            others = np.broadcast_to(np.asarray(value, mine.dtype), values.shape)
+            return np.concatenate([mine, others])[order]
+
+        return replace(
+            self,
+            indptr=np.concatenate([[0], np.cumsum(np.bincount(owners, minlength=self.n_queries))]),
+            documents=both(self.documents, self.judgments.n_documents),
+            positions=both(self.positions, -1),
+            base=both(self.base, values),
+            along=both(self.along, 0),
+        )
 
     @property
     def n_queries(self) -> int:

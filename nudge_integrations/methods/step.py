@@ -42,7 +42,7 @@ class HeldOut:
     """What ranking the held-out questions get, before and after, each at a step chosen without it.
 
     Attributes:
-        queries: Shape `(q,)`: which queries, ascending.
+        queries: Shape `(q,)`: which queries, ascending; one that was asked twice stands twice.
         before: Shape `(q, k)`, float32: grades of the top documents, untuned, best first.
         after: The same, tuned.
         seen: Shape `(q,)`, bool: whether an answer of the query was moved.

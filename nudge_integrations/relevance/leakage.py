@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
 from nudge_integrations.errors import LeakError
+from nudge_integrations.files import text_hash
 
 if TYPE_CHECKING:
     from nudge_integrations.relevance.dataset import RelevanceDataset
@@ -38,6 +39,11 @@ def text_key(text: str) -> str:
     folded = unicodedata.normalize("NFKC", text).casefold()
     # Case folding can undo the normal form, so it is made again.
     return " ".join(unicodedata.normalize("NFKC", folded).split())
+
+
+def question_key(text: str) -> str:
+    """A name for all writings of one question that does not tell the text: hash of `text_key`."""
+    return text_hash(text_key(text))
 
 
 def leaks(first: RelevanceDataset, second: RelevanceDataset) -> list[Leak]:

@@ -1,0 +1,51 @@
+"""Tuning the store that is already running, in place, whatever its size.
+
+from nudge_integrations.stores import tune
+
+plan = tune(store, judged_questions, embed_query=model)     # a dry run
+print(plan.report)
+plan.apply()
+plan.revert()
+"""
+
+from typing import TYPE_CHECKING
+
+from nudge_integrations.optional import lazy_names
+
+if TYPE_CHECKING:
+    from nudge_integrations.stores.base import LiveStore
+    from nudge_integrations.stores.opening import open_store
+    from nudge_integrations.stores.plan import Plan, recover, revert, status
+    from nudge_integrations.stores.report import Outcome, PlanReport, Status
+    from nudge_integrations.stores.tuning import atune, tune
+
+__all__ = [
+    "LiveStore",
+    "Outcome",
+    "Plan",
+    "PlanReport",
+    "Status",
+    "atune",
+    "open_store",
+    "recover",
+    "revert",
+    "status",
+    "tune",
+]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "LiveStore": "base",
+        "Outcome": "report",
+        "Plan": "plan",
+        "PlanReport": "report",
+        "Status": "report",
+        "atune": "tuning",
+        "open_store": "opening",
+        "recover": "plan",
+        "revert": "plan",
+        "status": "plan",
+        "tune": "tuning",
+    },
+)

@@ -1,0 +1,191 @@
+"""LanceDB tables.
+
+Traps: rows come back in any order; adding an id again makes a second row, so vectors are exchanged
+by merging the id and vector columns alone into rows that match; ids stand in SQL and are quoted.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from nudge_integrations.arrays import FloatMatrix
+from nudge_integrations.errors import StoreError, UnsupportedStoreError
+from nudge_integrations.stores.base import (
+    Hits,
+    LiveStore,
+    Metric,
+    checked_metric,
+    finite,
+    similarity,
+)
+from nudge_integrations.stores.secrets import place_of
+
+_METRICS: dict[str, Metric] = {"cosine": "cosine", "dot": "dot", "l2": "l2"}
+_PAGE = 4096
+
+
+class LanceStore(LiveStore):
+    """A LanceDB table.
+
+    Args:
+        table: `lancedb.table.Table`.
+        id_column: Holds the ids; strings or whole numbers.
+        vector_column: Holds the vectors.
+        metric: How the application searches; LanceDB itself takes l2 where nothing is said. Left
+            out: that of the vector index, else `"l2"`.
+    """
+
+    kind = "LanceDB"
+
+    def __init__(
+        self,
+        table: Any,
+        id_column: str = "id",
+        vector_column: str = "vector",
+        metric: Metric | None = None,
+    ) -> None:
+        import pyarrow as pa
+
+        self._table, self._id, self._vector = table, id_column, vector_column
+        place = str(getattr(table, "uri", None) or table.name)
+        place = place_of(place) if "://" in place else place
+        self.identity = f"LanceDB table {place}"
+        if vector_column != "vector":
+            self.identity += f", column {vector_column!r}"
+        schema = table.schema
+        for column in (id_column, vector_column):
+            if column not in schema.names:
+                raise StoreError(f"{self.identity} has no column {column!r}, only {schema.names}")
+        kind = schema.field(vector_column).type
+        if not pa.types.is_fixed_size_list(kind) or kind.value_type != pa.float32():
+            raise UnsupportedStoreError(
+                f"{self.identity}: column {vector_column!r} is {kind}; only lists of float32 of "
+                "one length can be tuned"
+            )
+        self._dimension = int(kind.list_size)
+        self._id_type = schema.field(id_column).type
+        self._whole = pa.types.is_integer(self._id_type)
+        self.metric = self._metric(metric)
+        self._writing = threading.Lock()
+
+    def _metric(self, given: Metric | None) -> Metric:
+        found = self._index_metric()
+        if given is None:
+            return found or "l2"
+        wanted = checked_metric(given, _METRICS, self.identity)
+        if found not in (None, wanted):
+            raise StoreError(
+                f"{self.identity} has an index by {found!r}, so metric={given!r} would rank "
+                "otherwise than the application does"
+            )
+        return wanted
+
+    def _index_metric(self) -> Metric | None:
+        for index in self._table.list_indices():
+            if self._vector in index.columns:
+                stats = self._table.index_stats(index.name)
+                name = getattr(stats, "distance_type", None)
+                if name:
+                    return checked_metric(str(name).lower(), _METRICS, self.identity)
+        return None
+
+    @property
+    def dimension(self) -> int:
+        """Number of dimensions of the vectors."""
+        return self._dimension
+
+    @property
+    def exact(self) -> bool:
+        """Whether the vector column has no index."""
+        return not any(self._vector in index.columns for index in self._table.list_indices())
+
+    def can_search_exactly(self) -> bool:
+        """Yes."""
+        return True
+
+    def count(self) -> int:
+        """Number of rows."""
+        return int(self._calmly("count", self._table.count_rows))
+
+    def ids(self) -> Iterator[str]:
+        """Every id."""
+        query = self._table.search().select([self._id])
+        for batch in query.to_batches(_PAGE):
+            yield from map(str, batch.column(self._id).to_pylist())
+
+    def _read(self, ids: list[str]) -> Iterable[tuple[str, Any]]:
+        known = self._literals(ids)
+        if not known:
+            return ()
+        found = (
+            self._table.search()
+            .where(f"{_quoted(self._id, '`')} IN ({', '.join(known)})")
+            .select([self._id, self._vector])
+            .limit(None)
+            .to_arrow()
+        )
+        return zip(
+            map(str, found.column(self._id).to_pylist()),
+            _matrix(found.column(self._vector), self._dimension),
+            strict=True,
+        )
+
+    def _literals(self, ids: list[str]) -> list[str]:
+        if self._whole:
+            return [name for name in ids if _is_whole(name)]
+        return [_quoted(name, "'") for name in ids]
+
+    def _search(self, vectors: FloatMatrix, k: int, exact: bool) -> list[Hits]:
+        query = (
+            self._table.search(vectors, vector_column_name=self._vector)
+            .distance_type(self.metric)
+            .select([self._id, "_distance"])
+            .limit(k)
+        )
+        if exact:
+            query = query.bypass_vector_index()
+        found = query.to_arrow()
+        owners = np.zeros(len(found), np.int64)
+        if "query_index" in found.column_names:
+            owners = found.column("query_index").to_numpy()
+        hits: list[Hits] = [[] for _ in vectors]
+        names, far = found.column(self._id).to_pylist(), found.column("_distance").to_pylist()
+        for owner, name, distance in zip(owners.tolist(), names, far, strict=True):
+            if distance is not None:
+                hits[owner].append((str(name), similarity(self.metric, distance)))
+        return [finite(each) for each in hits]
+
+    def _write(
+        self,
+        ids: list[str],
+        vectors: FloatMatrix,
+        expected: FloatMatrix | None,  # noqa: ARG002
+    ) -> None:
+        import pyarrow as pa
+
+        names = pa.array([int(name) for name in ids] if self._whole else ids).cast(self._id_type)
+        flat = pa.array(np.ascontiguousarray(vectors).ravel(), pa.float32())
+        columns = {
+            self._id: names,
+            self._vector: pa.FixedSizeListArray.from_arrays(flat, self._dimension),
+        }
+        with self._writing:
+            self._table.merge_insert(self._id).when_matched_update_all().execute(pa.table(columns))
+
+
+def _matrix(column: Any, dimension: int) -> FloatMatrix:
+    parts = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks]
+    flat = np.concatenate(parts) if parts else np.zeros(0, np.float32)
+    return flat.astype(np.float32, copy=False).reshape(-1, dimension)
+
+
+def _quoted(text: str, mark: str) -> str:
+    return mark + text.replace(mark, mark + mark) + mark
+
+
+def _is_whole(name: str) -> bool:
+    return name.isascii() and name.removeprefix("-").isdigit()

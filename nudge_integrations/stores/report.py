@@ -1,0 +1,205 @@
+"""What a plan says before anything is changed, and what became of it afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nudge_integrations.arrays import name_some
+
+if TYPE_CHECKING:
+    from nudge_integrations.evaluation import EvaluationReport
+    from nudge_integrations.stores.exchange import Exchanged
+
+_ROW_BYTES = 200  # of an id, a score and what a protocol adds
+_GOOD_RECALL = 0.95
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What planning asked of the store, and what applying will.
+
+    Attributes:
+        vectors_read: Vectors read by id.
+        searches: Queries that were searched for.
+        hits: Ids and scores that the searches gave.
+        dimension: Of the vectors.
+        vectors_to_write: Vectors that `apply()` will exchange.
+    """
+
+    vectors_read: int
+    searches: int
+    hits: int
+    dimension: int
+    vectors_to_write: int
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes read from the store, at most: 4 a number, 200 a row for all else."""
+        return self.vectors_read * (4 * self.dimension + _ROW_BYTES) + self.hits * _ROW_BYTES
+
+
+@dataclass(frozen=True)
+class PlanReport:
+    """What would change in a store, how far, and what it would gain. Printed, it is `summary()`.
+
+    Attributes:
+        store: What the collection is called.
+        documents: How many documents the store holds.
+        labelled: How many of them answer a question.
+        moved: How many would be elsewhere than they were at first.
+        median_angle: How far these turn, in degrees, in the middle.
+        largest_angle: At most.
+        questions: How many questions shape the vectors.
+        earlier_questions: How many of them come from earlier runs.
+        quality: Before and after, on questions held out; None where none could be.
+        reason: Why the method chose its step.
+        cost: Of planning and applying.
+        recall: Recall@10 of the store's search, where it is approximate; None where it is exact.
+        missing: Documents that are named as answers and are not in the store.
+        replaced: Documents that were tuned, and whose vector somebody replaced since: the new
+            vector counts as the original.
+    """
+
+    store: str
+    documents: int
+    labelled: int
+    moved: int
+    median_angle: float
+    largest_angle: float
+    questions: int
+    earlier_questions: int
+    quality: EvaluationReport | None
+    reason: str
+    cost: Cost
+    recall: float | None
+    missing: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
+
+    def summary(self) -> str:
+        """The report as plain text."""
+        return "\n\n".join(part for part in ("\n".join(self._facts()), self._quality()) if part)
+
+    __str__ = summary
+
+    def _quality(self) -> str:
+        if self.quality is None:
+            return f"Nothing could be held out to measure a gain: {self.reason}."
+        return str(self.quality)
+
+    def _facts(self) -> list[str]:
+        cost = self.cost
+        lines = [
+            f"{self.store}: {self.documents:,} documents, {self.labelled:,} of them answer "
+            f"{self.questions:,} questions"
+            + (f" ({self.earlier_questions:,} from earlier runs)" if self.earlier_questions else "")
+            + ".",
+            f"{self.moved:,} vectors would stand elsewhere than they did at first"
+            + (
+                f", turned by {self.median_angle:.1f} degrees in the middle and "
+                f"{self.largest_angle:.1f} at most"
+                if self.moved
+                else ""
+            )
+            + f"; {cost.vectors_to_write:,} to write.",
+            f"Read so far: {cost.vectors_read:,} vectors and the hits of {cost.searches:,} "
+            f"searches, at most {cost.bytes_read / 1e6:,.1f} MB. Nothing was written.",
+        ]
+        if self.recall is not None:
+            poor = self.recall < _GOOD_RECALL
+            lines.append(
+                f"The store's search is approximate: recall@10 {self.recall:.3f} on a sample of "
+                "questions" + ("; widen it for a better plan." if poor else ".")
+            )
+        if self.missing:
+            lines.append(
+                f"Not in the store, so without effect: {len(self.missing):,} answers "
+                f"({name_some(self.missing)})."
+            )
+        if self.replaced:
+            lines.append(
+                f"Replaced since they were tuned, so taken as new: {len(self.replaced):,} "
+                f"({name_some(self.replaced)})."
+            )
+        return lines
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What `apply`, `revert` or `recover` did. Printed, it says so.
+
+    Attributes:
+        store: What the collection is called.
+        action: `"apply"`, `"revert"`, ...
+        written: How many vectors were exchanged, each read back and compared.
+        changed: Rows left alone, since somebody put another vector there meanwhile.
+        gone: Rows that are not in the store any more; they were not brought back.
+        rounded: Rows whose store rounds what it is given, so that the last digit differs.
+    """
+
+    store: str
+    action: str
+    written: int
+    changed: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+    rounded: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, store: str, action: str, done: Exchanged) -> Outcome:
+        """From what was exchanged."""
+        return cls(
+            store,
+            action,
+            len(done.written),
+            tuple(done.changed),
+            tuple(done.gone),
+            tuple(done.rounded),
+        )
+
+    def __str__(self) -> str:
+        lines = [f"{self.store}: {self.written:,} vectors written and verified ({self.action})."]
+        for names, what in (
+            (self.changed, "left alone, changed by somebody else meanwhile"),
+            (self.gone, "not in the store any more, not brought back"),
+            (self.rounded, "differ in the last digit, since the store rounds"),
+        ):
+            if names:
+                lines.append(f"{len(names):,} {what}: {name_some(names)}")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is tuned in a store, by which run. Printed, it says so.
+
+    Attributes:
+        store: What the collection is called.
+        state: `"untuned"`, `"tuned"`, or `"applying"` or `"reverting"` where that was interrupted.
+        method: Of the last run.
+        step: Of the last run.
+        when: When it began, UTC, ISO 8601.
+        tuned: How many vectors stand elsewhere than they did at first.
+        questions: How many questions shaped them.
+        journal: Where the originals are.
+    """
+
+    store: str
+    state: str
+    method: str | None
+    step: float | None
+    when: str | None
+    tuned: int
+    questions: int
+    journal: str
+
+    def __str__(self) -> str:
+        if self.state == "untuned":
+            return f"{self.store}: not tuned."
+        text = (
+            f"{self.store}: {self.tuned:,} vectors tuned by {(self.method or '').upper()} at step "
+            f"{self.step:.4g} from {self.questions:,} questions, {self.when}. "
+            f"Originals: {self.journal}"
+        )
+        if self.state in ("applying", "reverting"):
+            text += f"\n{self.state} was interrupted: `recover` ends it, or undoes it."
+        return text
