@@ -96,13 +96,13 @@ def add_model(parser: argparse.ArgumentParser, default: str) -> None:
     )
 
 
-def add_tuned(parser: argparse.ArgumentParser) -> None:
+def add_tuned(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """Add the option that names a saved run."""
     parser.add_argument(
         "--tuned",
         metavar="DIR",
         type=Path,
-        required=True,
+        required=required,
         help="the folder that `nudge fit --out DIR` (or engine.save) wrote",
     )
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nudge_integrations.arrays import name_some
-from nudge_integrations.cli.options import Commands, add_command, add_tuned
+from nudge_integrations.cli import live
+from nudge_integrations.cli.options import Commands, add_command, add_quiet, add_tuned
 from nudge_integrations.cli.terminal import note, say
 from nudge_integrations.errors import DataError
 
@@ -22,18 +23,21 @@ only where the store still holds the one that the run started from; all others
 are left alone, and counted. `nudge revert` puts the original bytes back.
 
 Other stores (Chroma, Qdrant, ...) take tuned vectors through an embedding
-model: `nudge fit` prints the lines for it when it ends."""
+model, for which `nudge fit` prints the lines when it ends; or `nudge tune`
+tunes them in place."""
 
 _APPLY_EXAMPLES = """\
   nudge apply --tuned tuned --store my_store
   nudge apply --tuned tuned --store storage/default__vector_store.json"""
 
 _REVERT = """\
-Put the original vectors back into a NudgeVectorStore that was saved, byte for
-byte, wherever it holds the tuned vector of this run."""
+Put the original vectors back, byte for byte: into a NudgeVectorStore that was
+saved, wherever it holds the tuned vector of the run --tuned; or into a store
+that is running, such as chroma:./db#docs, from the journal of `nudge tune`."""
 
 _REVERT_EXAMPLES = """\
-  nudge revert --tuned tuned --store my_store"""
+  nudge revert --tuned tuned --store my_store
+  nudge revert --store postgresql://me@localhost/shop#items"""
 
 
 def add_to(commands: Commands) -> None:
@@ -43,14 +47,17 @@ def add_to(commands: Commands) -> None:
         ("revert", revert, "put the original vectors back", _REVERT, _REVERT_EXAMPLES),
     ):
         parser = add_command(commands, name, run, summary, description, examples)
-        add_tuned(parser)
+        add_tuned(parser, required=name == "apply")
         parser.add_argument(
             "--store",
             metavar="PATH",
-            type=Path,
             required=True,
-            help="the saved store: its folder, or its .json file",
+            help="the saved store: its folder, or its .json file"
+            + ("; or the address of a running one" if name == "revert" else ""),
         )
+        if name == "revert":
+            live.add_details(parser.add_argument_group("running stores"))
+            add_quiet(parser)
 
 
 def apply(args: argparse.Namespace) -> int:
@@ -59,7 +66,7 @@ def apply(args: argparse.Namespace) -> int:
     from nudge_integrations.tuned import TunedVectors
 
     tuned = TunedVectors.load(args.tuned)
-    result = apply_to_saved(args.store, tuned)
+    result = apply_to_saved(Path(args.store), tuned)
     _tell(result, "the tuned vector", "the one that the run started from")
     if result.metric != tuned.metric:
         note(
@@ -75,11 +82,15 @@ def apply(args: argparse.Namespace) -> int:
 
 
 def revert(args: argparse.Namespace) -> int:
-    """Put original vectors back into a saved store."""
+    """Put original vectors back into a saved store, or into a running one."""
+    if args.tuned is None:
+        if "#" not in args.store:
+            args.parser.error("--tuned is needed for a saved store")
+        return live.revert(args)
     from nudge_integrations.saved_store import revert_in_saved
     from nudge_integrations.tuned import TunedVectors
 
-    result = revert_in_saved(args.store, TunedVectors.load(args.tuned))
+    result = revert_in_saved(Path(args.store), TunedVectors.load(args.tuned))
     _tell(result, "the original vector", "this run's tuned one")
     return 0
 

@@ -61,6 +61,8 @@ class MilvusStore(LiveStore):
         index = self._index()
         self.metric = checked_metric(index.get("metric_type"), _METRICS, self.identity)
         self._exact = index.get("index_type") in _EXACT
+        # A process that opens Milvus Lite anew finds its collections released: not to be searched.
+        self._calmly("load", client.load_collection, collection)
         if any(each.get("auto_id") for each in fields):
             raise UnsupportedStoreError(
                 f"{self.identity} numbers its rows itself (auto_id), so a vector cannot be "

@@ -93,6 +93,8 @@ def query_vectors(texts: list[str], embed_query: Any, show_progress: bool) -> Fl
     Raises:
         DataError: The function gives something that is no vector; the query is named.
     """
+    if isinstance(embed_query, Embedder):
+        return embed_query.embed_queries(texts)
     known = (is_langchain, is_llama_index, is_sentence_transformer)
     is_model = isinstance(embed_query, str) or any(test(embed_query) for test in known)
     if is_model or not callable(embed_query):
