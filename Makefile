@@ -7,11 +7,12 @@ CONSTRAINTS ?= constraints.txt
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint $(CONSTRAINTS)
 PYTEST = $(BIN)/python -m pytest -q --numprocesses auto --dist loadfile
 
-.PHONY: help demo test lint notebooks bench clean
+.PHONY: help demo test stores lint notebooks bench clean
 
 help:
 	@echo 'make demo       search over the standard library, before and after, in both frameworks'
 	@echo 'make test       the tests'
+	@echo 'make stores     every store with real data, and killed at 50 moments each'
 	@echo 'make lint       style, types, and the direction of imports'
 	@echo 'make notebooks  run both notebooks from scratch and keep their outputs'
 	@echo 'make bench      the tables of benchmarks/ (needs the data sets: see benchmarks/README.md)'
@@ -33,7 +34,10 @@ demo: $(VENV)/demo
 	@$(BIN)/nudge demo
 
 test: $(VENV)/dev
-	$(PYTEST)
+	$(PYTEST) -m 'not slow'
+
+stores: $(VENV)/dev
+	NUDGE_KILLS=50 $(PYTEST) -m slow tests/stores
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
@@ -47,6 +51,9 @@ notebooks: $(VENV)/dev
 bench: $(VENV)/dev
 	$(BIN)/python benchmarks/quality.py
 	$(BIN)/python benchmarks/methods.py
+	$(BIN)/python benchmarks/model.py
+	$(BIN)/python benchmarks/tried.py
+	$(BIN)/python benchmarks/stores.py
 	$(BIN)/python benchmarks/speed.py
 
 clean:

@@ -65,6 +65,8 @@ class QdrantStore(LiveStore):
         distance = getattr(params.distance, "value", params.distance)
         self.metric = checked_metric(distance, _METRICS, self.identity)
         self._dimension = int(params.size)
+        if _local(client):
+            self.tries = 4  # what is left then cannot be had: see above
 
     @property
     def dimension(self) -> int:

@@ -6,8 +6,8 @@ from itertools import islice
 
 import numpy as np
 
-from nudge_integrations.arrays import FloatMatrix, unit_rows
-from nudge_integrations.stores.base import LiveStore
+from nudge_integrations.arrays import FloatMatrix
+from nudge_integrations.stores.base import LiveStore, scores_of
 
 _QUERIES = 50
 _K = 10
@@ -35,12 +35,7 @@ def _by_sample(store: LiveStore, asked: FloatMatrix, found: list[set[str]]) -> f
     # Scores are worked out here for hits too: a store rounds its own.
     rows |= store.read(sorted(set().union(*found) - set(rows)))
     names, matrix = list(rows), np.stack(list(rows.values()))
-    if store.metric == "cosine":
-        scores = unit_rows(asked) @ unit_rows(matrix).T
-    elif store.metric == "dot":
-        scores = asked @ matrix.T
-    else:
-        scores = 2 * asked @ matrix.T - (matrix * matrix).sum(axis=1)
+    scores = scores_of(store.metric, asked, matrix)
     place = {name: row for row, name in enumerate(names)}
     both = total = 0
     for row, hits in enumerate(found):

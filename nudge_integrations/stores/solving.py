@@ -22,13 +22,14 @@ from nudge_integrations.embedding.families import (
 )
 from nudge_integrations.errors import DataError, UnsupportedStoreError
 from nudge_integrations.relevance import RelevanceDataset, question_key
-from nudge_integrations.stores.base import LiveStore
+from nudge_integrations.stores.base import LiveStore, scores_of
 from nudge_integrations.stores.journal import Asked
 
 if TYPE_CHECKING:
     from nudge_integrations.methods import Judgments
 
 _EQUAL_LENGTHS = 1e-3
+_FEW = 4
 _BLOCK = 256  # queries between two steps of the progress bar
 
 
@@ -120,11 +121,13 @@ class Nearby:
         scores: Shape `(q, k)`, float32: cosines, or inner products; best first, -inf for none.
         searches: How many queries were asked of the store.
         hits: How many ids and scores it gave.
+        vectors_read: How many vectors were read instead.
     """
 
     scores: FloatMatrix
-    searches: int
-    hits: int
+    searches: int = 0
+    hits: int = 0
+    vectors_read: int = 0
 
 
 def nearby(
@@ -137,6 +140,9 @@ def nearby(
 ) -> Nearby:
     """Search for the `k` nearest of each query that are not left out, deeper where need be.
 
+    Where almost everything is left out, the few others are read instead: to find them among the
+    hits, all of the store would have to be hit.
+
     Args:
         store: To ask.
         vectors: Shape `(q, d)`: queries.
@@ -146,6 +152,8 @@ def nearby(
         show_progress: Whether to draw a progress bar.
     """
     count = store.count()
+    if count - len(left_out) <= max(k, len(vectors) // _FEW):
+        return _by_reading(store, vectors, left_out, k, as_scores)
     result = np.full((len(vectors), k), -np.inf, np.float32)
     searches = hits = 0
     bar = tqdm(
@@ -168,6 +176,24 @@ def nearby(
                         short.append(row)
                 rows, deep = np.array(short, np.int64), min(count, 2 * deep)
     return Nearby(as_scores(result, vectors), searches, hits)
+
+
+def _by_reading(
+    store: LiveStore,
+    vectors: FloatMatrix,
+    left_out: Mapping[str, Any],
+    k: int,
+    as_scores: Callable[[FloatMatrix, FloatMatrix], FloatMatrix],
+) -> Nearby:
+    others = list(store.read([name for name in store.ids() if name not in left_out]).values())
+    result = np.full((len(vectors), k), -np.inf, np.float32)
+    if others:
+        matrix = np.stack(others)
+        for start in range(0, len(vectors), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            best = -np.sort(-scores_of(store.metric, vectors[rows], matrix), axis=1)[:, :k]
+            result[rows, : best.shape[1]] = best
+    return Nearby(as_scores(result, vectors), vectors_read=len(others))
 
 
 def scale_of(

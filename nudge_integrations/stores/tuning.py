@@ -120,7 +120,7 @@ def tune(
         quality=_quality(fit, parts, documents, opened),
         reason=fit.reason,
         cost=Cost(
-            len(rows),
+            len(rows) + found.vectors_read,
             found.searches,
             found.hits,
             opened.dimension,

@@ -22,6 +22,7 @@ from nudge_integrations.stores.chroma import ChromaStore
 from nudge_integrations.stores.milvus import MilvusStore
 from nudge_integrations.stores.qdrant import QdrantStore
 
+pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
 KILLS = int(os.environ.get("NUDGE_KILLS", "3"))
 """Moments a store; `make stores` takes 50."""
