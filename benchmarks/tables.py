@@ -54,6 +54,56 @@ def small(changes: dict[str, list[float]]) -> list[str]:
     return lines
 
 
+def tried(content: dict[str, Any]) -> list[str]:
+    """Variants of NUDGE-C: gain on held-out questions by data set, its mean, and unseen ones."""
+    variants = content["variants"]
+    sets = list(variants["as it is"])
+    lines = [
+        f"| | {' | '.join(sets)} | mean | unseen, mean |",
+        "|---" * (len(sets) + 3) + "|",
+    ]
+    for name, runs in variants.items():
+        cells = [f"{runs[each]['gain']:+.4f}" for each in sets]
+        gain = mean(runs[each]["gain"] for each in sets)
+        unseen = mean(runs[each].get("unseen", 0.0) for each in sets)
+        lines.append(f"| {name} | {' | '.join(cells)} | {gain:+.4f} | {unseen:+.4f} |")
+    return lines
+
+
+def model(content: dict[str, Any], methods: dict[str, Any]) -> list[str]:
+    """Fine-tuning the model beside moving vectors, on the split that both were made with."""
+    lines = [
+        "| | way | NDCG@10 | recall@10 | seen | unseen | seconds to tune |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, found in content["sets"].items():
+        ways = methods["sets"][name]["0"]["ways"]
+        shown = {way: ways[way] for way in ("untuned", "nudge-ft N", "linear adapter", "NudgeC")}
+        for way, each in (shown | {"model fine-tuned": found}).items():
+            figures = [f"{each[key]:.4f}" for key in ("ndcg@10", "recall@10", "seen", "unseen")]
+            lines.append(f"| {name} | {way} | {' | '.join(figures)} | {each['seconds']:.1f} |")
+    return lines
+
+
+def stores(content: dict[str, Any]) -> list[str]:
+    """What tuning a live store cost, by its size."""
+    lines = [
+        "| store | documents | read | search | write | our own | peak MiB | bytes read "
+        "| recall@10 of the index |",
+        "|---" * 9 + "|",
+    ]
+    for name, sizes in content["stores"].items():
+        for each in sizes.values():
+            spent = each["seconds"]
+            times = [f"{spent[key]:.1f} s" for key in ("read", "search", "write", "our own")]
+            lines.append(
+                f"| {name} | {each['documents']:,} | {' | '.join(times)} | {each['peak MiB']:,} "
+                f"| {each['bytes read'] / 1e6:.0f} MB ({each['share of the budget']:.0%} of the "
+                f"budget) | {each['recall@10 of the index']:.3f} |"
+            )
+    return lines
+
+
 def tables(content: dict[str, Any]) -> dict[str, list[str]]:
     """Every table, by what it shows."""
     sets = content["sets"]
@@ -72,3 +122,13 @@ def tables(content: dict[str, Any]) -> dict[str, list[str]]:
 if __name__ == "__main__":
     found = tables(json.loads((HERE / "methods.json").read_text(encoding="utf-8")))
     print("\n\n".join(f"**{name}**\n\n" + "\n".join(lines) for name, lines in found.items()))
+    others = {
+        name: json.loads((HERE / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("methods", "model", "tried", "stores")
+    }
+    for lines in (
+        model(others["model"], others["methods"]),
+        tried(others["tried"]),
+        stores(others["stores"]),
+    ):
+        print("\n" + "\n".join(lines))

@@ -9,22 +9,26 @@ collection is tuned, until it is reverted or somebody else puts another vector t
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import sqlite3
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
-
-import numpy as np
+from typing import Any
 
 from nudge_integrations.errors import CorruptFileError, StoreBusyError, StoreError
 from nudge_integrations.files import text_hash, write_atomically
-from nudge_integrations.stores.base import FloatVector, LiveStore
+from nudge_integrations.stores.base import LiveStore
+from nudge_integrations.stores.entries import (
+    Asked,
+    Entry,
+    bytes_of,
+    digest_of,
+    row_of,
+    vector_of,
+)
 from nudge_integrations.stores.tied import tied
 
 _LAYOUT = 1
@@ -37,34 +41,6 @@ _CREATE = (
     "CREATE TABLE IF NOT EXISTS questions "
     "(text BLOB PRIMARY KEY, vector BLOB NOT NULL, answers TEXT NOT NULL)",
 )
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A row that was tuned, or is about to be.
-
-    Attributes:
-        original: What the store held at first.
-        tuned: What it holds, or will.
-        earlier: What it held in between, from an earlier tuning; None once that is exchanged.
-    """
-
-    original: FloatVector
-    tuned: FloatVector
-    earlier: FloatVector | None = None
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A question that shaped the tuned vectors; its text is not kept.
-
-    Attributes:
-        vector: Its embedding.
-        answers: Document id -> grade.
-    """
-
-    vector: FloatVector
-    answers: Mapping[str, int]
 
 
 def journal_folder(folder: str | os.PathLike[str] | None = None) -> Path:
@@ -171,7 +147,7 @@ class Journal:
         with self._open() as database:
             rows = database.execute("SELECT text, vector, answers FROM questions").fetchall()
         return {
-            text.hex(): Asked(_vector(vector), json.loads(answers))
+            text.hex(): Asked(vector_of(vector), json.loads(answers))
             for text, vector, answers in rows
         }
 
@@ -194,13 +170,13 @@ class Journal:
             database.execute("DELETE FROM vectors")
             database.executemany(
                 "INSERT INTO vectors VALUES (?, ?, ?, ?, ?)",
-                ((name, *_row(name, entry)) for name, entry in entries.items()),
+                ((name, *row_of(name, entry)) for name, entry in entries.items()),
             )
             database.execute("DELETE FROM questions")
             database.executemany(
                 "INSERT INTO questions VALUES (?, ?, ?)",
                 (
-                    (bytes.fromhex(name), _bytes(each.vector), json.dumps(dict(each.answers)))
+                    (bytes.fromhex(name), bytes_of(each.vector), json.dumps(dict(each.answers)))
                     for name, each in asked.items()
                 ),
             )
@@ -211,7 +187,7 @@ class Journal:
         with self._open() as database:
             database.executemany(
                 "INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?, ?)",
-                ((name, *_row(name, entry)) for name, entry in entries.items()),
+                ((name, *row_of(name, entry)) for name, entry in entries.items()),
             )
             database.executemany("DELETE FROM vectors WHERE id = ?", ((name,) for name in gone))
 
@@ -292,35 +268,15 @@ class Journal:
 
     def _entry(self, row: tuple[Any, ...]) -> Entry:
         name, original, tuned, earlier, digest = row
-        if _digest(name, original, tuned, earlier) != digest:
+        if digest_of(name, original, tuned, earlier) != digest:
             raise CorruptFileError(
                 f"the journal {self.path} is damaged at {name!r}: restore it from a backup"
             )
         return Entry(
-            _vector(original), _vector(tuned), None if earlier is None else _vector(earlier)
+            vector_of(original), vector_of(tuned), None if earlier is None else vector_of(earlier)
         )
 
 
 def lock_name(path: Path) -> Path:
     """The file that says that a collection is being tuned."""
     return path.with_suffix(".lock")
-
-
-def _row(name: str, entry: Entry) -> tuple[bytes, bytes, bytes | None, bytes]:
-    original, tuned = _bytes(entry.original), _bytes(entry.tuned)
-    earlier = None if entry.earlier is None else _bytes(entry.earlier)
-    return original, tuned, earlier, _digest(name, original, tuned, earlier)
-
-
-def _digest(name: str, original: bytes, tuned: bytes, earlier: bytes | None) -> bytes:
-    parts = (name.encode("utf-8", "surrogatepass"), original, tuned, earlier or b"")
-    sizes = ",".join(str(len(part)) for part in parts).encode()
-    return hashlib.sha256(b"".join((sizes, *parts))).digest()
-
-
-def _bytes(vector: FloatVector) -> bytes:
-    return np.ascontiguousarray(vector, "<f4").tobytes()
-
-
-def _vector(data: bytes) -> FloatVector:
-    return cast("FloatVector", np.frombuffer(data, "<f4").astype(np.float32))

@@ -26,6 +26,7 @@ from nudge_integrations.stores.secrets import place_of
 
 _METRICS: dict[str, Metric] = {"cosine": "cosine", "dot": "dot", "l2": "l2"}
 _PAGE = 4096
+_PROBES, _REFINE = 50, 3
 
 
 class LanceStore(LiveStore):
@@ -148,6 +149,9 @@ class LanceStore(LiveStore):
         )
         if exact:
             query = query.bypass_vector_index()
+        elif not self.exact:
+            # Compressed vectors give rough distances: those found are compared by their own.
+            query = query.nprobes(_PROBES).refine_factor(_REFINE)
         found = query.to_arrow()
         owners = np.zeros(len(found), np.int64)
         if "query_index" in found.column_names:

@@ -24,6 +24,7 @@ _CLASSES: dict[str, Metric] = {
     "vector_l2_ops": "l2",
 }
 _PAGE = 5000
+_PROBES = "20"
 _COLUMN = """
 SELECT format_type(a.atttypid, a.atttypmod), a.attname
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
@@ -174,6 +175,7 @@ class PostgresStore(LiveStore):
                 # An HNSW scan stops after ef_search rows, however many are asked for.
                 deep = str(max(40, min(1000, k)))
                 connection.execute("SELECT set_config('hnsw.ef_search', %s, true)", (deep,))
+                connection.execute("SELECT set_config('ivfflat.probes', %s, true)", (_PROBES,))
             for vector in vectors:
                 rows = connection.execute(query, (vector, k), binary=True).fetchall()
                 hits.append(finite((name, self._score(far)) for name, far in rows))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nudge_integrations.arrays import name_some
+import numpy as np
+
+from nudge_integrations.arrays import name_some, norms, unit_rows
 
 if TYPE_CHECKING:
     from nudge_integrations.evaluation import EvaluationReport
+    from nudge_integrations.stores.base import FloatVector
     from nudge_integrations.stores.exchange import Exchanged
 
 _ROW_BYTES = 200  # of an id, a score and what a protocol adds
@@ -122,6 +126,16 @@ class PlanReport:
                 f"({name_some(self.replaced)})."
             )
         return lines
+
+
+def turned(originals: Sequence[FloatVector], targets: Sequence[FloatVector]) -> dict[str, float]:
+    """Angles between pairs of vectors, in degrees: `median_angle` and `largest_angle`."""
+    if not len(originals):
+        return {"median_angle": 0.0, "largest_angle": 0.0}
+    # By the chord: arccos of a rounded cosine loses small angles.
+    chords = norms(unit_rows(np.stack(originals)) - unit_rows(np.stack(targets))) / 2
+    angles = np.degrees(2 * np.arcsin(np.clip(chords, 0, 1)))
+    return {"median_angle": float(np.median(angles)), "largest_angle": float(angles.max())}
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from nudge_integrations.embedding.families import (
 from nudge_integrations.errors import DataError, UnsupportedStoreError
 from nudge_integrations.relevance import RelevanceDataset, question_key
 from nudge_integrations.stores.base import LiveStore, scores_of
-from nudge_integrations.stores.journal import Asked
+from nudge_integrations.stores.entries import Asked
 
 if TYPE_CHECKING:
     from nudge_integrations.methods import Judgments

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from nudge_integrations.arrays import FloatMatrix, as_matrix, name_some, norms, unit_rows
+from nudge_integrations.arrays import FloatMatrix, as_matrix, name_some
 from nudge_integrations.errors import DataError, MetricMismatchError
 from nudge_integrations.options import EngineOptions, check_options, method_of
 from nudge_integrations.relevance import RelevanceDataset, check_leaks
 from nudge_integrations.stores.base import FloatVector, LiveStore, same
-from nudge_integrations.stores.journal import Entry, Journal, journal_of
+from nudge_integrations.stores.entries import Entry
+from nudge_integrations.stores.journal import Journal, journal_of
 from nudge_integrations.stores.opening import open_store
 from nudge_integrations.stores.plan import Plan, Row, new_facts
 from nudge_integrations.stores.recall import measured_recall
-from nudge_integrations.stores.report import Cost, PlanReport
+from nudge_integrations.stores.report import Cost, PlanReport, turned
 from nudge_integrations.stores.solving import Questions, ids_of, nearby, scale_of
 
 if TYPE_CHECKING:
@@ -110,14 +111,18 @@ def tune(
     )
     fit = _fit(mover, opened, parts, documents, originals, found.scores, chosen)
     rows = _rows(documents, fit)
+    # A document that already wins all its questions stays where it is, bit for bit.
+    moved = [name for name, row in rows.items() if not np.array_equal(row.target, row.original)]
+    count = opened.count()
     report = PlanReport(
         store=opened.identity,
-        documents=opened.count(),
+        documents=count,
         labelled=documents.labelled,
-        **_angles(rows),
+        moved=len(moved),
+        **turned([rows[name].original for name in moved], [rows[name].target for name in moved]),
         questions=len(train.asked),
         earlier_questions=sum(key in earlier for key in train.asked),
-        quality=_quality(fit, parts, documents, opened),
+        quality=_quality(fit, parts, documents, len(moved), count),
         reason=fit.reason,
         cost=Cost(
             len(rows) + found.vectors_read,
@@ -270,26 +275,8 @@ def _rows(documents: _Documents, fit: Fit) -> dict[str, Row]:
     }
 
 
-def _angles(rows: Mapping[str, Row]) -> dict[str, Any]:
-    moved = [row for row in rows.values() if not np.array_equal(row.target, row.original)]
-    if not moved:
-        return {"moved": 0, "median_angle": 0.0, "largest_angle": 0.0}
-    first, last = (
-        unit_rows(np.stack(each))
-        for each in ([row.original for row in moved], [row.target for row in moved])
-    )
-    # By the chord: arccos of a rounded cosine loses small angles.
-    chords = np.clip(norms(first - last) / 2, 0, 1)
-    angles = np.degrees(2 * np.arcsin(chords))
-    return {
-        "moved": len(moved),
-        "median_angle": float(np.median(angles)),
-        "largest_angle": float(angles.max()),
-    }
-
-
 def _quality(
-    fit: Fit, parts: list[Questions], documents: _Documents, store: LiveStore
+    fit: Fit, parts: list[Questions], documents: _Documents, moved: int, count: int
 ) -> EvaluationReport | None:
     from nudge_integrations.evaluation.held_out import held_out_report
 
@@ -303,6 +290,6 @@ def _quality(
         ],
         validated=len(parts) > 1,
         queries={key: text for part in parts for key, text in part.texts.items()},
-        moved=len(fit.rows),
-        documents=store.count(),
+        moved=moved,
+        documents=count,
     )

@@ -44,7 +44,8 @@ class Case:
         )
         self.setting = Setting(temperature, float("inf"))
         self.weights = np.linalg.norm(self.documents, axis=1)
-        self.weights = self.weights / self.weights.mean()
+        labelled = sorted(set().union(*self.answers))
+        self.weights = self.weights / self.weights[labelled].mean()
         if similarity == "cosine":
             self.weights = np.ones(count)
         self.contest = Contest.of(
