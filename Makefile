@@ -7,12 +7,12 @@ CONSTRAINTS ?= constraints.txt
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint $(CONSTRAINTS)
 PYTEST = $(BIN)/python -m pytest -q --numprocesses auto --dist loadfile
 
-.PHONY: help demo test stores lint notebooks bench clean
+.PHONY: help demo test slow lint notebooks bench clean
 
 help:
 	@echo 'make demo       search over the standard library, before and after, in both frameworks'
 	@echo 'make test       the tests'
-	@echo 'make stores     every store with real data, and killed at 50 moments each'
+	@echo 'make slow       every store with real data; killed at 50 moments each'
 	@echo 'make lint       style, types, and the direction of imports'
 	@echo 'make notebooks  run both notebooks from scratch and keep their outputs'
 	@echo 'make bench      the tables of benchmarks/ (needs the data sets: see benchmarks/README.md)'
@@ -36,8 +36,8 @@ demo: $(VENV)/demo
 test: $(VENV)/dev
 	$(PYTEST) -m 'not slow'
 
-stores: $(VENV)/dev
-	NUDGE_KILLS=50 $(PYTEST) -m slow tests/stores
+slow: $(VENV)/dev
+	NUDGE_KILLS=50 $(PYTEST) -m slow
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
@@ -54,7 +54,10 @@ bench: $(VENV)/dev
 	$(BIN)/python benchmarks/model.py
 	$(BIN)/python benchmarks/tried.py
 	$(BIN)/python benchmarks/stores.py
+	$(BIN)/python benchmarks/filters.py
+	$(BIN)/python benchmarks/questions.py
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/tables.py
 
 clean:
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

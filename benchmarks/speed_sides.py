@@ -34,7 +34,7 @@ WORKS: dict[str, Work] = {
         "sides": ["ours M", "nudge-ft M", "bare pass"],
     },
     "NUDGE-C, 100,000": {
-        "size": _SYNTHETIC,
+        "size": {**_SYNTHETIC, "shift": 3.5, "noise": 2.5},
         "sides": ["ours C", "bare pass, training"],
     },
     "NUDGE-N, NFCorpus": {"size": {"set": "nfcorpus"}, "sides": ["ours N", "nudge-ft N"]},
@@ -82,10 +82,14 @@ def prepare(work: Work, folder: Path, data: Path) -> None:
         block = rng.standard_normal((min(100_000, shape[0] - start), DIMENSION), dtype=np.float32)
         documents[start : start + len(block)] = block / np.linalg.norm(block, axis=1)[:, None]
     answered = size.get("answered", shape[0] // 5)
+    # What a document's questions have in common and it has not: what tuning can learn.
+    shift = size.get("shift", 0.0) / DIMENSION**0.5
+    shifts = np.random.default_rng(1).standard_normal((answered, DIMENSION), dtype=np.float32)
     for part in ("train", "validation"):
         rows = rng.integers(0, answered, size[part])
         noise = rng.standard_normal((size[part], DIMENSION), dtype=np.float32)
-        near = np.asarray(documents[rows]) + 1.2 / DIMENSION**0.5 * noise
+        near = np.asarray(documents[rows]) + size.get("noise", 1.2) / DIMENSION**0.5 * noise
+        near += shift * shifts[rows]
         np.save(folder / f"{part}.npy", near / np.linalg.norm(near, axis=1)[:, None])
         np.save(folder / f"{part}_answers.npy", rows)
         np.save(folder / f"{part}_counts.npy", np.ones(size[part], np.int64))

@@ -3,9 +3,9 @@
     python benchmarks/stores.py [--stores lancedb postgres] [--sizes 10000 100000 1000000]
 
 5,000 training and 500 validation questions about the same 5,000 documents, in stores of different
-sizes with an approximate index: LanceDB's IVF_PQ, pgvector's HNSW. Filling and indexing are not
-counted. Planning and applying run in a process of their own, whose peak memory is taken; time spent
-inside the store's client is told apart from our own. Figures go to stores.json.
+sizes with an approximate index: LanceDB's IVF_HNSW_SQ, pgvector's HNSW. Filling and indexing are
+not counted. Planning and applying run in a process of their own, whose peak memory is taken; time
+spent inside the store's client is told apart from our own. Figures go to stores.json.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ class Made:
         # Corpora are not spread evenly: topics, and documents around them.
         self.topics = rng.normal(size=(200, WIDTH)).astype(np.float32)
         self.labelled = self._documents(rng, LABELLED)
-        shift = 0.55 * rng.normal(size=self.labelled.shape).astype(np.float32) / WIDTH**0.5
+        shift = 3.5 * rng.normal(size=self.labelled.shape).astype(np.float32) / WIDTH**0.5
         count = TRAIN + VALIDATION + TEST
         self.answers = rng.integers(0, LABELLED, count)
-        noise = 0.9 * rng.normal(size=(count, WIDTH)).astype(np.float32) / WIDTH**0.5
+        noise = 2.5 * rng.normal(size=(count, WIDTH)).astype(np.float32) / WIDTH**0.5
         common = 0.3 * rng.normal(size=WIDTH).astype(np.float32) / WIDTH**0.5
         queries = self.labelled[self.answers] + shift[self.answers] + noise + common
         self.queries = queries / np.linalg.norm(queries, axis=1, keepdims=True)
@@ -89,12 +89,12 @@ def fill_lancedb(place: str, size: int) -> None:
 
     kind = pa.schema([("id", pa.string()), ("vector", pa.list_(pa.float32(), WIDTH))])
     table = lancedb.connect(place).create_table("docs", batches(), schema=kind)
-    from lancedb.index import BTree, IvfPq
+    from lancedb.index import BTree, HnswSq
 
     table.create_index("id", config=BTree())
     table.create_index(
         "vector",
-        config=IvfPq(distance_type="cosine", num_partitions=max(16, int(size**0.5) // 2)),
+        config=HnswSq(distance_type="cosine", num_partitions=max(1, size // 100_000)),
     )
 
 
@@ -115,7 +115,7 @@ def fill_postgres(place: str, size: int) -> None:
             for ids, vectors in Made().documents(size):
                 for row in zip(ids, vectors, strict=True):
                     copy.write_row(row)
-        connection.execute("SET maintenance_work_mem = '2GB'")
+        connection.execute("SET maintenance_work_mem = '4GB'")
         connection.execute("CREATE INDEX ON docs USING hnsw (embedding vector_cosine_ops)")
 
 

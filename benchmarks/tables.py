@@ -1,4 +1,4 @@
-"""The tables of benchmarks/README.md about methods, from methods.json.
+"""Write the tables of benchmarks/README.md from the JSON beside it.
 
 python benchmarks/tables.py
 """
@@ -104,6 +104,26 @@ def stores(content: dict[str, Any]) -> list[str]:
     return lines
 
 
+def filters(content: dict[str, Any]) -> list[str]:
+    """What each filter of generated questions changes."""
+    lines = [
+        "| data set | filter | questions | NDCG@10 on test | as many at random (mean, range) |",
+        "|---|---|---|---|---|",
+    ]
+    for name, figures in content["sets"].items():
+        lines.append(f"| {name} | (untuned) | | {figures['untuned']:.4f} | |")
+        every = figures["all"]
+        lines.append(f"| {name} | (none) | {every['questions']:,} | {every['ndcg@10']:.4f} | |")
+        for title, each in figures["filters"].items():
+            draws = each["as many at random"]
+            spread = f"{mean(draws):.4f} ({min(draws):.4f} to {max(draws):.4f})"
+            shown = spread if len(draws) > 1 else ""
+            lines.append(
+                f"| {name} | {title} | {each['questions']:,} | {each['ndcg@10']:.4f} | {shown} |"
+            )
+    return lines
+
+
 def tables(content: dict[str, Any]) -> dict[str, list[str]]:
     """Every table, by what it shows."""
     sets = content["sets"]
@@ -119,16 +139,42 @@ def tables(content: dict[str, Any]) -> dict[str, list[str]]:
     return result
 
 
-if __name__ == "__main__":
-    found = tables(json.loads((HERE / "methods.json").read_text(encoding="utf-8")))
-    print("\n\n".join(f"**{name}**\n\n" + "\n".join(lines) for name, lines in found.items()))
-    others = {
-        name: json.loads((HERE / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("methods", "model", "tried", "stores")
+def everything() -> dict[str, str]:
+    """The tables of every part of README.md that is written by this script, by the part's mark."""
+    content = {
+        name: json.loads(path.read_text(encoding="utf-8"))
+        for name in ("methods", "model", "tried", "stores", "filters")
+        if (path := HERE / f"{name}.json").exists()
     }
-    for lines in (
-        model(others["model"], others["methods"]),
-        tried(others["tried"]),
-        stores(others["stores"]),
-    ):
-        print("\n" + "\n".join(lines))
+    found = {
+        "methods": "\n\n".join(
+            f"**{name}**\n\n" + "\n".join(lines)
+            for name, lines in tables(content["methods"]).items()
+        )
+    }
+    for name, lines in {
+        "model": lambda: model(content["model"], content["methods"]),
+        "tried": lambda: tried(content["tried"]),
+        "stores": lambda: stores(content["stores"]),
+        "filters": lambda: filters(content["filters"]),
+    }.items():
+        if name in content:
+            found[name] = "\n".join(lines())
+    return found
+
+
+def main() -> None:
+    path = HERE / "README.md"
+    text = path.read_text(encoding="utf-8")
+    for name, lines in everything().items():
+        begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+        before, _, rest = text.partition(begin)
+        _, _, after = rest.partition(end)
+        if not after:
+            raise SystemExit(f"README.md has no place for {name}: {begin.strip()} ... {end}")
+        text = f"{before}{begin}{lines}\n{end}{after}"
+    path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

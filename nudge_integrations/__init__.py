@@ -20,6 +20,11 @@ if TYPE_CHECKING:
         evaluate_run,
     )
     from nudge_integrations.methods import NudgeC, NudgeM, NudgeN
+    from nudge_integrations.questions import (
+        QuestionFilters,
+        agenerate_questions,
+        generate_questions,
+    )
     from nudge_integrations.relevance import RelevanceDataset
     from nudge_integrations.tuned import TunedVectors
 
@@ -31,13 +36,16 @@ _MODULE_OF = {
     "NudgeC": "methods",
     "NudgeM": "methods",
     "NudgeN": "methods",
+    "QuestionFilters": "questions",
     "RelevanceDataset": "relevance",
     "Scores": "evaluation",
     "TunedVectors": "tuned",
+    "agenerate_questions": "questions",
     "compare": "evaluation",
     "evaluate": "evaluation",
     "evaluate_rankings": "evaluation",
     "evaluate_run": "evaluation",
+    "generate_questions": "questions",
 }
 
 __all__ = [
@@ -46,13 +54,16 @@ __all__ = [
     "NudgeC",
     "NudgeM",
     "NudgeN",
+    "QuestionFilters",
     "RelevanceDataset",
     "Scores",
     "TunedVectors",
+    "agenerate_questions",
     "compare",
     "evaluate",
     "evaluate_rankings",
     "evaluate_run",
+    "generate_questions",
 ]
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULE_OF)

@@ -28,6 +28,8 @@ from nudge_integrations.tuning import (
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from nudge_integrations.questions import GeneratedQuestions
+
 _log = logging.getLogger(__name__)
 _HOLDOUT = (0.85, 0.15)
 _NAMES = ("train", "validation", "test")
@@ -67,6 +69,9 @@ class FinetuneEngine:
         workers: Questions embedded at once, for models behind an API.
         show_progress: Whether to show progress bars.
 
+    Attributes:
+        questions: What `from_documents` generated; None where questions were given.
+
     Raises:
         DataError: Data that cannot be used; the offending id is named.
         LeakError: Two datasets share a question.
@@ -101,6 +106,7 @@ class FinetuneEngine:
         if self.selection == "holdout" and self.gamma is None:
             self._datasets = _with_holdout(self._datasets, self.seed)
         self.embedder = embedder_of(self._model, options)
+        self.questions: GeneratedQuestions | None = None
         self._corpus: Corpus | None = None
         self._tuned: TunedVectors | None = None
 

@@ -6,11 +6,15 @@ import os
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from nudge_integrations.arrays import name_some
-from nudge_integrations.embedding import Embedder
+from nudge_integrations.embedding import DEFAULT_MODEL, Embedder
+from nudge_integrations.embedding.encoders import original_model
 from nudge_integrations.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nudge_integrations.methods import Method
+    from nudge_integrations.questions import GeneratedQuestions
 
 
 class EngineOptions(TypedDict, total=False):
@@ -102,4 +106,32 @@ def embedder_of(model: Any, options: EngineOptions) -> Embedder:
         half_precision=options.get("half_precision", False),
         workers=options.get("workers", 1),
         show_progress=options.get("show_progress", True),
+    )
+
+
+def generate_for(
+    documents: Any,
+    llm: Any,
+    model: Any,
+    arguments: Mapping[str, Any] | None,
+    options: EngineOptions,
+) -> GeneratedQuestions:
+    """Generate questions as an engine with these options would; see `generate_questions`.
+
+    Args:
+        documents: Documents or nodes.
+        llm: The language model.
+        model: The embedding model; None for the default one.
+        arguments: Of `generate_questions`.
+        options: Of the engine; refused here, before anything is paid for, if they are bad.
+    """
+    from nudge_integrations.questions import generate_questions
+
+    model = DEFAULT_MODEL if model is None else original_model(model)
+    check_options(options, model)
+    method_of(options)
+    given = {"seed": options.get("seed", 0), "show_progress": options.get("show_progress", True)}
+    embedder = embedder_of(model, options)
+    return generate_questions(
+        documents, llm, embed_model=embedder, **{**given, **(arguments or {})}
     )

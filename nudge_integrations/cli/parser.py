@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 import nudge_integrations
-from nudge_integrations.cli import demo, evaluate, fit, live, show, stores
+from nudge_integrations.cli import demo, evaluate, fit, live, questions, show, stores
 from nudge_integrations.cli.options import add_talk
 
 _DESCRIPTION = """\
@@ -18,6 +18,7 @@ To begin with:
   nudge fit --beir DIR --out tuned    tune your own documents
   nudge show tuned                    see what that run did
   nudge tune --store ADDRESS ...      tune a store that is running, in place
+  nudge questions --documents F ...   no judged questions yet: let an LLM write them
 
 `nudge COMMAND --help` explains a command, with examples.
 Exit codes: 0 done, 1 error (explained on stderr), 2 wrong usage, 130 Ctrl-C."""
@@ -40,6 +41,6 @@ def build_parser() -> argparse.ArgumentParser:
     add_talk(parser)
     parser.set_defaults(command=None, verbose=0, debug=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    for module in (demo, fit, evaluate, show, stores, live):
+    for module in (demo, fit, evaluate, show, stores, live, questions):
         module.add_to(commands)
     return parser

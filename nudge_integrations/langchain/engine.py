@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document
@@ -10,12 +10,15 @@ from langchain_core.documents import Document
 from nudge_integrations.arrays import FloatMatrix
 from nudge_integrations.engine import FinetuneEngine
 from nudge_integrations.errors import DataError
+from nudge_integrations.files import text_hash
 from nudge_integrations.langchain.embeddings import NudgeEmbeddings
 from nudge_integrations.langchain.vector_store import NudgeVectorStore
+from nudge_integrations.options import generate_for
+from nudge_integrations.questions import train_and_test
 from nudge_integrations.relevance import RelevanceDataset
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    from typing_extensions import Self, Unpack
 
     from nudge_integrations.options import EngineOptions
 
@@ -60,6 +63,50 @@ class NudgeFinetuneEngine(FinetuneEngine):
         self.documents = list(documents)
         super().__init__(train_dataset, _texts(self.documents), embeddings, **options)
 
+    @classmethod
+    def from_documents(
+        cls,
+        documents: Sequence[Document],
+        llm: Any,
+        embeddings: Any = None,
+        *,
+        test_share: float = 0.2,
+        questions: Mapping[str, Any] | None = None,
+        **options: Unpack[EngineOptions],
+    ) -> Self:
+        """Generate questions, filter them, embed, tune and measure, in one call.
+
+        Example:
+            ```python
+            engine = NudgeFinetuneEngine.from_documents(documents, llm=llm, embeddings=embeddings)
+            print(engine.questions)
+            print(engine.report)
+            ```
+
+        Args:
+            documents: All documents of the store. Those without an id get a hash of their text.
+            llm: A LangChain chat model, or a function from prompt to answer.
+            embeddings: As for the engine itself.
+            test_share: Share of the questions that is kept for the report alone; below ten
+                questions, and with 0, the report is about questions held out in turn.
+            questions: Arguments of `generate_questions`, such as `{"max_documents": 500}`.
+            options: As for the engine itself.
+
+        Raises:
+            DataError: Data that cannot be used, or not one question was left.
+            NudgeError: The language model refuses every request, or its server is down; what was
+                answered is kept, and the same call goes on from there.
+        """
+        named = [each if each.id else _with_id(each) for each in documents]
+        generated = generate_for(named, llm, embeddings, questions, options)
+        share = 0.0 if options.get("test_dataset") is not None else test_share
+        train, test = train_and_test(generated, share, options.get("seed", 0))
+        options.setdefault("test_dataset", test)
+        engine = cls(train, embeddings, named, **options)
+        engine.questions = generated
+        engine.finetune()
+        return engine
+
     def get_finetuned_model(self) -> NudgeEmbeddings:
         """The embedding model for any vector store: tuned texts get their tuned vector.
 
@@ -92,6 +139,11 @@ class NudgeFinetuneEngine(FinetuneEngine):
         store = NudgeVectorStore(embedding, metric=self.metric)
         store.add_embeddings(self.documents, vectors)
         return store
+
+
+def _with_id(document: Document) -> Document:
+    """A document under a hash of its text, which names it again in the next run."""
+    return document.model_copy(update={"id": text_hash(document.page_content)[:32]})
 
 
 def _texts(documents: Sequence[Document]) -> dict[str, str]:

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from llama_index.core import VectorStoreIndex
-from llama_index.core.schema import BaseNode, MetadataMode, TextNode
+from llama_index.core import Settings, VectorStoreIndex
+from llama_index.core.ingestion import run_transformations
+from llama_index.core.schema import (
+    BaseNode,
+    Document,
+    MetadataMode,
+    TextNode,
+    TransformComponent,
+)
 
 from nudge_integrations.arrays import FloatMatrix
 from nudge_integrations.engine import FinetuneEngine
 from nudge_integrations.errors import DataError
 from nudge_integrations.llama_index.embeddings import NudgeEmbedding
 from nudge_integrations.llama_index.vector_store import NudgeVectorStore
+from nudge_integrations.options import generate_for
+from nudge_integrations.questions import train_and_test
 from nudge_integrations.relevance import RelevanceDataset
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    from typing_extensions import Self, Unpack
 
     from nudge_integrations.options import EngineOptions
 
@@ -66,6 +75,53 @@ class NudgeFinetuneEngine(FinetuneEngine):
         self.nodes = list(nodes)
         _register()
         super().__init__(train_dataset, _texts(self.nodes), embed_model, **options)
+
+    @classmethod
+    def from_documents(
+        cls,
+        documents: Sequence[BaseNode],
+        llm: Any,
+        embed_model: Any = None,
+        *,
+        transformations: Sequence[TransformComponent] | None = None,
+        test_share: float = 0.2,
+        questions: Mapping[str, Any] | None = None,
+        **options: Unpack[EngineOptions],
+    ) -> Self:
+        """Generate questions, filter them, embed, tune and measure, in one call.
+
+        Example:
+            ```python
+            engine = NudgeFinetuneEngine.from_documents(documents, llm=llm, embed_model=embed_model)
+            print(engine.questions)
+            print(engine.report)
+            ```
+
+        Args:
+            documents: All nodes of the index; or `Document`s, which are cut into nodes as
+                `VectorStoreIndex.from_documents` does it.
+            llm: A LlamaIndex `LLM`, or a function from prompt to answer.
+            embed_model: As for the engine itself.
+            transformations: What cuts documents into nodes; None for `Settings.transformations`.
+            test_share: Share of the questions that is kept for the report alone; below ten
+                questions, and with 0, the report is about questions held out in turn.
+            questions: Arguments of `generate_questions`, such as `{"max_documents": 500}`.
+            options: As for the engine itself.
+
+        Raises:
+            DataError: Data that cannot be used, or not one question was left.
+            NudgeError: The language model refuses every request, or its server is down; what was
+                answered is kept, and the same call goes on from there.
+        """
+        nodes = _cut(documents, transformations)
+        generated = generate_for(nodes, llm, embed_model, questions, options)
+        share = 0.0 if options.get("test_dataset") is not None else test_share
+        train, test = train_and_test(generated, share, options.get("seed", 0))
+        options.setdefault("test_dataset", test)
+        engine = cls(train, embed_model, nodes, **options)
+        engine.questions = generated
+        engine.finetune()
+        return engine
 
     def get_finetuned_model(self) -> NudgeEmbedding:
         """The embedding model for any index and store: tuned texts get their tuned vector.
@@ -125,6 +181,15 @@ def _texts(nodes: Sequence[BaseNode]) -> dict[str, str]:
             raise DataError(f"two nodes have the id {node.node_id!r}; give each its own")
         texts[node.node_id] = node.get_content(metadata_mode=MetadataMode.EMBED)
     return texts
+
+
+def _cut(
+    documents: Sequence[BaseNode], transformations: Sequence[TransformComponent] | None
+) -> list[BaseNode]:
+    if transformations is None and not any(isinstance(each, Document) for each in documents):
+        return list(documents)
+    steps = Settings.transformations if transformations is None else transformations
+    return list(run_transformations(list(documents), list(steps)))
 
 
 def _register() -> None:

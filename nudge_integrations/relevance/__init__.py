@@ -1,6 +1,7 @@
 """Questions, documents, and which document answers which question."""
 
 from nudge_integrations.relevance.dataset import RelevanceDataset
+from nudge_integrations.relevance.feedback import FeedbackOptions
 from nudge_integrations.relevance.leakage import (
     Leak,
     check_leaks,
@@ -8,5 +9,16 @@ from nudge_integrations.relevance.leakage import (
     question_key,
     text_key,
 )
+from nudge_integrations.relevance.traces import rows_from_langsmith, rows_from_phoenix
 
-__all__ = ["Leak", "RelevanceDataset", "check_leaks", "leaks", "question_key", "text_key"]
+__all__ = [
+    "FeedbackOptions",
+    "Leak",
+    "RelevanceDataset",
+    "check_leaks",
+    "leaks",
+    "question_key",
+    "rows_from_langsmith",
+    "rows_from_phoenix",
+    "text_key",
+]

@@ -46,6 +46,15 @@ def read_beir(
     return {name: text for name, text in queries.items() if name in qrels}, documents, qrels
 
 
+def read_documents(path: str | os.PathLike[str]) -> Texts:
+    """Read a `corpus.jsonl`: id -> text, the title before it where there is one.
+
+    Raises:
+        DataError: The file is missing or bad; the line is named.
+    """
+    return _read_texts(Path(path), "document", _document_text)
+
+
 def write_beir(
     folder: str | os.PathLike[str],
     split: str,

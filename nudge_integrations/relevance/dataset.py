@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from nudge_integrations.arrays import name_some
 from nudge_integrations.errors import DataError
-from nudge_integrations.relevance.beir import read_beir, write_beir
 from nudge_integrations.relevance.checks import check_answerable, checked
+from nudge_integrations.relevance.formats import Formats
 from nudge_integrations.relevance.leakage import leaks
-from nudge_integrations.relevance.llama_index_json import fields_of, read_json, write_json
 from nudge_integrations.relevance.merging import merged_parts
 from nudge_integrations.relevance.splits import By, split_ids
 
@@ -24,7 +21,7 @@ _Judged = Mapping[str, int] | Sequence[str] | AbstractSet[str]
 
 
 @dataclass(frozen=True, init=False, repr=False)
-class RelevanceDataset:
+class RelevanceDataset(Formats):
     """Queries, a corpus, and judgments of which documents answer which query. Read-only.
 
     >>> data = RelevanceDataset(
@@ -106,89 +103,6 @@ class RelevanceDataset:
         self._check_known([query_id])
         return tuple(name for name, grade in self.qrels.get(query_id, {}).items() if grade > 0)
 
-    @classmethod
-    def coerce(cls, source: Any) -> RelevanceDataset:
-        """Make a dataset out of whatever holds one.
-
-        Args:
-            source: A `RelevanceDataset` (returned as it is), or a mapping or an object with
-                `queries`, `corpus` (may be absent), and `qrels` or `relevant_docs`, such as
-                LlamaIndex's `EmbeddingQAFinetuneDataset`.
-
-        Raises:
-            DataError: `source` is none of these, or its content is bad.
-        """
-        return source if isinstance(source, RelevanceDataset) else cls(*fields_of(source))
-
-    @classmethod
-    def from_beir(
-        cls, folder: str | os.PathLike[str], split: str = "train", corpus: bool = True
-    ) -> RelevanceDataset:
-        """Read one split of a data set in the layout of BEIR.
-
-        Args:
-            folder: Holds `corpus.jsonl` (`_id`, `title`, `text`), `queries.jsonl` (`_id`,
-                `text`) and `qrels/SPLIT.tsv` (query id, document id, grade; with or without a
-                header). A document with a title becomes `(title + " " + text).strip()`.
-            split: Name of the split; only its queries are kept. Negative grades become 0.
-            corpus: Whether to read the documents; without, the dataset is judgments only.
-
-        Raises:
-            DataError: A file is missing or bad. The file and the line are named.
-        """
-        return cls(*read_beir(folder, split, corpus))
-
-    def to_beir(self, folder: str | os.PathLike[str], split: str = "train") -> None:
-        """Write one split in the layout of BEIR; `from_beir` reads the same dataset again.
-
-        Several splits can share a folder: queries and documents that it does not have yet are
-        added, and lines that are there stay. Each file is replaced atomically. A query without
-        any judgment belongs to no split (a warning is logged).
-
-        Args:
-            folder: Made if need be.
-            split: Name of the split; an older one of that name is replaced.
-
-        Raises:
-            DataError: An id holds a tab or a line break, or the folder has another text for an
-                id. Nothing was written.
-            NudgeError: The folder cannot be written to.
-        """
-        write_beir(folder, split, self.queries, self.corpus, self.qrels)
-
-    @classmethod
-    def from_llama_index(cls, source: Any) -> RelevanceDataset:
-        """Read LlamaIndex's `EmbeddingQAFinetuneDataset`: its JSON, or the object.
-
-        Args:
-            source: Path of the JSON, or anything that `coerce` takes. `mode` is ignored.
-
-        Raises:
-            DataError: The file is missing, its JSON broken (the line is named), or its content bad.
-        """
-        if not isinstance(source, (str, os.PathLike)):
-            return cls.coerce(source)
-        path = Path(source)
-        content = read_json(path)
-        try:
-            return cls.coerce(content)
-        except DataError as error:
-            raise DataError(f"{path}: {error}") from error
-
-    def to_llama_index(self, path: str | os.PathLike[str]) -> None:
-        """Write the JSON that LlamaIndex's `EmbeddingQAFinetuneDataset.from_json` reads.
-
-        The format knows answers only: grades, judgments of grade 0 and queries without an answer
-        are lost (a warning is logged). Answers stand best first.
-
-        Args:
-            path: Where to write, atomically. Its folder is made if need be.
-
-        Raises:
-            NudgeError: The folder cannot be written to.
-        """
-        write_json(path, self.queries, self.corpus, self.qrels)
-
     def subset(self, query_ids: Iterable[str]) -> RelevanceDataset:
         """Keep some queries, in the order given, and their judgments; the corpus stays whole.
 
@@ -238,7 +152,11 @@ class RelevanceDataset:
         return self.subset(kept) if shared else self
 
     def split(
-        self, fractions: Sequence[float] = (0.7, 0.1, 0.2), seed: int = 0, by: By = "query"
+        self,
+        fractions: Sequence[float] = (0.7, 0.1, 0.2),
+        seed: int = 0,
+        by: By = "query",
+        together: Iterable[Collection[str]] = (),
     ) -> tuple[RelevanceDataset, ...]:
         """Cut the queries into datasets, such as train, validation and test, over one corpus.
 
@@ -252,6 +170,8 @@ class RelevanceDataset:
             by: `"query"`, or `"document"` to keep queries together that share an answer, so that
                 no answer in one dataset is an answer in another. Chains of shared answers can
                 tie most queries together; the splits are uneven then, and a warning is logged.
+            together: Groups of query ids that must not be cut apart either, such as those of
+                `nudge_integrations.questions.near_duplicates`.
 
         Returns:
             One dataset for each fraction.
@@ -260,7 +180,7 @@ class RelevanceDataset:
             DataError: Bad fractions, an unknown `by`, or too few queries: the message says how
                 many are needed.
         """
-        parts = split_ids(self.queries, self.corpus, self.qrels, fractions, seed, by)
+        parts = split_ids(self.queries, self.corpus, self.qrels, fractions, seed, by, together)
         return tuple(self.subset(part) for part in parts)
 
     def folds(

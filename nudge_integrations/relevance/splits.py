@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Literal
 
 from nudge_integrations.errors import DataError
@@ -23,6 +23,7 @@ def split_ids(
     fractions: Sequence[float],
     seed: int,
     by: By,
+    together: Iterable[Collection[str]] = (),
 ) -> list[list[str]]:
     """Cut query ids into one list a fraction; see `RelevanceDataset.split`.
 
@@ -33,7 +34,7 @@ def split_ids(
         DataError: See `RelevanceDataset.split`.
     """
     _check_fractions(fractions)
-    groups = _groups(queries, _keys_of(queries, corpus, qrels, by))
+    groups = _groups(queries, _keys_of(queries, corpus, qrels, by), together)
     answered = {query_id for query_id, judged in qrels.items() if any(judged.values())}
     # A group goes to the front when it can make a split usable; then the large ones, which are
     # hard to place. A hash rather than a generator: the same cut with every release of numpy.
@@ -118,7 +119,9 @@ def _keys_of(
 
 
 def _groups(
-    queries: Iterable[str], keys_of: Callable[[str], Iterable[tuple[str, str]]]
+    queries: Iterable[str],
+    keys_of: Callable[[str], Iterable[tuple[str, str]]],
+    together: Iterable[Collection[str]],
 ) -> list[list[str]]:
     """Put queries that share a key, directly or through others, into one group (sorted ids)."""
     parent: dict[str, str] = {}
@@ -135,6 +138,10 @@ def _groups(
         parent[query_id] = query_id
         for key in keys_of(query_id):
             parent[root(query_id)] = root(owner.setdefault(key, query_id))
+    for tied in together:
+        known = sorted(name for name in tied if name in parent)
+        for name in known[1:]:
+            parent[root(name)] = root(known[0])
     groups: dict[str, list[str]] = {}
     for query_id in ordered:
         groups.setdefault(root(query_id), []).append(query_id)

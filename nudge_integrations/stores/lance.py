@@ -26,7 +26,7 @@ from nudge_integrations.stores.secrets import place_of
 
 _METRICS: dict[str, Metric] = {"cosine": "cosine", "dot": "dot", "l2": "l2"}
 _PAGE = 4096
-_PROBES, _REFINE = 50, 3
+_PROBES, _REFINE, _BEAM = 50, 3, 1000
 
 
 class LanceStore(LiveStore):
@@ -102,7 +102,12 @@ class LanceStore(LiveStore):
     @property
     def exact(self) -> bool:
         """Whether the vector column has no index."""
-        return not any(self._vector in index.columns for index in self._table.list_indices())
+        return self._index_kind() is None
+
+    def _index_kind(self) -> str | None:
+        """Kind of the index of the vector column; None if it has none."""
+        found = (each for each in self._table.list_indices() if self._vector in each.columns)
+        return next((str(each.index_type) for each in found), None)
 
     def can_search_exactly(self) -> bool:
         """Yes."""
@@ -149,9 +154,12 @@ class LanceStore(LiveStore):
         )
         if exact:
             query = query.bypass_vector_index()
-        elif not self.exact:
-            # Compressed vectors give rough distances: those found are compared by their own.
-            query = query.nprobes(_PROBES).refine_factor(_REFINE)
+        elif (kind := self._index_kind()) is not None:
+            # Compressed vectors give rough distances: those found are compared by their own. A
+            # graph is looked through by its beam, which is cheap beside reading more vectors.
+            graph = "HNSW" in kind.upper()
+            query = query.nprobes(_PROBES).refine_factor(1 if graph else _REFINE)
+            query = query.ef(max(_BEAM, 4 * k)) if graph else query
         found = query.to_arrow()
         owners = np.zeros(len(found), np.int64)
         if "query_index" in found.column_names:

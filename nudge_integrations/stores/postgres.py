@@ -173,7 +173,7 @@ class PostgresStore(LiveStore):
                 connection.execute("SET LOCAL enable_indexscan = off")
             elif not self.exact:
                 # An HNSW scan stops after ef_search rows, however many are asked for.
-                deep = str(max(40, min(1000, k)))
+                deep = str(max(200, min(1000, 4 * k)))
                 connection.execute("SELECT set_config('hnsw.ef_search', %s, true)", (deep,))
                 connection.execute("SELECT set_config('ivfflat.probes', %s, true)", (_PROBES,))
             for vector in vectors:

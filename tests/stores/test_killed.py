@@ -25,7 +25,7 @@ from nudge_integrations.stores.qdrant import QdrantStore
 pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
 KILLS = int(os.environ.get("NUDGE_KILLS", "3"))
-"""Moments a store; `make stores` takes 50."""
+"""Moments a store; `make slow` takes 50."""
 
 
 @pytest.fixture(scope="session")

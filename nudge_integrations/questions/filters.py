@@ -1,0 +1,185 @@
+"""Filters: what makes a generated question useless or harmful, one function each.
+
+Each takes candidates and returns those that stay; a question's answers may grow on the way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from nudge_integrations.arrays import FloatMatrix, IntVector
+from nudge_integrations.questions.candidates import Candidate
+from nudge_integrations.topk import search
+
+_BLOCK = 2048
+_WORD = re.compile(r"\w+")
+# The passage named instead of what it is about; in the languages most asked for.
+_NAMES_PASSAGE = re.compile(
+    r"\b(?:according to|based on|mentioned in|described in|stated in|discussed in|provided in|"
+    r"given in|referred to in|outlined in|in|of|by|from) (?:the|this|that) (?:(?:given|provided|"
+    r"above|following|present|current) )?(?:text|passage|document|context|excerpt|article|"
+    r"paragraph|snippet|author|section above)\b"
+    r"|\b(?:the|this) (?:given |provided |above )?(?:passage|excerpt|snippet|paragraph)\b"
+    r"|\bdoes (?:the|this) (?:text|document|author|article)\b"
+    r"|\b(?:laut|gemäß|in|aus) (?:dem|diesem) (?:text|dokument|abschnitt|artikel|auszug)\b"
+    r"|\b(?:selon|d'après|dans) (?:le|ce|cet|l') ?(?:texte|document|passage|extrait|article)\b"
+    r"|\b(?:según|en) (?:el|este) (?:texto|documento|pasaje|fragmento|artículo)\b",
+    re.IGNORECASE,
+)
+
+Judge = Callable[[Sequence[tuple[str, list[str]]]], list[list[str]]]
+"""Takes questions, each with ids of documents; returns those of them that answer it."""
+
+
+def without_naming(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Drop questions that name their own passage, such as "according to the text"."""
+    return [each for each in candidates if not _NAMES_PASSAGE.search(each.text)]
+
+
+def without_copies(
+    candidates: Sequence[Candidate], texts: Mapping[str, str], words: int
+) -> list[Candidate]:
+    """Drop questions that share a run of more than so many words with a document of theirs."""
+    runs: dict[str, set[tuple[str, ...]]] = {}
+
+    def copied(text: str, document: str) -> bool:
+        if document not in runs:
+            runs[document] = set(_runs(texts[document], words + 1))
+        return not runs[document].isdisjoint(_runs(text, words + 1))
+
+    return [
+        each for each in candidates if not any(copied(each.text, name) for name in each.documents)
+    ]
+
+
+def _runs(text: str, size: int) -> list[tuple[str, ...]]:
+    words = _WORD.findall(text.casefold())
+    return list(zip(*(words[start:] for start in range(size)), strict=False))
+
+
+def _first_alike(vectors: FloatMatrix, least: float) -> IntVector:
+    """For each row the first one that it is alike to and that is alike to none before it."""
+    first = np.full(len(vectors), -1, np.int64)
+    for start in range(0, len(vectors), _BLOCK):
+        end = min(start + _BLOCK, len(vectors))
+        near = vectors[start:end] @ vectors[:end].T >= least
+        for row in range(start, end):
+            earlier = np.flatnonzero(near[row - start, :row])
+            first[row] = next((other for other in earlier if first[other] == other), row)
+    return first
+
+
+def without_near_duplicates(
+    candidates: Sequence[Candidate], vectors: FloatMatrix, least: float
+) -> list[Candidate]:
+    """Of questions with a cosine of `least` or more keep the first, with the answers of all.
+
+    Args:
+        candidates: `n` questions.
+        vectors: Their embeddings, unit rows, shape `(n, d)`.
+        least: Cosine from which on two questions are the same one.
+    """
+    kept: dict[int, Candidate] = {}
+    for row, first in enumerate(_first_alike(vectors, least).tolist()):
+        kept[first] = kept.get(first, candidates[row]).also(candidates[row].documents)
+    return list(kept.values())
+
+
+def alike(names: Sequence[str], vectors: FloatMatrix, least: float) -> list[list[str]]:
+    """Groups of two or more names whose vectors, directly or through others, are alike.
+
+    Args:
+        names: Of the rows.
+        vectors: Unit rows, shape `(n, d)`.
+        least: Cosine from which on two are alike.
+    """
+    groups: dict[int, list[str]] = {}
+    owner = np.arange(len(names))
+    for start in range(0, len(names), _BLOCK):
+        near = vectors[start : start + _BLOCK] @ vectors[: start + _BLOCK].T >= least
+        for row, other in zip(*np.nonzero(near), strict=True):
+            one, two = owner[start + row], owner[other]
+            if one != two:
+                owner[owner == max(one, two)] = min(one, two)
+    for name, first in zip(names, owner.tolist(), strict=True):
+        groups.setdefault(first, []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def found_again(
+    candidates: Sequence[Candidate],
+    vectors: FloatMatrix,
+    ids: Sequence[str],
+    documents: FloatMatrix,
+    k: int,
+) -> list[Candidate]:
+    """Keep questions that find one of their documents among the first `k`.
+
+    Args:
+        candidates: `n` questions.
+        vectors: Their embeddings, unit rows, shape `(n, d)`.
+        ids: Of the documents.
+        documents: Their untuned embeddings, unit rows, shape `(m, d)`.
+        k: How deep to look.
+    """
+    rows, _ = search(vectors, documents, min(k, len(ids)))
+    found = zip(candidates, rows.tolist(), strict=True)
+    return [each for each, row in found if not set(each.documents).isdisjoint(ids[i] for i in row)]
+
+
+def with_all_answers(
+    candidates: Sequence[Candidate],
+    vectors: FloatMatrix,
+    ids: Sequence[str],
+    documents: FloatMatrix,
+    judge: Judge | None,
+    k: int = 5,
+) -> list[Candidate]:
+    """Settle questions to which another document is nearer than their own.
+
+    With a judge, those of the nearest documents that answer the question as well become answers;
+    a question that none answers, its own neither, is dropped. Without, questions are dropped.
+
+    Args:
+        candidates: `n` questions.
+        vectors: Their embeddings, unit rows, shape `(n, d)`.
+        ids: Of the documents.
+        documents: Their untuned embeddings, unit rows, shape `(m, d)`.
+        judge: Says which documents answer a question.
+        k: How many of the nearest documents the judge is shown.
+    """
+    rows, _ = search(vectors, documents, min(k, len(ids)))
+    nearest = [[ids[i] for i in row] for row in rows.tolist()]
+    doubtful = [
+        place for place, each in enumerate(candidates) if nearest[place][0] not in each.documents
+    ]
+    settled: dict[int, Candidate | None] = dict.fromkeys(doubtful)
+    if judge is not None:
+        shown = [
+            list(dict.fromkeys((*candidates[place].documents, *nearest[place])))
+            for place in doubtful
+        ]
+        questions = [candidates[place].text for place in doubtful]
+        answers = judge(list(zip(questions, shown, strict=True)))
+        for place, names in zip(doubtful, answers, strict=True):
+            own = [name for name in candidates[place].documents if name in names]
+            if own:
+                first = Candidate(candidates[place].text, tuple(own), candidates[place].kind)
+                settled[place] = first.also(names)
+    found = [settled.get(place, each) for place, each in enumerate(candidates)]
+    return [each for each in found if each is not None]
+
+
+def balanced(candidates: Sequence[Candidate], most: int) -> list[Candidate]:
+    """Keep at most so many questions a document, the first ones."""
+    counts: dict[str, int] = {}
+    kept = []
+    for each in candidates:
+        first = each.documents[0]
+        counts[first] = counts.get(first, 0) + 1
+        if counts[first] <= most:
+            kept.append(each)
+    return kept

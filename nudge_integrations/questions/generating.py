@@ -1,0 +1,230 @@
+"""Documents in, judged questions out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from nudge_integrations.arrays import unit_rows
+from nudge_integrations.embedding import Embedder
+from nudge_integrations.errors import DataError
+from nudge_integrations.questions.calls import Call, run_calls
+from nudge_integrations.questions.candidates import Candidate, as_dataset
+from nudge_integrations.questions.chat import Reply, as_chat
+from nudge_integrations.questions.judging import LLMJudge
+from nudge_integrations.questions.ledger import Ledger
+from nudge_integrations.questions.parsing import from_data, read_questions
+from nudge_integrations.questions.passages import Passages
+from nudge_integrations.questions.prompts import DEFAULT_KINDS, QUESTIONS_SCHEMA, Prompt
+from nudge_integrations.questions.report import QuestionReport
+from nudge_integrations.questions.selection import Filtered, QuestionFilters, Space, filtered
+from nudge_integrations.questions.settings import CallOptions
+from nudge_integrations.questions.usage import Usage
+from nudge_integrations.relevance import RelevanceDataset, text_key
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from nudge_integrations.questions.settings import CallArguments
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class GeneratedQuestions:
+    """Judged questions, and how they came about.
+
+    Attributes:
+        dataset: The questions over all documents. Query ids are hashes of the texts.
+        report: Counts, costs, and what the filters dropped.
+    """
+
+    dataset: RelevanceDataset
+    report: QuestionReport
+
+    def split(
+        self, fractions: Sequence[float] = (0.8, 0.2), seed: int = 0, by: Any = "query"
+    ) -> tuple[RelevanceDataset, ...]:
+        """Cut into datasets, such as train and test; see `RelevanceDataset.split`."""
+        return self.dataset.split(fractions, seed=seed, by=by)
+
+    def __str__(self) -> str:
+        return str(self.report)
+
+
+def generate_questions(
+    documents: Any,
+    llm: Any,
+    *,
+    questions_per_document: int = 3,
+    kinds: Sequence[str] = DEFAULT_KINDS,
+    examples: Sequence[str] = (),
+    prompt: str | None = None,
+    max_characters: int = 6000,
+    max_documents: int | None = None,
+    filters: QuestionFilters | None = None,
+    embed_model: Any = None,
+    judge: Any = None,
+    seed: int = 0,
+    **calls: Unpack[CallArguments],
+) -> GeneratedQuestions:
+    """Let a language model write the questions that documents answer, and keep the good ones.
+
+    Requests run at once, are made again when they fail, and their answers are kept on disk as they
+    come: a run that was killed goes on where it was, and nothing is paid for twice. A time-out is
+    the model's own setting (such as `ChatOpenAI(timeout=60)`).
+
+    Example:
+        >>> from nudge_integrations import generate_questions
+        >>> def llm(prompt):  # any LangChain chat model, any LlamaIndex LLM, or a function
+        ...     return '{"questions": ["How do I undo a tuning?"]}'
+        >>> found = generate_questions(
+        ...     {"a": "revert() restores what was there."}, llm, checkpoint=False
+        ... )
+        >>> list(found.dataset.queries.values())
+        ['How do I undo a tuning?']
+
+    Args:
+        documents: LangChain `Document`s with ids, LlamaIndex nodes, a mapping from id to text, or
+            a `RelevanceDataset`.
+        llm: A LangChain chat model, a LlamaIndex `LLM`, or a function from prompt to answer.
+        questions_per_document: How many to ask for.
+        kinds: Kinds of questions, in turn: `"question"`, `"keywords"`, `"situation"`,
+            `"paraphrase"`, `"section"` (needs the text around the document: the neighbours with
+            the same `metadata["source"]` or parent document).
+        examples: Some questions of real users, to write like.
+        prompt: Your own rules for the model, instead of ours. Taken as they stand: no formatting.
+            The document and the form of the answer are added.
+        max_characters: Longer documents are cut there for the model.
+        max_documents: Ask about so many only, spread evenly over all.
+        filters: Which questions to keep. Left out: `QuestionFilters()`.
+        embed_model: The embedding model, for the filters that compare vectors. Left out: these
+            are not applied, and the report says so.
+        judge: A language model that says which documents answer a question; with
+            `QuestionFilters(other_answers=True)`. It may be `llm`.
+        seed: Another seed asks about other documents under `max_documents`.
+        **calls: `concurrency` (16 at once), `requests_per_minute`, `retries`, `max_cost` with
+            `price_per_million=(read, written)`, `checkpoint`, `structured`, `show_progress`: see
+            `CallOptions`.
+
+    Raises:
+        DataError: Documents or arguments that cannot be used, or not one question was left.
+        NudgeError: The model refuses every request, or its server is down. What was answered is
+            kept.
+    """
+    passages = Passages.of(documents)
+    asking = Prompt(questions_per_document, tuple(kinds), tuple(examples), prompt, max_characters)
+    options = CallOptions(**calls)
+    chosen = QuestionFilters() if filters is None else filters
+    if not isinstance(chosen, QuestionFilters):
+        raise DataError(f"filters must be QuestionFilters(...), not {type(chosen).__name__}")
+    chat = as_chat(llm, options.structured)
+    place = options.checkpoint if chat.lasting or options.checkpoint is not True else None
+    asked = passages.asked(max_documents, seed)
+    usage = Usage(options.price_per_million)
+    with Ledger(place) as ledger:
+        found = run_calls(
+            chat,
+            _calls(passages, asked, asking),
+            ledger,
+            options,
+            total=len(asked),
+            task="Writing questions",
+            usage=usage,
+        )
+        written = _candidates(passages, found)
+        if not written:
+            raise DataError(
+                f"{chat.name} wrote no usable question for {len(asked)} documents"
+                + (f" ({next(iter(usage.failed.values()))})" if usage.failed else "")
+            )
+        judging = None
+        if judge is not None:
+            of = as_chat(judge, options.structured)
+            judging = LLMJudge(of, passages.shown, ledger, options, usage)
+        result = _filtered(written, passages, chosen, embed_model, judging, options.show_progress)
+    if not result.kept:
+        worst = max(result.dropped, key=lambda each: each.count)
+        raise DataError(
+            f"none of {len(written)} questions passed the filters ({worst.name!r} dropped "
+            f"{worst.count}): turn it off in filters=QuestionFilters(...)"
+        )
+    report = QuestionReport(
+        documents=len(passages.texts),
+        asked=usage.asked + usage.remembered,
+        fruitless=tuple(name for name in asked if name in found and not found[name]),
+        written=len(written),
+        dropped=tuple(result.dropped),
+        kept=len(result.kept),
+        skipped=(
+            "near-duplicates, and whether a question finds its document (no embed_model)"
+            if embed_model is None and chosen.need_vectors
+            else None
+        ),
+        usage=usage,
+    )
+    _log.info("%s", report)
+    return GeneratedQuestions(as_dataset(result.kept, passages.texts), report)
+
+
+async def agenerate_questions(documents: Any, llm: Any, **arguments: Any) -> GeneratedQuestions:
+    """`generate_questions` in a thread, so that the event loop goes on; same arguments."""
+    return await asyncio.to_thread(partial(generate_questions, documents, llm, **arguments))
+
+
+def _calls(passages: Passages, asked: Sequence[str], prompt: Prompt) -> Iterator[Call]:
+    order = list(passages.texts)
+    places = {name: place for place, name in enumerate(order)}
+    for name in asked:
+        around = passages.around(name, places, order) if prompt.needs_surroundings else ("", "")
+        request = prompt.request(passages.shown[name], *around)
+        yield Call(
+            name, request.system, request.user, QUESTIONS_SCHEMA, partial(_read, request.kinds)
+        )
+
+
+def _read(kinds: tuple[str, ...], reply: Reply) -> list[list[str]]:
+    """Questions with their kinds; which kind is which is known if all of them came."""
+    most = len(kinds)
+    found = from_data(reply.data, most) or read_questions(reply.text, most)
+    known = kinds if len(found) == most else ("",) * most
+    return [[text, kind] for text, kind in zip(found, known, strict=False)]
+
+
+def _candidates(passages: Passages, found: dict[str, Any]) -> list[Candidate]:
+    twins = passages.twins()
+    return [
+        Candidate(text, (name,), kind).also(twins[text_key(passages.shown[name])])
+        for name, questions in found.items()
+        for text, kind in questions
+    ]
+
+
+def _filtered(
+    written: Sequence[Candidate],
+    passages: Passages,
+    chosen: QuestionFilters,
+    embed_model: Any,
+    judge: LLMJudge | None,
+    show_progress: bool,
+) -> Filtered:
+    space = None
+    if embed_model is not None and chosen.need_vectors:
+        embedder = (
+            embed_model
+            if isinstance(embed_model, Embedder)
+            else Embedder(embed_model, show_progress=show_progress)
+        )
+        ids = list(passages.texts)
+        documents = embedder.embed_documents(list(passages.texts.values()), ids)
+        space = Space(
+            ids,
+            unit_rows(documents),
+            lambda some: unit_rows(embedder.embed_queries([each.text for each in some])),
+            judge,
+        )
+    return filtered(written, passages.shown, chosen, space)

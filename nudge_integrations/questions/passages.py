@@ -1,0 +1,131 @@
+"""Documents of either framework, or plain texts, as questions are asked about them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nudge_integrations.arrays import name_some
+from nudge_integrations.errors import DataError
+from nudge_integrations.files import text_hash
+from nudge_integrations.relevance import RelevanceDataset, text_key
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Passages:
+    """Documents in their order.
+
+    Attributes:
+        texts: Document id -> text as it is embedded.
+        shown: Document id -> text as the language model sees it: without metadata.
+        sources: Document id -> what it is a part of; documents of one source stand in its order.
+    """
+
+    texts: dict[str, str]
+    shown: dict[str, str]
+    sources: dict[str, str]
+
+    @classmethod
+    def of(cls, documents: Any) -> Passages:
+        """Documents out of whatever holds them.
+
+        Args:
+            documents: LangChain `Document`s with ids, LlamaIndex nodes, a mapping from id to text,
+                or a `RelevanceDataset`, of which the corpus is taken.
+
+        Raises:
+            DataError: None of these, no document, one without an id, or two with the same.
+        """
+        if isinstance(documents, Passages):
+            return documents
+        if isinstance(documents, RelevanceDataset):
+            documents = documents.corpus
+        if isinstance(documents, Mapping):
+            found = cls(dict(documents), dict(documents), {})
+        elif isinstance(documents, Sequence) and not isinstance(documents, (str, bytes)):
+            found = _from_objects(documents)
+        else:
+            raise DataError(
+                f"no documents: {type(documents).__name__}; give LangChain documents, LlamaIndex "
+                "nodes, or a mapping from id to text"
+            )
+        blank = [name for name, text in found.texts.items() if not str(text).strip()]
+        for name in blank:
+            del found.texts[name], found.shown[name]
+        if blank:
+            _log.warning("left out %d documents without text (%s)", len(blank), name_some(blank))
+        if not found.texts:
+            raise DataError("there are no documents to ask about")
+        return found
+
+    def around(self, name: str, places: Mapping[str, int], order: Sequence[str]) -> tuple[str, str]:
+        """The texts before and after a document in its source; empty where there is none."""
+        found = []
+        for step in (-1, 1):
+            place = places[name] + step
+            other = order[place] if 0 <= place < len(order) else None
+            source = self.sources.get(name)
+            near = other is not None and source is not None and self.sources.get(other) == source
+            found.append(self.shown[other] if near and other is not None else "")
+        return found[0], found[1]
+
+    def asked(self, most: int | None, seed: int) -> list[str]:
+        """Ids of the documents to ask about: one for each text, spread evenly over the order.
+
+        Args:
+            most: How many at most.
+            seed: Where the spread begins.
+        """
+        names: dict[str, str] = {}
+        for name, text in self.shown.items():
+            if text.strip():
+                names.setdefault(text_key(text), name)
+        found = list(names.values())
+        if most is None or most >= len(found):
+            return found
+        # Parts of one source stand together, so an even step takes from each in proportion.
+        step = len(found) / most
+        begin = int(text_hash(f"spread:{seed}")[:8], 16) / 2**32 * step
+        return [found[int(begin + place * step)] for place in range(most)]
+
+    def twins(self) -> dict[str, list[str]]:
+        """Text key -> ids of all documents that show that text."""
+        found: dict[str, list[str]] = {}
+        for name, text in self.shown.items():
+            found.setdefault(text_key(text), []).append(name)
+        return found
+
+
+def _from_objects(documents: Sequence[Any]) -> Passages:
+    texts: dict[str, str] = {}
+    shown: dict[str, str] = {}
+    sources: dict[str, str] = {}
+    for place, document in enumerate(documents):
+        if hasattr(document, "node_id"):
+            name = document.node_id
+            text = document.get_content(metadata_mode="embed")
+            plain = document.get_content(metadata_mode="none")
+            source = document.ref_doc_id
+        elif hasattr(document, "page_content"):
+            name, text = document.id, document.page_content
+            plain, source = text, document.metadata.get("source")
+        else:
+            raise DataError(
+                f"document {place} is a {type(document).__name__}: give LangChain documents or "
+                "LlamaIndex nodes"
+            )
+        if not name:
+            raise DataError(
+                f"document {place} ({plain[:40]!r}) has no id; judgments name documents by id, so "
+                "make it Document(id=..., page_content=...)"
+            )
+        if name in texts:
+            raise DataError(f"two documents have the id {name!r}; give each its own")
+        texts[name], shown[name] = text, plain
+        if source is not None:
+            sources[name] = str(source)
+    return Passages(texts, shown, sources)

@@ -1,0 +1,156 @@
+"""Which filters are applied, in which order, and what each of them took away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from nudge_integrations.arrays import FloatMatrix
+from nudge_integrations.errors import DataError
+from nudge_integrations.questions import filters
+from nudge_integrations.questions.candidates import Candidate, merged
+
+_EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class QuestionFilters:
+    """Which generated questions to keep; `None` or False turns a filter off.
+
+    The defaults are those that helped, or cost nothing, on the sets of benchmarks/filters.json.
+
+    Attributes:
+        names_passage: Drop questions that name their own passage ("according to the text").
+        copied_words: Drop questions that share a run of more words than this with their document.
+        near_duplicates: Of questions with this cosine or more keep the first, with the answers of
+            all.
+        round_trip: Keep questions that find their document among so many first ones with the
+            untuned vectors.
+        other_answers: Settle questions to which another document is nearer than their own: a
+            judge's further answers are added; without a judge such questions are dropped.
+        per_document: At most so many questions a document.
+    """
+
+    names_passage: bool = True
+    copied_words: int | None = 8
+    near_duplicates: float | None = 0.95
+    round_trip: int | None = 100
+    other_answers: bool = False
+    per_document: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("copied_words", "round_trip", "per_document"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise DataError(f"{name}={value!r} must be 1 or more, or None to turn it off")
+        if self.near_duplicates is not None and not 0 < self.near_duplicates <= 1:
+            raise DataError(
+                f"near_duplicates={self.near_duplicates!r} is no cosine in (0, 1]; None turns it "
+                "off"
+            )
+
+    @property
+    def need_vectors(self) -> bool:
+        """Whether any filter looks at embeddings."""
+        return bool(self.near_duplicates or self.round_trip or self.other_answers)
+
+
+@dataclass(frozen=True)
+class Space:
+    """Where questions and documents stand.
+
+    Attributes:
+        ids: Of the documents.
+        documents: Their untuned embeddings, unit rows, shape `(m, d)`.
+        of: Gives embeddings of questions, unit rows.
+        judge: Says which documents answer a question; None for nobody.
+    """
+
+    ids: Sequence[str]
+    documents: FloatMatrix
+    of: Callable[[Sequence[Candidate]], FloatMatrix]
+    judge: filters.Judge | None = None
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """What a filter did.
+
+    Attributes:
+        name: Of the filter.
+        count: Questions that it took away.
+        examples: Some of them.
+    """
+
+    name: str
+    count: int
+    examples: tuple[str, ...] = ()
+
+
+@dataclass
+class Filtered:
+    """Questions that stay, and why others did not."""
+
+    kept: list[Candidate]
+    dropped: list[Dropped] = field(default_factory=list)
+
+    def through(self, name: str, keep: Callable[[list[Candidate]], list[Candidate]]) -> None:
+        """Apply a filter."""
+        if not self.kept:
+            return
+        left = keep(self.kept)
+        texts = {each.text for each in left}
+        gone = [each.text for each in self.kept if each.text not in texts]
+        self.dropped.append(Dropped(name, len(gone), tuple(gone[:_EXAMPLES])))
+        self.kept = left
+
+
+def filtered(
+    candidates: Sequence[Candidate],
+    texts: Mapping[str, str],
+    chosen: QuestionFilters,
+    space: Space | None,
+) -> Filtered:
+    """Apply filters, the cheap ones first.
+
+    Args:
+        candidates: Questions.
+        texts: Document id -> text.
+        chosen: Which filters.
+        space: Embeddings; None skips the filters that need them.
+    """
+    result = Filtered(list(candidates))
+    result.through("same text", merged)
+    if chosen.names_passage:
+        result.through("names its passage", filters.without_naming)
+    if chosen.copied_words is not None:
+        words = chosen.copied_words
+        result.through("copied", lambda some: filters.without_copies(some, texts, words))
+    if space is not None and result.kept:
+        _by_vectors(result, chosen, space)
+    if chosen.per_document is not None:
+        result.through("too many a document", partial(filters.balanced, most=chosen.per_document))
+    return result
+
+
+def _by_vectors(result: Filtered, chosen: QuestionFilters, space: Space) -> None:
+    if chosen.near_duplicates is not None:
+        least = chosen.near_duplicates
+        result.through(
+            "near-duplicate",
+            lambda some: filters.without_near_duplicates(some, space.of(some), least),
+        )
+    if chosen.round_trip is not None:
+        k = chosen.round_trip
+        result.through(
+            "does not find its document",
+            lambda some: filters.found_again(some, space.of(some), space.ids, space.documents, k),
+        )
+    if chosen.other_answers:
+        result.through(
+            "another document is nearer",
+            lambda some: filters.with_all_answers(
+                some, space.of(some), space.ids, space.documents, space.judge
+            ),
+        )

@@ -1,0 +1,289 @@
+"""Logs of what people clicked, liked and disliked, as judgments."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, TypedDict
+
+from nudge_integrations.arrays import name_some
+from nudge_integrations.errors import DataError
+from nudge_integrations.files import text_hash
+from nudge_integrations.relevance.checks import Judgments, Texts
+from nudge_integrations.relevance.leakage import text_key
+
+_log = logging.getLogger(__name__)
+
+WEIGHTS: Mapping[str, float] = {
+    **dict.fromkeys(("thumbs_up", "up", "like", "positive", "relevant", "helpful"), 1.0),
+    **dict.fromkeys(("thumbs_down", "down", "dislike", "negative", "irrelevant"), -1.0),
+    **dict.fromkeys(("copy", "cite", "save", "share"), 0.7),
+    **dict.fromkeys(("click", "open", "view"), 0.3),
+}
+"""What a signal counts; a thumb is as good as three or four clicks."""
+
+_COLUMNS = {
+    "query": ("query", "question", "input", "search"),
+    "document": ("document_id", "doc_id", "node_id", "document", "id"),
+    "signal": ("signal", "event", "feedback", "score", "rating", "value"),
+    "time": ("time", "timestamp", "created_at", "date"),
+}
+_MILLISECONDS = 1e11  # a number of seconds this large would be the year 5138
+_DAY = 86_400.0
+
+
+@dataclass(frozen=True)
+class FeedbackOptions:
+    """How a log becomes judgments; see `RelevanceDataset.from_feedback`.
+
+    Attributes:
+        weights: Signal -> what one counts; merged over `WEIGHTS`. Signals that are numbers count
+            as they are.
+        thresholds: Ascending. The grade of a document is how many of them its sum reaches; a sum
+            of 0 or less is a judgment that it is no answer (grade 0).
+        min_support: Signals in its favour that a document needs to be an answer.
+        half_life_days: After so many days a signal counts half; None for no decay.
+        now: When to count from; None for the latest signal in the log.
+        scrub: Takes a query before it is kept anywhere and returns it without personal data, or
+            None to drop it.
+        columns: `query`, `document`, `signal` or `time` -> name of that column, where it is none
+            of the usual ones.
+    """
+
+    weights: Mapping[str, float] = field(default_factory=dict)
+    thresholds: Sequence[float] = (0.5, 2.0, 8.0)
+    min_support: int = 1
+    half_life_days: float | None = None
+    now: datetime | None = None
+    scrub: Callable[[str], str | None] | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        steps = list(self.thresholds)
+        if not steps or steps[0] <= 0 or steps != sorted(set(steps)):
+            raise DataError(
+                f"thresholds={tuple(steps)!r} must ascend from above 0, such as (0.5, 2, 8)"
+            )
+        if self.min_support < 1:
+            raise DataError(f"min_support={self.min_support!r} must be 1 or more")
+        if self.half_life_days is not None and not self.half_life_days > 0:
+            raise DataError(f"half_life_days={self.half_life_days!r} must be above 0, or None")
+        unknown = sorted(set(self.columns) - set(_COLUMNS))
+        if unknown:
+            raise DataError(f"columns names {name_some(unknown)}; there are {', '.join(_COLUMNS)}")
+
+
+class FeedbackArguments(TypedDict, total=False):
+    """The fields of `FeedbackOptions`, for those who hand them on."""
+
+    weights: Mapping[str, float]
+    thresholds: Sequence[float]
+    min_support: int
+    half_life_days: float | None
+    now: datetime | None
+    scrub: Callable[[str], str | None] | None
+    columns: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class _Event:
+    query: str
+    document: str
+    weight: float
+    when: float | None
+
+
+@dataclass
+class _Pair:
+    total: float = 0.0
+    support: int = 0
+
+
+def read_feedback(
+    source: Any, corpus: Mapping[str, str], options: FeedbackOptions
+) -> tuple[Texts, Texts, Judgments]:
+    """Queries, documents and judgments out of a log; see `RelevanceDataset.from_feedback`.
+
+    Raises:
+        DataError: A row that cannot be read, which is named; or no answer at all.
+    """
+    events = list(_events(source, options))
+    if not events:
+        raise DataError("the log holds no feedback; is it the right file?")
+    latest = max((each.when for each in events if each.when is not None), default=0.0)
+    now = latest if options.now is None else _seconds(options.now, "now")
+    pairs: dict[str, dict[str, _Pair]] = {}
+    writings: dict[str, dict[str, int]] = {}
+    unknown: set[str] = set()
+    for each in events:
+        if corpus and each.document not in corpus:
+            unknown.add(each.document)
+            continue
+        key = text_key(each.query)
+        counts = writings.setdefault(key, {})
+        counts[each.query] = counts.get(each.query, 0) + 1
+        pair = pairs.setdefault(key, {}).setdefault(each.document, _Pair())
+        pair.total += each.weight * _decay(each, now, options.half_life_days)
+        pair.support += each.weight > 0
+    if unknown:
+        # A log outlives documents; those that are gone can be no answers any more.
+        _log.warning(
+            "left out feedback on %d documents that are not in the corpus (%s)",
+            len(unknown),
+            name_some(sorted(unknown)),
+        )
+    return _judged(pairs, writings, dict(corpus), options)
+
+
+def _judged(
+    pairs: Mapping[str, Mapping[str, _Pair]],
+    writings: Mapping[str, Mapping[str, int]],
+    corpus: Texts,
+    options: FeedbackOptions,
+) -> tuple[Texts, Texts, Judgments]:
+    queries: Texts = {}
+    qrels: Judgments = {}
+    for key in sorted(pairs):
+        grades = {}
+        for document, pair in pairs[key].items():
+            grade = sum(pair.total >= least for least in options.thresholds)
+            if grade and pair.support >= options.min_support:
+                grades[document] = grade
+            elif pair.total <= 0:
+                grades[document] = 0
+        if any(grades.values()):
+            name = f"f-{text_hash(key)[:16]}"
+            counts = writings[key]
+            queries[name] = min(counts, key=lambda text: (-counts[text], text))
+            qrels[name] = grades
+    if not queries:
+        raise DataError(
+            f"no document reached {options.thresholds[0]:g} with {options.min_support} signals in "
+            "its favour; lower thresholds or min_support, or raise the weights of your signals"
+        )
+    return queries, corpus, qrels
+
+
+def _events(source: Any, options: FeedbackOptions) -> Iterator[_Event]:
+    weights = {**WEIGHTS, **{name.casefold(): value for name, value in options.weights.items()}}
+    for place, row in _rows(source):
+        asked = _cell(row, "query", place, options)
+        query = asked if options.scrub is None else options.scrub(asked)
+        if query is None or not query.strip():
+            continue
+        yield _Event(
+            " ".join(query.split()),
+            _cell(row, "document", place, options),
+            _weight(_value(row, "signal", options), weights, place),
+            _time(row, place, options),
+        )
+
+
+def _rows(source: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Rows, each with its place for messages."""
+    if isinstance(source, (str, os.PathLike)):
+        yield from _rows_of_file(Path(source))
+        return
+    if isinstance(source, Mapping) or not isinstance(source, Iterable):
+        raise DataError(
+            f"feedback must be rows or a .jsonl or .csv file, not {type(source).__name__}"
+        )
+    for number, row in enumerate(source):
+        if not isinstance(row, Mapping):
+            raise DataError(f"row {number} is a {type(row).__name__}, not a mapping of columns")
+        yield f"row {number}", row
+
+
+def _rows_of_file(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            if path.suffix.lower() in (".csv", ".tsv"):
+                delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+                reader = csv.DictReader(file, delimiter=delimiter)
+                for cells in reader:
+                    yield f"{path}, line {reader.line_num}", cells
+                return
+            for number, line in enumerate(file, 1):
+                if not line.strip():
+                    continue
+                place = f"{path}, line {number}"
+                try:
+                    row = json.loads(line)
+                except ValueError as error:
+                    raise DataError(f"{place}: no JSON ({error})") from error
+                if not isinstance(row, dict):
+                    raise DataError(f"{place}: not an object of columns")
+                yield place, row
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read {path}: {error}; give a .jsonl or .csv file") from error
+
+
+def _value(row: Mapping[str, Any], column: str, options: FeedbackOptions) -> Any:
+    names = (options.columns[column],) if column in options.columns else _COLUMNS[column]
+    return next((row[name] for name in names if row.get(name) not in (None, "")), None)
+
+
+def _cell(row: Mapping[str, Any], column: str, place: str, options: FeedbackOptions) -> str:
+    value = _value(row, column, options)
+    if value is None:
+        names = options.columns.get(column) or " or ".join(_COLUMNS[column])
+        raise DataError(
+            f"{place}: no {column} (a column {names}); there are {', '.join(map(str, row))}. "
+            f"Name it: columns={{'{column}': ...}}"
+        )
+    return str(value)
+
+
+def _weight(signal: Any, weights: Mapping[str, float], place: str) -> float:
+    if signal is None:
+        raise DataError(f"{place}: no signal, such as click or thumbs_up")
+    if isinstance(signal, bool):
+        return 1.0 if signal else -1.0
+    known = weights.get(str(signal).strip().casefold())
+    if known is not None:
+        return float(known)
+    try:
+        return float(signal)
+    except (TypeError, ValueError):
+        raise DataError(
+            f"{place}: what does the signal {signal!r} count? Say so: "
+            f"weights={{{str(signal)!r}: 1.0}}. Known are {', '.join(sorted(weights))}, and numbers"
+        ) from None
+
+
+def _time(row: Mapping[str, Any], place: str, options: FeedbackOptions) -> float | None:
+    value = _value(row, "time", options)
+    if value is None:
+        if options.half_life_days is None:
+            return None
+        raise DataError(f"{place}: no time, which half_life_days needs")
+    return _seconds(value, place)
+
+
+def _seconds(value: Any, place: str) -> float:
+    """Seconds since 1970 of a number, an ISO 8601 text or a datetime; without a zone, UTC."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        try:
+            text = str(value).replace("Z", "+00:00")
+            when = value if isinstance(value, datetime) else datetime.fromisoformat(text)
+        except ValueError:
+            raise DataError(
+                f"{place}: {value!r} is no time; use ISO 8601 or seconds since 1970"
+            ) from None
+        zoned = when if when.tzinfo else when.replace(tzinfo=timezone.utc)
+        return zoned.timestamp()
+    return number / 1000 if number > _MILLISECONDS else number
+
+
+def _decay(event: _Event, now: float, half_life: float | None) -> float:
+    if half_life is None or event.when is None:
+        return 1.0
+    return float(0.5 ** (max(0.0, now - event.when) / _DAY / half_life))

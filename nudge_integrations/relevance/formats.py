@@ -1,0 +1,151 @@
+"""Where datasets come from and go to: other objects, BEIR, LlamaIndex's JSON, feedback logs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nudge_integrations.errors import DataError
+from nudge_integrations.relevance.beir import read_beir, write_beir
+from nudge_integrations.relevance.feedback import FeedbackOptions, read_feedback
+from nudge_integrations.relevance.llama_index_json import fields_of, read_json, write_json
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+    from nudge_integrations.relevance.feedback import FeedbackArguments
+
+
+class Formats:
+    """The readers and writers of `RelevanceDataset`."""
+
+    queries: Mapping[str, str]
+    corpus: Mapping[str, str]
+    qrels: Mapping[str, Mapping[str, int]]
+
+    if TYPE_CHECKING:
+
+        def __init__(self, queries: Any, corpus: Any, qrels: Any) -> None: ...
+
+    @classmethod
+    def coerce(cls, source: Any) -> Self:
+        """Make a dataset out of whatever holds one.
+
+        Args:
+            source: A `RelevanceDataset` (returned as it is), or a mapping or an object with
+                `queries`, `corpus` (may be absent), and `qrels` or `relevant_docs`, such as
+                LlamaIndex's `EmbeddingQAFinetuneDataset`.
+
+        Raises:
+            DataError: `source` is none of these, or its content is bad.
+        """
+        return source if isinstance(source, cls) else cls(*fields_of(source))
+
+    @classmethod
+    def from_beir(
+        cls, folder: str | os.PathLike[str], split: str = "train", corpus: bool = True
+    ) -> Self:
+        """Read one split of a data set in the layout of BEIR.
+
+        Args:
+            folder: Holds `corpus.jsonl` (`_id`, `title`, `text`), `queries.jsonl` (`_id`,
+                `text`) and `qrels/SPLIT.tsv` (query id, document id, grade; with or without a
+                header). A document with a title becomes `(title + " " + text).strip()`.
+            split: Name of the split; only its queries are kept. Negative grades become 0.
+            corpus: Whether to read the documents; without, the dataset is judgments only.
+
+        Raises:
+            DataError: A file is missing or bad. The file and the line are named.
+        """
+        return cls(*read_beir(folder, split, corpus))
+
+    def to_beir(self, folder: str | os.PathLike[str], split: str = "train") -> None:
+        """Write one split in the layout of BEIR; `from_beir` reads the same dataset again.
+
+        Several splits can share a folder: queries and documents that it does not have yet are
+        added, and lines that are there stay. Each file is replaced atomically. A query without
+        any judgment belongs to no split (a warning is logged).
+
+        Args:
+            folder: Made if need be.
+            split: Name of the split; an older one of that name is replaced.
+
+        Raises:
+            DataError: An id holds a tab or a line break, or the folder has another text for an
+                id. Nothing was written.
+            NudgeError: The folder cannot be written to.
+        """
+        write_beir(folder, split, self.queries, self.corpus, self.qrels)
+
+    @classmethod
+    def from_llama_index(cls, source: Any) -> Self:
+        """Read LlamaIndex's `EmbeddingQAFinetuneDataset`: its JSON, or the object.
+
+        Args:
+            source: Path of the JSON, or anything that `coerce` takes. `mode` is ignored.
+
+        Raises:
+            DataError: The file is missing, its JSON broken (the line is named), or its content bad.
+        """
+        if not isinstance(source, (str, os.PathLike)):
+            return cls.coerce(source)
+        path = Path(source)
+        content = read_json(path)
+        try:
+            return cls.coerce(content)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
+
+    @classmethod
+    def from_feedback(
+        cls,
+        source: Any,
+        corpus: Mapping[str, str] | None = None,
+        **options: Unpack[FeedbackArguments],
+    ) -> Self:
+        """Make judgments of what people clicked, liked and disliked.
+
+        Signals on the same question (see `text_key`) and document add up, each by its weight; the
+        sum decides the grade. A question stands in the dataset in the writing that came most
+        often; its id is a hash of its text.
+
+        Example:
+            >>> data = RelevanceDataset.from_feedback(
+            ...     [
+            ...         {"query": "undo it", "document_id": "a", "signal": "thumbs_up"},
+            ...         {"query": "Undo  it", "document_id": "b", "signal": "click"},
+            ...     ]
+            ... )
+            >>> list(data.qrels.values())
+            [mappingproxy({'a': 1})]
+
+        Args:
+            source: Rows (mappings), or a `.jsonl`, `.csv` or `.tsv` file of them, with the
+                columns `query`, `document_id`, `signal` and, for a decay, `time` (ISO 8601,
+                seconds, or a datetime). A signal is a name such as `thumbs_up` or `click`, or a
+                number. Traces: `rows_from_langsmith`, `rows_from_phoenix`.
+            corpus: Document id -> text. Feedback on documents that are not in it is left out, and
+                a warning logged. Left out: judgments only.
+            **options: `weights`, `thresholds`, `min_support`, `half_life_days`, `now`, `scrub`,
+                `columns`: see `FeedbackOptions`.
+
+        Raises:
+            DataError: A row that cannot be read (it is named), or no answer at all.
+        """
+        return cls(*read_feedback(source, corpus or {}, FeedbackOptions(**options)))
+
+    def to_llama_index(self, path: str | os.PathLike[str]) -> None:
+        """Write the JSON that LlamaIndex's `EmbeddingQAFinetuneDataset.from_json` reads.
+
+        The format knows answers only: grades, judgments of grade 0 and queries without an answer
+        are lost (a warning is logged). Answers stand best first.
+
+        Args:
+            path: Where to write, atomically. Its folder is made if need be.
+
+        Raises:
+            NudgeError: The folder cannot be written to.
+        """
+        write_json(path, self.queries, self.corpus, self.qrels)

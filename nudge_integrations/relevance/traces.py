@@ -1,0 +1,211 @@
+"""Exports of tracing tools as rows for `RelevanceDataset.from_feedback`.
+
+In a trace, people judge an answer, not a document. So praise of an answer counts for the documents
+that were retrieved for it, the first one most: the score divided by the rank. Blame is left out:
+it does not say whether a document or the language model was wrong. Judgments of single documents
+count as they are, praise and blame alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from nudge_integrations.errors import DataError
+
+_QUERY_KEYS = ("query", "question", "input", "search_query", "text")
+_GOOD_LABELS = ("relevant", "correct", "positive", "good", "yes", "thumbs_up", "👍")
+_BAD_LABELS = ("irrelevant", "unrelated", "incorrect", "negative", "bad", "no", "thumbs_down", "👎")
+
+
+def rows_from_langsmith(
+    runs: Iterable[Any], feedback: Iterable[Any] = (), *, id_key: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """Rows out of LangSmith: retriever runs, and feedback on them or on their traces.
+
+    Args:
+        runs: What `Client.list_runs(...)` gives, or the same as JSON. Retriever runs are looked
+            at: `inputs` has the query, `outputs["documents"]` what was found. Other runs only
+            say, through `trace_id`, which retriever runs a feedback is about.
+        feedback: What `Client.list_feedback(run_ids=...)` gives, or the same as JSON: `run_id`,
+            `score`. Left out: the runs' own `feedback_stats` (`{"key": {"avg": ...}}`).
+        id_key: Key of a document's metadata that holds its id; None for the document's own id.
+
+    Yields:
+        `query`, `document_id`, `signal` (a number) and `time`.
+
+    Raises:
+        DataError: A retrieved document has no id.
+    """
+    every = [_plain(run) for run in runs]
+    retrievals: dict[str, list[dict[str, Any]]] = {}
+    trace_of: dict[str, str] = {}
+    for run in every:
+        name, trace = str(run.get("id")), str(run.get("trace_id") or run.get("id"))
+        trace_of[name] = trace
+        if run.get("run_type") == "retriever":
+            retrievals.setdefault(name, []).append(run)
+            if name != trace:
+                retrievals.setdefault(trace, []).append(run)
+    given = [_plain(each) for each in feedback]
+    for each in given or _stats(every):
+        score = each.get("score")
+        target = str(each.get("run_id"))
+        found = retrievals.get(target) or retrievals.get(trace_of.get(target, ""), [])
+        if score is None or float(score) <= 0:
+            continue
+        for run in found:
+            query = _query_of(run.get("inputs"))
+            documents = (run.get("outputs") or {}).get("documents") or []
+            for rank, document in enumerate(documents, 1):
+                if query is not None:
+                    yield {
+                        "query": query,
+                        "document_id": _langchain_id(document, id_key, run.get("id")),
+                        "signal": float(score) / rank,
+                        "time": run.get("start_time"),
+                    }
+
+
+def rows_from_phoenix(
+    spans: Iterable[Mapping[str, Any]], annotations: Iterable[Mapping[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """Rows out of Phoenix, or any store of OpenInference spans.
+
+    Args:
+        spans: Rows of `Client().spans.get_spans_dataframe(...)`, as
+            `dataframe.reset_index().to_dict("records")` gives them, or spans as JSON; attributes
+            flat (`retrieval.documents.0.document.id`) or nested. Those of kind RETRIEVER are
+            looked at.
+        annotations: Rows of `get_span_annotations_dataframe(...)` or of document annotations:
+            `span_id`, `score` or `label`, and `document_position` where it is about one document.
+
+    Yields:
+        `query`, `document_id`, `signal` (a number) and `time`.
+
+    Raises:
+        DataError: A retrieved document has no id.
+    """
+    retrievals: dict[str, list[Mapping[str, Any]]] = {}
+    trace_of: dict[str, str] = {}
+    for span in spans:
+        name = str(_at(span, "context.span_id") or span.get("span_id"))
+        trace = str(_at(span, "context.trace_id") or span.get("trace_id") or name)
+        trace_of[name] = trace
+        kind = _attribute(span, "openinference.span.kind") or span.get("span_kind")
+        if str(kind).upper() == "RETRIEVER":
+            retrievals.setdefault(name, []).append(span)
+            retrievals.setdefault(trace, []).append(span)
+    for each in annotations:
+        target = str(each.get("span_id") or _at(each, "context.span_id"))
+        position = each.get("document_position")
+        score = _score_of(each)
+        found = retrievals.get(target) or retrievals.get(trace_of.get(target, ""), [])
+        if score is None or (position is None and score <= 0):
+            continue
+        for span in found:
+            yield from _phoenix_rows(span, position, score)
+
+
+def _phoenix_rows(
+    span: Mapping[str, Any], position: int | None, score: float
+) -> Iterator[dict[str, Any]]:
+    query = _attribute(span, "input.value")
+    names = _documents_of(span)
+    chosen = range(len(names)) if position is None else [int(position)]
+    for place in chosen:
+        if query is None or place >= len(names):
+            continue
+        if names[place] is None:
+            raise DataError(
+                f"document {place} of span {_at(span, 'context.span_id')!r} has no id "
+                "(document.id): give documents ids before they are retrieved"
+            )
+        yield {
+            "query": query,
+            "document_id": str(names[place]),
+            "signal": score / (place + 1) if position is None else score,
+            "time": span.get("start_time"),
+        }
+
+
+def _score_of(annotation: Mapping[str, Any]) -> float | None:
+    result = annotation.get("result")
+    holder = result if isinstance(result, Mapping) else annotation
+    label = str(holder.get("label") or "").strip().casefold()
+    score = holder.get("score")
+    # A score of 0 is blame where a label says so, and the wrong end of 0 to 1 otherwise.
+    if label in _BAD_LABELS or (score is not None and float(score) == 0):
+        return -1.0
+    if score is not None:
+        return float(score)
+    return 1.0 if label in _GOOD_LABELS else None
+
+
+def _documents_of(span: Mapping[str, Any]) -> list[Any]:
+    """Ids of the retrieved documents, in order."""
+    nested = _attribute(span, "retrieval.documents")
+    if isinstance(nested, Sequence) and not isinstance(nested, str):
+        return [each.get("document.id", (each.get("document") or {}).get("id")) for each in nested]
+    names: list[Any] = []
+    while True:
+        name = _attribute(span, f"retrieval.documents.{len(names)}.document.id")
+        if name is None:
+            return names
+        names.append(name)
+
+
+def _attribute(span: Mapping[str, Any], path: str) -> Any:
+    """An attribute, under the names that exports give it."""
+    if f"attributes.{path}" in span:
+        return span[f"attributes.{path}"]
+    attributes = span.get("attributes", span)
+    return _at(attributes, path) if isinstance(attributes, Mapping) else None
+
+
+def _at(holder: Mapping[str, Any], path: str) -> Any:
+    """A value by its dotted path, which may stand flat, nested, or partly both."""
+    if path in holder:
+        return holder[path]
+    parts = path.split(".")
+    for cut in range(len(parts) - 1, 0, -1):
+        inner = holder.get(".".join(parts[:cut]))
+        if isinstance(inner, Mapping):
+            return _at(inner, ".".join(parts[cut:]))
+    return None
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    """An object of LangSmith's client, or its JSON, as a dict."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    for name in ("model_dump", "dict"):
+        if hasattr(value, name):
+            return dict(getattr(value, name)())
+    return dict(vars(value))
+
+
+def _stats(runs: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    for run in runs:
+        for stats in (run.get("feedback_stats") or {}).values():
+            if isinstance(stats, Mapping) and stats.get("avg") is not None:
+                yield {"run_id": run.get("id"), "score": stats["avg"]}
+
+
+def _query_of(inputs: Any) -> str | None:
+    if isinstance(inputs, str):
+        return inputs
+    found = [inputs[key] for key in _QUERY_KEYS if isinstance((inputs or {}).get(key), str)]
+    return found[0] if found else None
+
+
+def _langchain_id(document: Any, key: str | None, run: Any) -> str:
+    body = _plain(document)
+    body = body.get("kwargs", body)  # LangChain's own serialisation
+    name = (body.get("metadata") or {}).get(key) if key else body.get("id")
+    if name is None or isinstance(name, list):
+        raise DataError(
+            f"a document that run {run} retrieved has no {f'metadata[{key!r}]' if key else 'id'}: "
+            "name the key of its metadata that has it (id_key=...)"
+        )
+    return str(name)
