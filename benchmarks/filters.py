@@ -5,7 +5,7 @@
 On two sets whose training questions an LLM wrote: datatalks (test questions are people's) and
 10-K filings (test questions are the LLM's too). Filters, one by one and together, are applied to
 training and dev questions; NUDGE-C chooses its step by cross-validation on what is left. Every
-filter is also set beside the same number of questions drawn at random (5 draws), since fewer
+filter is also set beside the same number of questions drawn at random (3 draws), since fewer
 questions alone cost something. Figures go to filters.json.
 """
 
@@ -29,7 +29,7 @@ from nudge_integrations.topk import search
 
 HERE = Path(__file__).parent
 SETS = ("datatalks_faq_llm2human", "llamaindex_10k_llmgen")
-DRAWS = 5
+DRAWS = 3
 Filter = Callable[[list[Candidate], np.ndarray], list[Candidate]]
 
 

@@ -8,7 +8,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("numpy", "scipy", "torch", "sentence-transformers", "nudge-ft", "nudge-integrations")
+PACKAGES = (
+    *("numpy", "scipy", "torch", "sentence-transformers", "nudge-ft", "nudge-integrations"),
+    *("langchain-core", "llama-index-core", "lancedb", "pgvector", "langchain-openai"),
+)
 
 
 def described() -> dict[str, Any]:
@@ -29,3 +32,9 @@ def described() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: version(name) for name in PACKAGES},
     }
+
+
+def peak_mib() -> float:
+    """Most memory that this process ever held: VmHWM, since ru_maxrss begins with the parent's."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024

@@ -10,7 +10,6 @@ Figures go to questions.json.
 from __future__ import annotations
 
 import json
-import resource
 import socket
 import subprocess
 import sys
@@ -20,12 +19,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from machine import described
+from machine import described, peak_mib
 
 HERE = Path(__file__).parent
-SERVER = HERE.parent / "tests" / "questions" / "openai_server.py"
+SERVER = HERE.parent / "tests" / "openai_server.py"
 DELAY, SPEED_DOCUMENTS, MANY, RUNS = 0.05, 500, 10_000, 3
-_MIB = 1024
 
 
 def documents(count: int) -> dict[str, str]:
@@ -40,7 +38,7 @@ def generate(url: str, count: int, concurrency: int, checkpoint: str) -> dict[st
     from nudge_integrations import generate_questions
 
     llm = ChatOpenAI(model="scripted", base_url=url, api_key="none", max_retries=0)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _MIB
+    before = peak_mib()
     began = time.perf_counter()
     found = generate_questions(
         documents(count),
@@ -54,7 +52,7 @@ def generate(url: str, count: int, concurrency: int, checkpoint: str) -> dict[st
         "questions": len(found.dataset),
         "asked": found.report.usage.asked,
         "remembered": found.report.usage.remembered,
-        "peak MiB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _MIB),
+        "peak MiB": round(peak_mib()),
         "MiB after imports": round(before),
     }
 

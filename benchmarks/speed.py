@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from machine import described
+from machine import described, peak_mib
 from speed_sides import SIDES, WORKS, prepare
 
 HERE = Path(__file__).parent
@@ -32,12 +32,6 @@ def run_side(work: str, side: str, folder: Path) -> dict[str, float]:
         raise SystemExit(f"{work} / {side} failed:\n{done.stderr}")
     result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return result
-
-
-def peak_mib() -> float:
-    """Most memory that this process ever held: VmHWM, since ru_maxrss begins with the parent's."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def one_side(work: str, side: str, folder: Path) -> None:

@@ -5,6 +5,7 @@ python notebooks/run.py
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import nbformat
 from nbclient import NotebookClient
 
 FOLDER = Path(__file__).parent
+sys.path.insert(0, str(FOLDER.parent / "tests"))
+from openai_server import OpenAIServer
 
 
 def run(path: Path) -> None:
@@ -44,11 +47,14 @@ def _kept(outputs: list[Any]) -> list[Any]:
 
 
 def main() -> None:
-    for path in sorted(FOLDER.glob("*.ipynb")):
-        sys.stdout.write(f"{path.name} ... ")
-        sys.stdout.flush()
-        run(path)
-        sys.stdout.write("done\n")
+    with OpenAIServer() as server:
+        # A stand-in for a language model: nothing calls out.
+        os.environ |= {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "none"}
+        for path in sorted(FOLDER.glob("*.ipynb")):
+            sys.stdout.write(f"{path.name} ... ")
+            sys.stdout.flush()
+            run(path)
+            sys.stdout.write("done\n")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import doctest
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -98,3 +100,15 @@ def test_a_module_is_short_and_neither_prints_nor_pickles(path: Path) -> None:
     if not path.name.startswith("cli") and "cli" not in path.parts:
         assert "print" not in names
     assert "allow_pickle=True" not in source
+
+
+WITH_EXAMPLES = [path for path in MODULES if ">>> " in path.read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("path", WITH_EXAMPLES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_examples_in_docstrings_run(path: Path) -> None:
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    results = doctest.testmod(importlib.import_module(name))
+
+    assert results.attempted > 0
+    assert results.failed == 0

@@ -10,6 +10,7 @@ from statistics import mean
 from typing import Any
 
 import pytest
+from openai_server import OpenAIServer
 
 from nudge_integrations import RelevanceDataset, demo
 from nudge_integrations.demo.run import demo_datasets
@@ -54,15 +55,35 @@ def test_readme_s_code_runs_from_top_to_bottom(
     monkeypatch.chdir(tmp_path)
     session: dict[str, Any] = {}
 
-    for block in blocks():
-        exec(compile(block, "README.md", "exec"), session)
+    with OpenAIServer() as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        monkeypatch.setenv("OPENAI_API_KEY", "none")
+        for block in blocks():
+            exec(compile(block, "README.md", "exec"), session)
 
     assert len(blocks()) >= 5
     assert "Measured on" in capsys.readouterr().out
     assert (tmp_path / "tuned" / "tuned.json").is_file()
     assert session["tuned"].shape == (4, 4)
+    assert len(session["train"]) > len(session["test"]) > 0
+    assert server.asks
+    assert dict(session["feedback"].queries).values()
     hits = session["retriever"].invoke("wrap long text to a width")
     assert len(hits) == 5
+
+
+def test_the_report_shown_is_the_one_that_the_notebook_printed() -> None:
+    notebook = json.loads((ROOT / "notebooks" / "1_llama_index.ipynb").read_text("utf-8"))
+    printed = {
+        line.rstrip("\n")
+        for cell in notebook["cells"]
+        for output in cell.get("outputs", ())
+        for line in output.get("text", ())
+    }
+    shown = re.findall(r"^```text\n(Better.*?)^```", README, re.MULTILINE | re.DOTALL)[0]
+
+    assert len(shown.splitlines()) > 10
+    assert set(shown.splitlines()) <= printed
 
 
 def means(way: str) -> float:

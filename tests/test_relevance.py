@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import doctest
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,8 +13,6 @@ from nudge_integrations.errors import DataError, LeakError
 from nudge_integrations.relevance import (
     RelevanceDataset,
     check_leaks,
-    dataset,
-    leakage,
     leaks,
     text_key,
 )
@@ -240,10 +237,3 @@ class TestLeaks:
     def test_dropping_everything_is_refused_by_name(self) -> None:
         with pytest.raises(DataError, match=r"'t1'.*split\(\)"):
             self.TRAIN.without_queries_of(self.TEST)
-
-
-def test_the_examples_in_the_documentation_run() -> None:
-    for module in (dataset, leakage):
-        results = doctest.testmod(module)
-        assert results.attempted > 0
-        assert results.failed == 0

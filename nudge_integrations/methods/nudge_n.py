@@ -19,7 +19,8 @@ class NudgeN(PathMethod):
         >>> import numpy as np
         >>> documents = np.eye(3, dtype=np.float32)
         >>> train = {"q_embs": np.array([[0.6, 0.8, 0.0]], np.float32), "q_ans_indx": [[0]]}
-        >>> NudgeN().finetune_embeddings(documents, train, gamma=0.1).round(2)[0].tolist()
+        >>> first = NudgeN().finetune_embeddings(documents, train, gamma=0.1)[0]
+        >>> [round(float(value), 2) for value in first]
         [0.95, 0.31, 0.0]
     """
 

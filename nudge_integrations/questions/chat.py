@@ -79,6 +79,15 @@ def _is_a(value: Any, module: str, name: str) -> bool:
     return isinstance(known, type) and isinstance(value, known)
 
 
+def _named(llm: Any, model: Any) -> str:
+    """Model and endpoint: another server's model of the same name is another model."""
+    for attribute in ("openai_api_base", "api_base", "base_url", "endpoint"):
+        place = getattr(llm, attribute, None)
+        if isinstance(place, str):
+            return f"{model} at {place}"
+    return str(model)
+
+
 class _Structured:
     """Structured output until the server says that it does not know it."""
 
@@ -109,8 +118,8 @@ class _LangChain:
 
     def __init__(self, llm: Any, structured: bool | None) -> None:
         self._llm = llm
-        self.name = str(
-            getattr(llm, "model_name", None) or getattr(llm, "model", None) or llm._llm_type
+        self.name = _named(
+            llm, getattr(llm, "model_name", None) or getattr(llm, "model", None) or llm._llm_type
         )
         if structured is None:
             structured = bool((getattr(llm, "profile", None) or {}).get("structured_output"))
@@ -144,7 +153,7 @@ class _LlamaIndex:
 
     def __init__(self, llm: Any, structured: bool | None) -> None:
         self._llm = llm
-        self.name = str(llm.metadata.model_name)
+        self.name = _named(llm, llm.metadata.model_name)
         tools = hasattr(llm, "chat_with_tools")
         if structured is None:
             structured = bool(llm.metadata.is_function_calling_model)

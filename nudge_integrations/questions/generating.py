@@ -124,6 +124,8 @@ def generate_questions(
         raise DataError(f"filters must be QuestionFilters(...), not {type(chosen).__name__}")
     chat = as_chat(llm, options.structured)
     place = options.checkpoint if chat.lasting or options.checkpoint is not True else None
+    if max_documents is not None and max_documents < 1:
+        raise DataError(f"max_documents={max_documents!r} must be 1 or more, or None for all")
     asked = passages.asked(max_documents, seed)
     usage = Usage(options.price_per_million)
     with Ledger(place) as ledger:

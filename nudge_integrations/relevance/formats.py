@@ -112,14 +112,15 @@ class Formats:
         often; its id is a hash of its text.
 
         Example:
+            >>> from nudge_integrations import RelevanceDataset
             >>> data = RelevanceDataset.from_feedback(
             ...     [
             ...         {"query": "undo it", "document_id": "a", "signal": "thumbs_up"},
             ...         {"query": "Undo  it", "document_id": "b", "signal": "click"},
             ...     ]
             ... )
-            >>> list(data.qrels.values())
-            [mappingproxy({'a': 1})]
+            >>> [dict(judged) for judged in data.qrels.values()]
+            [{'a': 1}]
 
         Args:
             source: Rows (mappings), or a `.jsonl`, `.csv` or `.tsv` file of them, with the

@@ -8,7 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from conftest import langchain_model, text_of
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from chat_models import langchain_model, text_of
 
 from nudge_integrations import generate_questions
 

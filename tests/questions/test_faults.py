@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import langchain_model, text_of
+from chat_models import langchain_model, text_of
 from openai_server import Ask, OpenAIServer, Say
 
 from nudge_integrations import generate_questions

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import langchain_model, llama_index_model
+from chat_models import langchain_model, llama_index_model
+from engine_fakes import LangChain, LlamaIndex, planted
 from langchain_core.documents import Document
 from llama_index.core import Document as LlamaDocument
 from llama_index.core.node_parser import SentenceSplitter
@@ -20,9 +19,6 @@ from nudge_integrations import QuestionFilters, RelevanceDataset
 from nudge_integrations.errors import DataError, NudgeError
 from nudge_integrations.langchain import NudgeFinetuneEngine as LangChainEngine
 from nudge_integrations.llama_index import NudgeFinetuneEngine as LlamaIndexEngine
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from engine_fakes import LangChain, LlamaIndex, planted
 
 # The planted questions about one document differ in little.
 ALIKE = QuestionFilters(near_duplicates=None)

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from conftest import langchain_model, text_of
+from chat_models import langchain_model, text_of
 from langchain_core.documents import Document
 from llama_index.core.schema import NodeRelationship, RelatedNodeInfo, TextNode
 from openai_server import Ask, OpenAIServer, Say
@@ -86,7 +86,7 @@ def test_structured_output_where_it_is_asked_for(
 
 
 def test_llama_index_s_tools_are_used_where_the_model_has_them(server: OpenAIServer) -> None:
-    from conftest import llama_index_model
+    from chat_models import llama_index_model
 
     llm = llama_index_model(server.url, is_function_calling_model=True)
 
@@ -252,6 +252,7 @@ def test_fruitless_documents_are_named(documents: dict[str, str]) -> None:
         ({"a": "x"}, {"kinds": []}, "no such kind"),
         ({"a": "x"}, {"questions_per_document": 0}, "count=0"),
         ({"a": "x"}, {"max_cost": 1.0}, "price_per_million"),
+        ({"a": "x"}, {"max_documents": 0}, "max_documents=0"),
         ({"a": "x"}, {"concurrency": 0}, "concurrency=0"),
         ({"a": "x"}, {"filters": {"names_passage": True}}, "QuestionFilters"),
     ],

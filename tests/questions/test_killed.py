@@ -12,11 +12,12 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import langchain_model, text_of
-from openai_server import Ask, OpenAIServer
+from chat_models import langchain_model, text_of
+from openai_server import OpenAIServer
 
 from nudge_integrations import RelevanceDataset, generate_questions
 from nudge_integrations.questions.calls import Call
+from nudge_integrations.questions.chat import as_chat
 
 pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
@@ -46,12 +47,12 @@ def test_twenty_kills(tmp_path: Path) -> None:
             child.wait()
             while server.running:
                 time.sleep(0.005)
-            assert kept_before.isdisjoint(key_of(ask) for ask in server.asks[before:])
+            assert kept_before.isdisjoint(keys_of(server, before))
             kept = keys_in(checkpoint)
         before = len(server.asks)
         last = start(server, checkpoint, out)
         assert last.wait(timeout=120) == 0
-        assert kept.isdisjoint(key_of(ask) for ask in server.asks[before:])
+        assert kept.isdisjoint(keys_of(server, before))
         answered = sum(server.served.values())
 
         plain = generate_questions(
@@ -64,8 +65,12 @@ def test_twenty_kills(tmp_path: Path) -> None:
     assert len(keys_in(checkpoint)) == 400
 
 
-def key_of(ask: Ask) -> str:
-    return Call("", ask.system, ask.user, {}, lambda _: None).key("scripted")
+def keys_of(server: OpenAIServer, first: int) -> set[str]:
+    """Keys of what was asked from some request on."""
+    name = as_chat(langchain_model(server.url)).name
+    return {
+        Call("", ask.system, ask.user, {}, lambda _: None).key(name) for ask in server.asks[first:]
+    }
 
 
 def keys_in(path: Path) -> set[str]:

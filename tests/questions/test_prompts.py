@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from conftest import langchain_model
+from chat_models import langchain_model
 from hypothesis import given
 from hypothesis import strategies as st
 from openai_server import OpenAIServer

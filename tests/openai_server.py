@@ -1,6 +1,6 @@
 """An OpenAI-compatible server on loopback that answers as a script says: real HTTP, no model.
 
-    python tests/questions/openai_server.py [--delay 0.05] [--port 8000]
+    python tests/openai_server.py [--delay 0.05] [--port 8000]
 
 Questions about a document are made of its own words, so that they are about it.
 """
