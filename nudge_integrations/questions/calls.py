@@ -6,7 +6,6 @@ to, so the same model object can be used before, after and beside this in whatev
 
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
 import time
@@ -204,7 +203,7 @@ def _answer(
     tokens = [0, 0]
     told = True
     result: Any = None
-    for _ in itertools.repeat(None, 2):
+    for _ in range(2):
         reply = asking(one)
         spent, exact = tokens_of(reply, call.system + call.user)
         tokens = [tokens[0] + spent[0], tokens[1] + spent[1]]

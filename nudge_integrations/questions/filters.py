@@ -115,8 +115,9 @@ def found_again(
     ids: Sequence[str],
     documents: FloatMatrix,
     k: int,
+    judge: Judge | None = None,
 ) -> list[Candidate]:
-    """Keep questions that find one of their documents among the first `k`.
+    """Keep questions that find one of their documents among the first `k`, or that it answers.
 
     Args:
         candidates: `n` questions.
@@ -124,10 +125,31 @@ def found_again(
         ids: Of the documents.
         documents: Their untuned embeddings, unit rows, shape `(m, d)`.
         k: How deep to look.
+        judge: Asked whether its document answers a question that does not find it; without one
+            such questions are dropped.
     """
     rows, _ = search(vectors, documents, min(k, len(ids)))
-    found = zip(candidates, rows.tolist(), strict=True)
-    return [each for each, row in found if not set(each.documents).isdisjoint(ids[i] for i in row)]
+    lost = [
+        place
+        for place, (each, row) in enumerate(zip(candidates, rows.tolist(), strict=True))
+        if set(each.documents).isdisjoint(ids[i] for i in row)
+    ]
+    settled: dict[int, Candidate | None] = dict.fromkeys(lost)
+    if judge is not None and lost:
+        answers = judge(
+            [(candidates[place].text, list(candidates[place].documents)) for place in lost]
+        )
+        for place, names in zip(lost, answers, strict=True):
+            settled[place] = candidates[place] if names else None
+    return _kept(candidates, settled)
+
+
+def _kept(
+    candidates: Sequence[Candidate], settled: Mapping[int, Candidate | None]
+) -> list[Candidate]:
+    """Candidates, those that were settled as they were: replaced, or dropped for None."""
+    found = (settled.get(place, each) for place, each in enumerate(candidates))
+    return [each for each in found if each is not None]
 
 
 def with_all_answers(
@@ -157,7 +179,7 @@ def with_all_answers(
         place for place, each in enumerate(candidates) if nearest[place][0] not in each.documents
     ]
     settled: dict[int, Candidate | None] = dict.fromkeys(doubtful)
-    if judge is not None:
+    if judge is not None and doubtful:
         shown = [
             list(dict.fromkeys((*candidates[place].documents, *nearest[place])))
             for place in doubtful
@@ -169,8 +191,7 @@ def with_all_answers(
             if own:
                 first = Candidate(candidates[place].text, tuple(own), candidates[place].kind)
                 settled[place] = first.also(names)
-    found = [settled.get(place, each) for place, each in enumerate(candidates)]
-    return [each for each in found if each is not None]
+    return _kept(candidates, settled)
 
 
 def balanced(candidates: Sequence[Candidate], most: int) -> list[Candidate]:

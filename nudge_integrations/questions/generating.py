@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from nudge_integrations.arrays import unit_rows
+import numpy as np
+
+from nudge_integrations.arrays import FloatMatrix, unit_rows
 from nudge_integrations.embedding import Embedder
 from nudge_integrations.errors import DataError
 from nudge_integrations.questions.calls import Call, run_calls
@@ -104,8 +106,9 @@ def generate_questions(
         filters: Which questions to keep. Left out: `QuestionFilters()`.
         embed_model: The embedding model, for the filters that compare vectors. Left out: these
             are not applied, and the report says so.
-        judge: A language model that says which documents answer a question; with
-            `QuestionFilters(other_answers=True)`. It may be `llm`.
+        judge: A language model that says which documents answer a question, for those that do not
+            find theirs, and with `QuestionFilters(other_answers=True)`. It may be `llm`. Needs
+            `embed_model`.
         seed: Another seed asks about other documents under `max_documents`.
         **calls: `concurrency` (16 at once), `requests_per_minute`, `retries`, `max_cost` with
             `price_per_million=(read, written)`, `checkpoint`, `structured`, `show_progress`: see
@@ -122,6 +125,8 @@ def generate_questions(
     chosen = QuestionFilters() if filters is None else filters
     if not isinstance(chosen, QuestionFilters):
         raise DataError(f"filters must be QuestionFilters(...), not {type(chosen).__name__}")
+    if judge is not None and embed_model is None:
+        raise DataError("judge needs embed_model: it is shown the documents near a question")
     chat = as_chat(llm, options.structured)
     place = options.checkpoint if chat.lasting or options.checkpoint is not True else None
     if max_documents is not None and max_documents < 1:
@@ -206,6 +211,21 @@ def _candidates(passages: Passages, found: dict[str, Any]) -> list[Candidate]:
     ]
 
 
+class _Questions:
+    """Embeddings of questions as unit rows, each embedded once, whatever the model's cache."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self._rows: dict[str, Any] = {}
+
+    def __call__(self, some: Sequence[Candidate]) -> FloatMatrix:
+        new = list(dict.fromkeys(each.text for each in some if each.text not in self._rows))
+        if new:
+            found = unit_rows(self._embedder.embed_queries(new))
+            self._rows |= dict(zip(new, found, strict=True))
+        return np.stack([self._rows[each.text] for each in some])
+
+
 def _filtered(
     written: Sequence[Candidate],
     passages: Passages,
@@ -226,7 +246,7 @@ def _filtered(
         space = Space(
             ids,
             unit_rows(documents),
-            lambda some: unit_rows(embedder.embed_queries([each.text for each in some])),
+            _Questions(embedder),
             judge,
         )
     return filtered(written, passages.shown, chosen, space)

@@ -26,7 +26,7 @@ class QuestionFilters:
         near_duplicates: Of questions with this cosine or more keep the first, with the answers of
             all.
         round_trip: Keep questions that find their document among so many first ones with the
-            untuned vectors.
+            untuned vectors, or, with a judge, that it answers according to that.
         other_answers: Settle questions to which another document is nearer than their own: a
             judge's further answers are added; without a judge such questions are dropped.
         per_document: At most so many questions a document.
@@ -145,7 +145,9 @@ def _by_vectors(result: Filtered, chosen: QuestionFilters, space: Space) -> None
         k = chosen.round_trip
         result.through(
             "does not find its document",
-            lambda some: filters.found_again(some, space.of(some), space.ids, space.documents, k),
+            lambda some: filters.found_again(
+                some, space.of(some), space.ids, space.documents, k, space.judge
+            ),
         )
     if chosen.other_answers:
         result.through(

@@ -133,6 +133,15 @@ def test_round_trip_and_other_answers() -> None:
 
     assert filters.found_again(two, vectors, ids, documents, 1) == two[:1]
     assert filters.found_again(two, vectors, ids, documents, 2) == two
+    for said, kept in ((["a"], two), ([], two[:1])):
+        shown: list[Any] = []
+
+        def asked_whether(questions: Any, said: Any = said, shown: Any = shown) -> list[list[str]]:
+            shown.extend(questions)
+            return [said]
+
+        assert filters.found_again(two, vectors, ids, documents, 1, asked_whether) == kept
+        assert shown == [("two", ["a"])]
     assert filters.with_all_answers(two, vectors, ids, documents, None) == two[:1]
 
     asked = []

@@ -254,6 +254,7 @@ def test_fruitless_documents_are_named(documents: dict[str, str]) -> None:
         ({"a": "x"}, {"max_cost": 1.0}, "price_per_million"),
         ({"a": "x"}, {"max_documents": 0}, "max_documents=0"),
         ({"a": "x"}, {"concurrency": 0}, "concurrency=0"),
+        ({"a": "x"}, {"judge": len}, "judge needs embed_model"),
         ({"a": "x"}, {"filters": {"names_passage": True}}, "QuestionFilters"),
     ],
 )
