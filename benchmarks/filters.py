@@ -124,6 +124,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--only", nargs="*", choices=SETS, default=list(SETS))
+    parser.add_argument("--filters", nargs="*", help="some of the filters; others stay as they are")
     parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
     arguments = parser.parse_args()
     path = HERE / "filters.json"
@@ -131,7 +132,7 @@ def main() -> None:
     content["machine"] = described()
     for name in arguments.only:
         world = World(load(arguments.data / name, 0))
-        figures: dict[str, Any] = {
+        figures: dict[str, Any] = content["sets"].get(name) or {
             "untuned": world.score(world.data.documents),
             "all": world.tuned(world.all),
             "filters": {},
@@ -139,6 +140,8 @@ def main() -> None:
         print(name, figures, flush=True)
         sizes: dict[int, list[float]] = {}
         for title, keep in tried(world).items():
+            if arguments.filters and title not in arguments.filters:
+                continue
             kept = keep(world.all, world.vectors(world.all))
             found = world.tuned(kept)
             if len(kept) < FEW * len(world.all) and len(kept) not in sizes:

@@ -160,6 +160,7 @@ def generate_questions(
             f"none of {len(written)} questions passed the filters ({worst.name!r} dropped "
             f"{worst.count}): turn it off in filters=QuestionFilters(...)"
         )
+    skipped = chosen.need_vectors if embed_model is None else []
     report = QuestionReport(
         documents=len(passages.texts),
         asked=usage.asked + usage.remembered,
@@ -167,11 +168,7 @@ def generate_questions(
         written=len(written),
         dropped=tuple(result.dropped),
         kept=len(result.kept),
-        skipped=(
-            "near-duplicates, and whether a question finds its document (no embed_model)"
-            if embed_model is None and chosen.need_vectors
-            else None
-        ),
+        skipped=f"{' and '.join(skipped)} (no embed_model)" if skipped else None,
         usage=usage,
     )
     _log.info("%s", report)

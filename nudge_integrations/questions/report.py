@@ -20,7 +20,7 @@ class QuestionReport:
         written: Questions that it wrote.
         dropped: What each filter took away.
         kept: Questions in the dataset.
-        skipped: Filters that could not be applied, and why; None if all were.
+        skipped: What could not be looked for, and why; None if everything was.
         usage: Requests, tokens, money, failures.
     """
 
@@ -44,7 +44,7 @@ class QuestionReport:
                 example = f', such as "{each.examples[0]}"' if each.examples else ""
                 lines.append(f"  {each.count:6,} dropped: {each.name}{example}")
         if self.skipped:
-            lines.append(f"  not filtered: {self.skipped}")
+            lines.append(f"  not looked for: {self.skipped}")
         if self.fruitless:
             lines.append(f"  {len(self.fruitless):,} documents gave no usable question")
         if usage.failed:

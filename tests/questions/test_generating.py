@@ -40,7 +40,7 @@ def test_every_document_gets_its_questions(
     assert usage.tokens_read == sum(len(ask.user) // 4 for ask in server.asks)
     assert not usage.estimated
     assert server.most_running > 1
-    assert "no embed_model" in str(found)
+    assert "not looked for: near-duplicates (no embed_model)" in str(found)
 
 
 def test_documents_of_both_frameworks(server: OpenAIServer) -> None:
@@ -295,4 +295,4 @@ def test_filters_can_be_turned_off(server: OpenAIServer) -> None:
     assert len(generate_questions({"a": "x"}, llm, **QUIET).dataset) == 1
     found = generate_questions({"a": "x"}, llm, filters=everything, **QUIET)
     assert len(found.dataset) == 2
-    assert "not filtered" not in str(found)
+    assert "not looked for" not in str(found)
