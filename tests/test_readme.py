@@ -99,7 +99,7 @@ def test_readme_s_claim_is_in_the_figures() -> None:
     assert float(adapter) == round(means("linear adapter"), 3)
 
 
-@pytest.mark.parametrize("name", ["methods", "model", "tried", "stores", "filters"])
+@pytest.mark.parametrize("name", ["methods", "model", "tried", "stores", "filters", "questions"])
 def test_the_tables_are_those_of_the_figures(name: str) -> None:
     lines = everything()[name]
     assert f"<!-- {name} -->\n{lines}\n<!-- end of {name} -->" in BENCHMARKS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nudge_integrations.files import text_hash
@@ -30,11 +30,17 @@ class Candidate:
 
 def merged(candidates: Iterable[Candidate]) -> list[Candidate]:
     """One candidate for each text (see `text_key`): the first, with the answers of all."""
-    found: dict[str, Candidate] = {}
-    for each in candidates:
-        key = text_key(each.text)
-        found[key] = found[key].also(each.documents) if key in found else each
-    return list(found.values())
+    return joined((text_key(each.text), each) for each in candidates)
+
+
+def joined(keyed: Iterable[tuple[Hashable, Candidate]]) -> list[Candidate]:
+    """One candidate for each key: the first, with the answers of all."""
+    first: dict[Hashable, Candidate] = {}
+    answers: dict[Hashable, dict[str, None]] = {}
+    for key, each in keyed:
+        first.setdefault(key, each)
+        answers.setdefault(key, {}).update(dict.fromkeys(each.documents))
+    return [replace(each, documents=tuple(answers[key])) for key, each in first.items()]
 
 
 def as_dataset(candidates: Sequence[Candidate], corpus: Mapping[str, str]) -> RelevanceDataset:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from nudge_integrations.arrays import FloatMatrix, IntVector
-from nudge_integrations.questions.candidates import Candidate
+from nudge_integrations.questions.candidates import Candidate, joined
 from nudge_integrations.topk import search
 
 _BLOCK = 2048
@@ -82,10 +82,8 @@ def without_near_duplicates(
         vectors: Their embeddings, unit rows, shape `(n, d)`.
         least: Cosine from which on two questions are the same one.
     """
-    kept: dict[int, Candidate] = {}
-    for row, first in enumerate(_first_alike(vectors, least).tolist()):
-        kept[first] = kept.get(first, candidates[row]).also(candidates[row].documents)
-    return list(kept.values())
+    firsts = _first_alike(vectors, least).tolist()
+    return joined(zip(firsts, candidates, strict=True))
 
 
 def alike(names: Sequence[str], vectors: FloatMatrix, least: float) -> list[list[str]]:

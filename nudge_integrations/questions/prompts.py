@@ -8,7 +8,6 @@ say that nothing between the marks is an instruction, come before it and are rep
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -54,6 +53,8 @@ QUESTIONS_SCHEMA = {
 # Format characters that steer how text is shown or hide it: bidi controls, tags, no-break marks.
 # Joiners stay: Persian, Indic scripts and emoji need them.
 _HIDDEN = re.compile("[\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\U000e0000-\U000e007f]")
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all of Unicode's Cc but tab and line feed
 
 
 @dataclass(frozen=True)
@@ -142,11 +143,7 @@ def clean(text: str, size: int) -> str:
     keep = 2 * abs(size)
     text = text[-keep:] if size < 0 else text[:keep]
     text = text.encode("utf-8", "replace").decode("utf-8")
-    text = _HIDDEN.sub("", text)
-    text = "".join(
-        letter if letter in "\n\t" or unicodedata.category(letter) != "Cc" else " "
-        for letter in text.replace("\r\n", "\n")
-    )
+    text = _CONTROL.sub(" ", _HIDDEN.sub("", text).replace("\r\n", "\n"))
     text = re.sub(r"\n{3,}", "\n\n", text).strip()
     if len(text) <= abs(size):
         return text

@@ -178,7 +178,8 @@ def test_the_report_counts_and_shows_what_was_dropped() -> None:
         lambda those: np.array([where[each.text] for each in those], np.float32),
     )
 
-    found = filtered(given_, {"a": "x", "b": "y"}, QuestionFilters(round_trip=1), space)
+    chosen = QuestionFilters(round_trip=1, names_passage=True)
+    found = filtered(given_, {"a": "x", "b": "y"}, chosen, space)
 
     assert [each.text for each in found.kept] == ["same"]
     counts = {each.name: (each.count, each.examples) for each in found.dropped}

@@ -273,7 +273,10 @@ def test_no_model_and_no_question_are_said(server: OpenAIServer) -> None:
         generate_questions({"a": "x"}, lambda _: "", **QUIET)
     with pytest.raises(DataError, match="'names its passage' dropped 1"):
         generate_questions(
-            {"a": "x"}, lambda _: json.dumps(["What does the text say about it?"]), **QUIET
+            {"a": "x"},
+            lambda _: json.dumps(["What does the text say about it?"]),
+            filters=QuestionFilters(names_passage=True),
+            **QUIET,
         )
 
 
@@ -284,15 +287,15 @@ def test_a_wrong_key_ends_the_run_at_once(documents: dict[str, str]) -> None:
         assert len(server.asks) < 40
 
 
-def test_filters_can_be_turned_off(server: OpenAIServer) -> None:
+def test_filters_can_be_turned_on_and_off(server: OpenAIServer) -> None:
     def llm(_: str) -> str:
         return json.dumps(["What does the text say?", "another one", "another one"])
 
-    everything = QuestionFilters(
-        names_passage=False, copied_words=None, near_duplicates=None, round_trip=None
+    nothing, passage = (
+        QuestionFilters(near_duplicates=None, names_passage=value) for value in (False, True)
     )
 
-    assert len(generate_questions({"a": "x"}, llm, **QUIET).dataset) == 1
-    found = generate_questions({"a": "x"}, llm, filters=everything, **QUIET)
+    assert len(generate_questions({"a": "x"}, llm, filters=passage, **QUIET).dataset) == 1
+    found = generate_questions({"a": "x"}, llm, filters=nothing, **QUIET)
     assert len(found.dataset) == 2
     assert "not looked for" not in str(found)
