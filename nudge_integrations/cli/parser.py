@@ -18,7 +18,7 @@ To begin with:
   nudge fit --beir DIR --out tuned    tune your own documents
   nudge show tuned                    see what that run did
   nudge tune --store ADDRESS ...      tune a store that is running, in place
-  nudge questions --documents F ...   no judged questions yet: let an LLM write them
+  nudge questions --documents F ...   let an LLM write judged questions
 
 `nudge COMMAND --help` explains a command, with examples.
 Exit codes: 0 done, 1 error (explained on stderr), 2 wrong usage, 130 Ctrl-C."""

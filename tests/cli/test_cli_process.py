@@ -128,6 +128,8 @@ from cli_fakes import WordEncoder
 from nudge_integrations.cli import main
 from nudge_integrations.embedding import embedder
 
+# A shell that runs tests in the background hands them on with Ctrl-C turned off.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 seen = []
 def interrupt(texts):
     if len(seen) >= 5:
