@@ -14,7 +14,7 @@ help:
 	@echo 'make test       the tests'
 	@echo 'make slow       every store with real data; killed at 50 moments each'
 	@echo 'make lint       style, types, and the direction of imports'
-	@echo 'make notebooks  run both notebooks from scratch and keep their outputs'
+	@echo 'make notebooks  run both notebooks from scratch, into build/notebooks'
 	@echo 'make bench      the tables of benchmarks/ (needs the data sets: see benchmarks/README.md)'
 	@echo 'make clean      remove what these made'
 
