@@ -112,7 +112,7 @@ def tried(world: World) -> dict[str, Filter]:
     def usual(some: list[Candidate], _: np.ndarray) -> list[Candidate]:
         from nudge_integrations.questions.selection import QuestionFilters, Space, filtered
 
-        space = Space(ids, documents, world.vectors)
+        space = Space(ids, lambda: documents, world.vectors)
         return filtered(some, world.texts, QuestionFilters(), space).kept
 
     found["the package's default"] = usual

@@ -5,7 +5,7 @@ Importing this loads no torch and no framework; a model brings its own library w
 
 from __future__ import annotations
 
-from nudge_integrations.embedding.embedder import Embedder
+from nudge_integrations.embedding.embedder import Embedder, as_embedder
 from nudge_integrations.embedding.encoder import Encoder
 from nudge_integrations.embedding.encoders import as_encoder
 from nudge_integrations.embedding.fingerprint import ModelFingerprint
@@ -16,6 +16,7 @@ __all__ = [
     "Embedder",
     "Encoder",
     "ModelFingerprint",
+    "as_embedder",
     "as_encoder",
     "load_sentence_transformer",
 ]

@@ -284,3 +284,8 @@ def _checked_texts(kind: Kind, texts: Sequence[str], ids: Sequence[str] | None) 
             "empty text has no meaningful vector"
         )
     return names
+
+
+def as_embedder(model: Any, *, show_progress: bool = True) -> Embedder:
+    """`model` if it is an `Embedder`, else one made of whatever `Embedder` takes."""
+    return model if isinstance(model, Embedder) else Embedder(model, show_progress=show_progress)

@@ -51,10 +51,3 @@ def as_dataset(candidates: Sequence[Candidate], corpus: Mapping[str, str]) -> Re
         corpus,
         {name: list(each.documents) for name, each in zip(names, candidates, strict=True)},
     )
-
-
-def from_dataset(dataset: RelevanceDataset) -> list[Candidate]:
-    """The questions of a dataset that have an answer."""
-    return [
-        Candidate(dataset.queries[name], dataset.answers(name)) for name in dataset.judged_queries
-    ]

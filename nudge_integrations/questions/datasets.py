@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nudge_integrations.arrays import unit_rows
-from nudge_integrations.embedding import Embedder
+from nudge_integrations.embedding import as_embedder
 from nudge_integrations.errors import DataError
 from nudge_integrations.questions.filters import alike
 from nudge_integrations.questions.generating import GeneratedQuestions
@@ -27,9 +27,10 @@ def near_duplicates(
     Returns:
         Groups of query ids, for `dataset.split(together=...)`.
     """
-    embedder = embed_model if isinstance(embed_model, Embedder) else Embedder(embed_model)
     names = list(dataset.queries)
-    vectors = embedder.embed_queries([dataset.queries[name] for name in names], names)
+    vectors = as_embedder(embed_model).embed_queries(
+        [dataset.queries[name] for name in names], names
+    )
     return alike(names, unit_rows(vectors), least)
 
 

@@ -94,16 +94,19 @@ def alike(names: Sequence[str], vectors: FloatMatrix, least: float) -> list[list
         vectors: Unit rows, shape `(n, d)`.
         least: Cosine from which on two are alike.
     """
-    groups: dict[int, list[str]] = {}
-    owner = np.arange(len(names))
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    pairs = [np.zeros((2, 0), np.int64)]
     for start in range(0, len(names), _BLOCK):
         near = vectors[start : start + _BLOCK] @ vectors[: start + _BLOCK].T >= least
-        for row, other in zip(*np.nonzero(near), strict=True):
-            one, two = owner[start + row], owner[other]
-            if one != two:
-                owner[owner == max(one, two)] = min(one, two)
-    for name, first in zip(names, owner.tolist(), strict=True):
-        groups.setdefault(first, []).append(name)
+        rows, others = np.nonzero(near)
+        pairs.append(np.stack([rows + start, others]))
+    ends = np.concatenate(pairs, axis=1)
+    graph = coo_array((np.ones(ends.shape[1], bool), tuple(ends)), shape=(len(names),) * 2)
+    groups: dict[int, list[str]] = {}
+    for name, group in zip(names, connected_components(graph, directed=False)[1], strict=True):
+        groups.setdefault(int(group), []).append(name)
     return [group for group in groups.values() if len(group) > 1]
 
 

@@ -6,13 +6,13 @@ import asyncio
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nudge_integrations.arrays import FloatMatrix, unit_rows
-from nudge_integrations.embedding import Embedder
+from nudge_integrations.embedding import Embedder, as_embedder
 from nudge_integrations.errors import DataError
 from nudge_integrations.questions.calls import Call, run_calls
 from nudge_integrations.questions.candidates import Candidate, as_dataset
@@ -233,17 +233,12 @@ def _filtered(
 ) -> Filtered:
     space = None
     if embed_model is not None and chosen.need_vectors:
-        embedder = (
-            embed_model
-            if isinstance(embed_model, Embedder)
-            else Embedder(embed_model, show_progress=show_progress)
-        )
+        embedder = as_embedder(embed_model, show_progress=show_progress)
         ids = list(passages.texts)
-        documents = embedder.embed_documents(list(passages.texts.values()), ids)
-        space = Space(
-            ids,
-            unit_rows(documents),
-            _Questions(embedder),
-            judge,
-        )
+
+        @cache  # only some filters look at documents, and a corpus can be large
+        def documents() -> FloatMatrix:
+            return unit_rows(embedder.embed_documents(list(passages.texts.values()), ids))
+
+        space = Space(ids, documents, _Questions(embedder), judge)
     return filtered(written, passages.shown, chosen, space)

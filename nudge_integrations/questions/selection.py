@@ -69,13 +69,13 @@ class Space:
 
     Attributes:
         ids: Of the documents.
-        documents: Their untuned embeddings, unit rows, shape `(m, d)`.
+        documents: Gives their untuned embeddings, unit rows, shape `(m, d)`.
         of: Gives embeddings of questions, unit rows.
         judge: Says which documents answer a question; None for nobody.
     """
 
     ids: Sequence[str]
-    documents: FloatMatrix
+    documents: Callable[[], FloatMatrix]
     of: Callable[[Sequence[Candidate]], FloatMatrix]
     judge: filters.Judge | None = None
 
@@ -153,13 +153,13 @@ def _by_vectors(result: Filtered, chosen: QuestionFilters, space: Space) -> None
         result.through(
             "does not find its document",
             lambda some: filters.found_again(
-                some, space.of(some), space.ids, space.documents, k, space.judge
+                some, space.of(some), space.ids, space.documents(), k, space.judge
             ),
         )
     if chosen.other_answers:
         result.through(
             "another document is nearer",
             lambda some: filters.with_all_answers(
-                some, space.of(some), space.ids, space.documents, space.judge
+                some, space.of(some), space.ids, space.documents(), space.judge
             ),
         )

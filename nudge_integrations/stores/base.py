@@ -276,6 +276,11 @@ def checked_metric(name: Any, known: Mapping[str, Metric], where: str) -> Metric
     return known[name]
 
 
+def is_whole(name: str) -> bool:
+    """Whether an id is a whole number, as stores with such ids have them."""
+    return name.isascii() and name.removeprefix("-").isdigit()
+
+
 def as_lists(vectors: FloatMatrix) -> list[list[float]]:
     """Rows as lists, exact: every float32 is a float."""
     return vectors.tolist()  # type: ignore[no-any-return]

@@ -20,6 +20,7 @@ from nudge_integrations.stores.base import (
     Metric,
     checked_metric,
     finite,
+    is_whole,
     similarity,
 )
 from nudge_integrations.stores.secrets import place_of
@@ -85,14 +86,16 @@ class LanceStore(LiveStore):
             )
         return wanted
 
+    def _index(self) -> Any:
+        """The index of the vector column; None if it has none."""
+        found = (each for each in self._table.list_indices() if self._vector in each.columns)
+        return next(found, None)
+
     def _index_metric(self) -> Metric | None:
-        for index in self._table.list_indices():
-            if self._vector in index.columns:
-                stats = self._table.index_stats(index.name)
-                name = getattr(stats, "distance_type", None)
-                if name:
-                    return checked_metric(str(name).lower(), _METRICS, self.identity)
-        return None
+        index = self._index()
+        stats = None if index is None else self._table.index_stats(index.name)
+        name = getattr(stats, "distance_type", None)
+        return checked_metric(str(name).lower(), _METRICS, self.identity) if name else None
 
     @property
     def dimension(self) -> int:
@@ -102,12 +105,7 @@ class LanceStore(LiveStore):
     @property
     def exact(self) -> bool:
         """Whether the vector column has no index."""
-        return self._index_kind() is None
-
-    def _index_kind(self) -> str | None:
-        """Kind of the index of the vector column; None if it has none."""
-        found = (each for each in self._table.list_indices() if self._vector in each.columns)
-        return next((str(each.index_type) for each in found), None)
+        return self._index() is None
 
     def can_search_exactly(self) -> bool:
         """Yes."""
@@ -142,7 +140,7 @@ class LanceStore(LiveStore):
 
     def _literals(self, ids: list[str]) -> list[str]:
         if self._whole:
-            return [name for name in ids if _is_whole(name)]
+            return [name for name in ids if is_whole(name)]
         return [_quoted(name, "'") for name in ids]
 
     def _search(self, vectors: FloatMatrix, k: int, exact: bool) -> list[Hits]:
@@ -154,10 +152,10 @@ class LanceStore(LiveStore):
         )
         if exact:
             query = query.bypass_vector_index()
-        elif (kind := self._index_kind()) is not None:
+        elif (index := self._index()) is not None:
             # Compressed vectors give rough distances: those found are compared by their own. A
             # graph is looked through by its beam, which is cheap beside reading more vectors.
-            graph = "HNSW" in kind.upper()
+            graph = "HNSW" in str(index.index_type).upper()
             query = query.nprobes(_PROBES).refine_factor(1 if graph else _REFINE)
             query = query.ef(max(_BEAM, 4 * k)) if graph else query
         found = query.to_arrow()
@@ -197,7 +195,3 @@ def _matrix(column: Any, dimension: int) -> FloatMatrix:
 
 def _quoted(text: str, mark: str) -> str:
     return mark + text.replace(mark, mark + mark) + mark
-
-
-def _is_whole(name: str) -> bool:
-    return name.isascii() and name.removeprefix("-").isdigit()

@@ -19,6 +19,7 @@ from nudge_integrations.stores.base import (
     as_lists,
     checked_metric,
     finite,
+    is_whole,
 )
 from nudge_integrations.stores.secrets import place_of
 
@@ -107,7 +108,7 @@ class MilvusStore(LiveStore):
     def _key(self, name: str) -> Any:
         if not self._whole:
             return name
-        return int(name) if name.isascii() and name.removeprefix("-").isdigit() else None
+        return int(name) if is_whole(name) else None
 
     def _read(self, ids: list[str]) -> Iterable[tuple[str, Any]]:
         keys = [key for key in map(self._key, ids) if key is not None]

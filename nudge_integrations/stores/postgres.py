@@ -14,7 +14,14 @@ from typing import Any
 from nudge_integrations.arrays import FloatMatrix
 from nudge_integrations.errors import StoreError, UnsupportedStoreError
 from nudge_integrations.optional import require
-from nudge_integrations.stores.base import Hits, LiveStore, Metric, checked_metric, finite
+from nudge_integrations.stores.base import (
+    Hits,
+    LiveStore,
+    Metric,
+    checked_metric,
+    finite,
+    is_whole,
+)
 
 _OPERATORS: dict[str, str] = {"cosine": "<=>", "dot": "<#>", "l2": "<->"}
 _METRICS: dict[str, Metric] = {"cosine": "cosine", "dot": "dot", "l2": "l2"}
@@ -156,7 +163,7 @@ class PostgresStore(LiveStore):
     def _fitting(self, ids: list[str]) -> list[str]:
         """Those ids that can be of the column's type at all."""
         if self._id_type in ("smallint", "integer", "bigint"):
-            return [name for name in ids if name.removeprefix("-").isdigit() and name.isascii()]
+            return [name for name in ids if is_whole(name)]
         if self._id_type == "uuid":
             return [name for name in ids if _is_uuid(name)]
         return [name for name in ids if "\0" not in name]

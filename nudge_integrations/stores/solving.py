@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from nudge_integrations.arrays import FloatMatrix, as_matrix, norms
-from nudge_integrations.embedding import Embedder
+from nudge_integrations.embedding import Embedder, as_embedder
 from nudge_integrations.embedding.families import (
     is_langchain,
     is_llama_index,
@@ -94,12 +94,10 @@ def query_vectors(texts: list[str], embed_query: Any, show_progress: bool) -> Fl
     Raises:
         DataError: The function gives something that is no vector; the query is named.
     """
-    if isinstance(embed_query, Embedder):
-        return embed_query.embed_queries(texts)
     known = (is_langchain, is_llama_index, is_sentence_transformer)
-    is_model = isinstance(embed_query, str) or any(test(embed_query) for test in known)
+    is_model = isinstance(embed_query, (str, Embedder)) or any(test(embed_query) for test in known)
     if is_model or not callable(embed_query):
-        return Embedder(embed_query, show_progress=show_progress).embed_queries(texts)
+        return as_embedder(embed_query, show_progress=show_progress).embed_queries(texts)
     rows = [
         np.asarray(embed_query(text), np.float32)
         for text in tqdm(texts, "Embedding queries", delay=1, disable=not show_progress)

@@ -174,7 +174,7 @@ def test_the_report_counts_and_shows_what_was_dropped() -> None:
     where = {"same": [1, 0], "far away": [0, 1], "what does the text say?": [1, 0]}
     space = Space(
         ["a", "b"],
-        np.array([[1, 0], [0, 1]], np.float32),
+        lambda: np.array([[1, 0], [0, 1]], np.float32),
         lambda those: np.array([where[each.text] for each in those], np.float32),
     )
 
@@ -290,3 +290,29 @@ def test_few_questions_are_all_trained_on() -> None:
     assert train_and_test(generated(50), 0.0, 0)[1] is None
     with pytest.raises(DataError, match="test_share=1"):
         train_and_test(generated(50), 1.0, 0)
+
+
+def test_documents_are_embedded_only_for_filters_that_look_at_them() -> None:
+    def embedded(filters_: QuestionFilters) -> list[str]:
+        seen: list[str] = []
+
+        class Watched(Letters):
+            def embed_documents(self, texts: list[str]) -> list[list[float]]:
+                seen.extend(texts)
+                return super().embed_documents(texts)
+
+            def embed_query(self, text: str) -> list[float]:
+                return Letters().embed_query(text)
+
+        generate_questions(
+            {"a": "aaab", "b": "bbba"},
+            lambda _: "1. aab?\n2. bba?",
+            embed_model=Embedder(Watched(), cache=False, show_progress=False),
+            filters=filters_,
+            show_progress=False,
+        )
+        return seen
+
+    assert embedded(QuestionFilters()) == []
+    both = QuestionFilters(round_trip=2, other_answers=True)
+    assert sorted(embedded(both)) == ["aaab", "bbba"]  # each once
