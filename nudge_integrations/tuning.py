@@ -11,7 +11,12 @@ import numpy as np
 from nudge_integrations import topk
 from nudge_integrations.arrays import FloatMatrix, IntVector, unit_rows
 from nudge_integrations.embedding import Embedder
-from nudge_integrations.evaluation import EvaluationReport, compare, evaluate_rankings
+from nudge_integrations.evaluation import (
+    EvaluationReport,
+    compare,
+    evaluate_rankings,
+    with_rankings,
+)
 from nudge_integrations.evaluation.held_out import REPORT_METRICS, held_out_report, notes_on
 from nudge_integrations.files import text_hash
 from nudge_integrations.relevance import RelevanceDataset, question_key
@@ -166,7 +171,7 @@ def measure(
     if len(tuned):
         moved, answers = set(tuned.ids), zip(questions.ids, questions.answers(), strict=True)
         seen = {name for name, each in answers if not each.keys().isdisjoint(moved)}
-    return compare(
+    report = compare(
         *scores,
         seen=seen,
         judged_on=judged_on,
@@ -179,6 +184,7 @@ def measure(
         curve=curve,
         notes=notes_on(len(questions.ids)),
     )
+    return with_rankings(report, *rankings, qrels=qrels, texts=questions.dataset.corpus)
 
 
 def _rank(

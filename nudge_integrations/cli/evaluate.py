@@ -16,6 +16,11 @@ from nudge_integrations.cli.options import (
     add_tuned,
     check_device,
 )
+from nudge_integrations.cli.reports import (
+    add_report_files,
+    check_report_files,
+    write_report_files,
+)
 from nudge_integrations.cli.terminal import note, say
 from nudge_integrations.errors import DataError, NudgeError
 from nudge_integrations.relevance import RelevanceDataset
@@ -32,7 +37,7 @@ seen: on those that it learned from, any run looks good."""
 
 _EXAMPLES = """\
   nudge evaluate --tuned tuned --beir data --split test
-  nudge evaluate --tuned tuned --llama-index test.json"""
+  nudge evaluate --tuned tuned --llama-index test.json --html report.html"""
 
 _UNCHECKED = (
     "a saved run does not keep the questions that it learned from: if some of these are among "
@@ -58,6 +63,7 @@ def add_to(commands: Commands) -> None:
     )
     group.add_argument("--split", help="with --beir: which questions (default: test)")
     add_model(parser, "the one that the run was made with")
+    add_report_files(parser)
     add_quiet(parser)
 
 
@@ -65,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure before and after."""
     if args.llama_index and args.split is not None:
         args.parser.error("--split: goes with --beir, not with --llama-index")
+    check_report_files(args)
     from nudge_integrations.tuned import TunedVectors
     from nudge_integrations.tuning import Corpus, Questions, measure
 
@@ -84,7 +91,9 @@ def run(args: argparse.Namespace) -> int:
         curve=chosen.curve if chosen else (),
         reason=chosen.step_reason if chosen else "",
     )
-    say(str(dataclasses.replace(report, notes=(*report.notes, _UNCHECKED))))
+    report = dataclasses.replace(report, notes=(*report.notes, _UNCHECKED))
+    write_report_files(report, args)
+    say(str(report))
     return 0
 
 

@@ -20,12 +20,15 @@ from nudge_integrations.cli.options import (
     add_quiet,
     check_device,
     npy,
-    picture,
+)
+from nudge_integrations.cli.reports import (
+    add_report_files,
+    check_report_files,
+    write_report_files,
 )
 from nudge_integrations.cli.terminal import note, say
 from nudge_integrations.errors import NudgeError
 from nudge_integrations.files import write_atomically
-from nudge_integrations.optional import require
 
 if TYPE_CHECKING:
     from nudge_integrations.engine import FinetuneEngine
@@ -50,7 +53,7 @@ LlamaIndex's JSON is what EmbeddingQAFinetuneDataset.save_json writes."""
 
 _EXAMPLES = """\
   nudge fit --beir data --out tuned
-  nudge fit --beir data --dev none --test holdout --out tuned --plot report.png
+  nudge fit --beir data --dev none --test holdout --out tuned --html report.html
   nudge fit --llama-index train.json --test-dataset test.json --out tuned
   nudge fit --beir data --method m --metric dot --out tuned"""
 
@@ -157,9 +160,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         help=f"folder for the tuned vectors, the originals and {_REPORT}",
     )
     group.add_argument("--overwrite", action="store_true", help="replace the run that --out holds")
-    group.add_argument(
-        "--plot", metavar="FILE", type=picture, help="draw the report; ends in .png, .svg or .pdf"
-    )
+    add_report_files(group)
     group.add_argument(
         "--embeddings",
         metavar="FILE.npy",
@@ -208,8 +209,7 @@ def _check_outputs(args: argparse.Namespace) -> None:
     """Refuse what could not be written, or must not be, before any work is done."""
     from nudge_integrations.tuned import FILE_NAME
 
-    if args.plot is not None:
-        require("matplotlib", "plot")
+    check_report_files(args)
     if args.out.exists() and not args.out.is_dir():
         raise NudgeError(f"--out {args.out} is a file; name a folder")
     saved = args.out / FILE_NAME
@@ -218,7 +218,7 @@ def _check_outputs(args: argparse.Namespace) -> None:
             f"{args.out} holds a run already, and with it the way back for stores that it was "
             "applied to: choose another folder, or pass --overwrite"
         )
-    for path in (saved, args.plot, args.embeddings):
+    for path in (saved, args.html, args.plot, args.embeddings):
         if path is not None:
             _check_writable(path.absolute().parent)
 
@@ -241,9 +241,8 @@ def _save(engine: FinetuneEngine, args: argparse.Namespace) -> None:
         write_atomically(report_path, f"{text}\n".encode("utf-8", "surrogatepass"))
     if args.embeddings is not None:
         _export(engine, args.embeddings)
-    if args.plot is not None and report is not None:
-        report.plot(args.plot)
-        note(f"drew the report into {args.plot}")
+    if report is not None:
+        write_report_files(report, args)
 
 
 def _export(engine: FinetuneEngine, path: Path) -> None:

@@ -112,6 +112,11 @@ def picture(text: str) -> Path:
     return _with_ending(text, (".png", ".svg", ".pdf"))
 
 
+def page(text: str) -> Path:
+    """Type of an argument that names a page."""
+    return _with_ending(text, (".html",))
+
+
 def npy(text: str) -> Path:
     """Type of an argument that names an array."""
     return _with_ending(text, (".npy",))

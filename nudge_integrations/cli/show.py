@@ -7,8 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nudge_integrations.arrays import name_some
-from nudge_integrations.cli.options import Commands, add_command, picture
-from nudge_integrations.cli.terminal import note, say
+from nudge_integrations.cli.options import Commands, add_command
+from nudge_integrations.cli.reports import (
+    add_report_files,
+    check_report_files,
+    write_report_files,
+)
+from nudge_integrations.cli.terminal import say
 from nudge_integrations.errors import NudgeError
 
 if TYPE_CHECKING:
@@ -20,7 +25,7 @@ the report. Every byte of it is checked on the way."""
 
 _EXAMPLES = """\
   nudge show tuned
-  nudge show tuned --plot report.png
+  nudge show tuned --html report.html
   nudge show tuned --ids > moved.txt"""
 
 
@@ -33,21 +38,19 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--ids", action="store_true", help="print the ids of the moved documents, and nothing else"
     )
-    parser.add_argument(
-        "--plot", metavar="FILE", type=picture, help="draw the report; ends in .png, .svg or .pdf"
-    )
+    add_report_files(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Describe a saved run."""
     from nudge_integrations.tuned import TunedVectors
 
+    check_report_files(args)
     tuned = TunedVectors.load(args.tuned)
-    if args.plot is not None:
-        if tuned.report is None:
-            raise NudgeError(f"the run in {args.tuned} has no report to draw: nothing was measured")
-        tuned.report.plot(args.plot)
-        note(f"drew the report into {args.plot}")
+    if tuned.report is not None:
+        write_report_files(tuned.report, args)
+    elif args.html is not None or args.plot is not None:
+        raise NudgeError(f"the run in {args.tuned} has no report to draw: nothing was measured")
     if args.ids:
         for name in tuned.ids:
             say(name)

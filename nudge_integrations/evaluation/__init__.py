@@ -2,7 +2,13 @@
 
 from nudge_integrations.evaluation.arrays import evaluate
 from nudge_integrations.evaluation.comparison import compare
-from nudge_integrations.evaluation.report import EvaluationReport, QueryChange, ReportRow
+from nudge_integrations.evaluation.ranked import with_rankings
+from nudge_integrations.evaluation.report import (
+    EvaluationReport,
+    QueryChange,
+    RankedDocument,
+    ReportRow,
+)
 from nudge_integrations.evaluation.scores import (
     DEFAULT_METRICS,
     Scores,
@@ -28,6 +34,7 @@ __all__ = [
     "PairedTest",
     "QueryChange",
     "QueryTotals",
+    "RankedDocument",
     "ReportRow",
     "Scores",
     "check_retrieved",
@@ -39,4 +46,5 @@ __all__ = [
     "paired_test",
     "parse_metric",
     "score_rankings",
+    "with_rankings",
 ]

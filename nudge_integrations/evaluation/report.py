@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nudge_integrations.errors import CorruptFileError, DataError
@@ -58,6 +59,21 @@ class ReportRow:
 
 
 @dataclass(frozen=True)
+class RankedDocument:
+    """A document as a query found it.
+
+    Attributes:
+        document_id: Its id.
+        text: How its text begins, or `""` where it was not given.
+        grade: Its judged grade; above 0 it answers the query, 0 where it was not judged.
+    """
+
+    document_id: str
+    text: str
+    grade: float
+
+
+@dataclass(frozen=True)
 class QueryChange:
     """A query whose main metric changed.
 
@@ -69,6 +85,8 @@ class QueryChange:
         rank_before: Rank of its first answer before, from 1; 0 for none among the ranked
             documents; None where ranks were not measured.
         rank_after: The same, after.
+        top_before: The first documents before, the best first; empty where they are not known.
+        top_after: The same, after.
     """
 
     query_id: str
@@ -77,6 +95,8 @@ class QueryChange:
     after: float
     rank_before: int | None
     rank_after: int | None
+    top_before: tuple[RankedDocument, ...] = ()
+    top_after: tuple[RankedDocument, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -161,9 +181,9 @@ class EvaluationReport:
         return self.summary()
 
     def _repr_html_(self) -> str:
-        from nudge_integrations.evaluation.html import as_html
+        from nudge_integrations.evaluation.html import as_fragment
 
-        return as_html(self)
+        return as_fragment(self)
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
         """Draw the report as bars before and after; needs the extra `plot`.
@@ -181,6 +201,26 @@ class EvaluationReport:
         from nudge_integrations.evaluation.plot import plot_report
 
         return plot_report(self, path)
+
+    def to_html(self, path: str | os.PathLike[str]) -> Path:
+        """Write the report as one page that needs nothing else: no network, no script.
+
+        It holds the table, bars, the step curve, the queries that gained and lost most with
+        their ranked documents before and after (where they are known: a report on test
+        questions), and what to try next. A notebook shows the same.
+
+        Args:
+            path: The file, such as `"report.html"`; what was there is replaced.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            NudgeError: The file cannot be written.
+        """
+        from nudge_integrations.evaluation.html import write_page
+
+        return write_page(self, Path(path))
 
     def to_dict(self) -> dict[str, Any]:
         """The report as values that JSON holds; `from_dict` reads it back, equal."""
