@@ -7,17 +7,12 @@ import re
 import sys
 from pathlib import Path
 from statistics import mean
-from typing import Any
 
 import pytest
-from openai_server import OpenAIServer
+from pages import ROOT, blocks, run
 
-from nudge_integrations import RelevanceDataset, demo
-from nudge_integrations.demo.run import demo_datasets
-
-ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
-from tables import average, everything  # noqa: E402
+from tables import average, everything
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BENCHMARKS = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
@@ -25,51 +20,18 @@ QUALITY = json.loads((ROOT / "benchmarks" / "quality.json").read_text(encoding="
 METHODS = json.loads((ROOT / "benchmarks" / "methods.json").read_text(encoding="utf-8"))
 
 
-def a_part_of(datasets: dict[str, RelevanceDataset], modules: tuple[str, ...]) -> Any:
-    """The demo's data on a few modules only: the same code, sooner."""
-    corpus = {
-        name: text for name, text in datasets["train"].corpus.items() if name.startswith(modules)
-    }
-
-    def cut(dataset: RelevanceDataset) -> RelevanceDataset:
-        qrels = {
-            query: {name: grade for name, grade in judged.items() if name in corpus}
-            for query, judged in dataset.qrels.items()
-        }
-        qrels = {query: judged for query, judged in qrels.items() if judged}
-        return RelevanceDataset({name: dataset.queries[name] for name in qrels}, corpus, qrels)
-
-    return {name: cut(dataset) for name, dataset in datasets.items()}
-
-
-def blocks() -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-
-
 def test_readme_s_code_runs_from_top_to_bottom(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    small = a_part_of(demo_datasets(), ("textwrap.", "copy.", "glob.", "contextlib.", "heapq."))
-    monkeypatch.setattr(demo, "demo_datasets", lambda: small, raising=False)
-    monkeypatch.setenv("NUDGE_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    session: dict[str, Any] = {}
+    left = run(README, tmp_path, monkeypatch)
 
-    with OpenAIServer() as server:
-        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
-        monkeypatch.setenv("OPENAI_API_KEY", "none")
-        for block in blocks():
-            exec(compile(block, "README.md", "exec"), session)
-
-    assert len(blocks()) >= 5
+    assert len(blocks(README)) >= 5
     assert "Measured on" in capsys.readouterr().out
     assert (tmp_path / "tuned" / "tuned.json").is_file()
-    assert session["tuned"].shape == (4, 4)
-    assert len(session["train"]) > len(session["test"]) > 0
-    assert server.asks
-    assert dict(session["feedback"].queries).values()
-    hits = session["retriever"].invoke("wrap long text to a width")
-    assert len(hits) == 5
+    assert left["tuned"].shape == (4, 4)
+    assert len(left["train"]) > len(left["test"]) > 0
+    assert left["requests"]
+    assert len(left["retriever"].invoke("wrap long text to a width")) == 5
 
 
 def test_the_report_shown_is_the_one_that_the_notebook_printed() -> None:

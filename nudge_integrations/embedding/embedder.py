@@ -18,6 +18,7 @@ from nudge_integrations.embedding.cache import VectorCache, cache_folder
 from nudge_integrations.embedding.encoder import checked_vectors
 from nudge_integrations.embedding.encoders import as_encoder
 from nudge_integrations.embedding.fingerprint import PROBE_TEXT, ModelFingerprint
+from nudge_integrations.embedding.hub import DEFAULT_MODEL
 from nudge_integrations.errors import DataError, ModelMismatchError
 from nudge_integrations.files import text_hash
 
@@ -36,7 +37,8 @@ class Embedder:
 
     Args:
         model: Whatever `as_encoder` takes: a sentence-transformers model or the name of one, a
-            LlamaIndex `BaseEmbedding`, a LangChain `Embeddings`, an `Encoder`.
+            LlamaIndex `BaseEmbedding`, a LangChain `Embeddings`, an `Encoder`. Left out:
+            all-MiniLM-L6-v2.
         cache: True keeps vectors in the default folder (`NUDGE_CACHE_DIR`, or else the user's
             cache folder), a path in that folder, False or None nowhere. A model that nothing
             identifies is never cached; the log says so.
@@ -53,7 +55,7 @@ class Embedder:
 
     def __init__(
         self,
-        model: Any,
+        model: Any = DEFAULT_MODEL,
         *,
         cache: bool | str | os.PathLike[str] | None = True,
         batch_size: int | None = None,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class NudgeFinetuneEngine(FinetuneEngine):
     """Tunes the vectors of documents towards the questions that they answer.
 
-    Example:
+    Examples:
         ```python
         engine = NudgeFinetuneEngine(train_dataset, embeddings=embeddings, documents=documents)
         engine.finetune()
@@ -76,7 +76,7 @@ class NudgeFinetuneEngine(FinetuneEngine):
     ) -> Self:
         """Generate questions, filter them, embed, tune and measure, in one call.
 
-        Example:
+        Examples:
             ```python
             engine = NudgeFinetuneEngine.from_documents(documents, llm=llm, embeddings=embeddings)
             print(engine.questions)

@@ -27,7 +27,7 @@ class NudgeEmbedding(BaseEmbedding):
     base model is not asked. The base model's own public methods are called, so its batches,
     cache, rate limit and callbacks stay in force, and nothing is counted twice.
 
-    Example:
+    Examples:
         >>> from llama_index.core import MockEmbedding, VectorStoreIndex
         >>> from llama_index.core.schema import TextNode
         >>> embed_model = NudgeEmbedding(MockEmbedding(embed_dim=4))  # and TunedVectors.load(...)

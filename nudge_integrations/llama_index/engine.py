@@ -38,7 +38,7 @@ class NudgeFinetuneEngine(FinetuneEngine):
     then `get_finetuned_model()`. To `isinstance` it is one of these where that package, which is
     heavy and never imported from here, was imported before the engine was made.
 
-    Example:
+    Examples:
         ```python
         engine = NudgeFinetuneEngine(train_dataset, embed_model=embed_model, nodes=nodes)
         engine.finetune()
@@ -90,7 +90,7 @@ class NudgeFinetuneEngine(FinetuneEngine):
     ) -> Self:
         """Generate questions, filter them, embed, tune and measure, in one call.
 
-        Example:
+        Examples:
             ```python
             engine = NudgeFinetuneEngine.from_documents(documents, llm=llm, embed_model=embed_model)
             print(engine.questions)

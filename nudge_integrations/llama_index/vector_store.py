@@ -56,7 +56,7 @@ class NudgeVectorStore(ExactSearch):
         `StorageContext.from_defaults(persist_dir=folder,
         vector_store=NudgeVectorStore.from_persist_dir(folder))`.
 
-    Example:
+    Examples:
         >>> from llama_index.core.schema import TextNode
         >>> from llama_index.core.vector_stores import VectorStoreQuery
         >>> store = NudgeVectorStore()

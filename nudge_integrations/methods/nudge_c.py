@@ -52,7 +52,7 @@ class NudgeC(Method):
     Raises:
         DataError: An argument out of range; it is named.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> documents = np.eye(3, dtype=np.float32)
         >>> train = {"q_embs": np.array([[0.6, 0.8, 0.0]], np.float32), "q_ans_indx": [[0]]}

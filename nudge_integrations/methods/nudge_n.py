@@ -15,7 +15,7 @@ class NudgeN(PathMethod):
     The step is the paper's gamma, within 0 .. 2: a document turns by at most
     `arccos(1 - gamma / 2)`, and never past its questions.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> documents = np.eye(3, dtype=np.float32)
         >>> train = {"q_embs": np.array([[0.6, 0.8, 0.0]], np.float32), "q_ans_indx": [[0]]}

@@ -80,7 +80,7 @@ def generate_questions(
     come: a run that was killed goes on where it was, and nothing is paid for twice. A time-out is
     the model's own setting (such as `ChatOpenAI(timeout=60)`).
 
-    Example:
+    Examples:
         >>> from nudge_integrations import generate_questions
         >>> def llm(prompt):  # any LangChain chat model, any LlamaIndex LLM, or a function
         ...     return '{"questions": ["How do I undo a tuning?"]}'

@@ -111,7 +111,7 @@ class Formats:
         sum decides the grade. A question stands in the dataset in the writing that came most
         often; its id is a hash of its text.
 
-        Example:
+        Examples:
             >>> from nudge_integrations import RelevanceDataset
             >>> data = RelevanceDataset.from_feedback(
             ...     [

@@ -74,7 +74,7 @@ def tune(
         UnsupportedStoreError: A store or a setting of one in which tuning would be wrong.
         StoreError: The store cannot be reached, or failed.
 
-    Example:
+    Examples:
         >>> from langchain_core.documents import Document
         >>> from langchain_core.embeddings import DeterministicFakeEmbedding
         >>> from langchain_core.vectorstores import InMemoryVectorStore
