@@ -76,7 +76,7 @@ def main() -> None:
     chance = random.Random(0)
     half = len(train) // 2
     weeks = list(train.queries)[:half], list(train.queries)[half:]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         log = Path(folder, "clicks.jsonl")
         for number, week in enumerate(weeks, 1):
             print(f"\nWeek {number}")
@@ -87,8 +87,10 @@ def main() -> None:
             judged = RelevanceDataset.from_feedback(log, train.corpus)
             describe(log, judged, train)
 
-            # Tuning starts from the original vectors each week: mistakes in the log do not pile up.
-            plan = tune(store, judged, embed_query=embeddings, journal=f"{folder}/journal")
+            # The log is whole, so what it no longer says is forgotten (fresh); tuning starts from
+            # the original vectors each week. Yours: leave `journal` out for your data folder.
+            journal = f"{folder}/journal"
+            plan = tune(store, judged, embed_query=embeddings, fresh=True, journal=journal)
             plan.apply()
             moved = set(plan.vectors())
             seen = {query for query in test.judged_queries if moved & set(test.answers(query))}

@@ -4,14 +4,15 @@
     python examples/pgvector_in_place.py [--url postgresql://user@host/database]
 
 Without `--url` a PostgreSQL of its own runs in a temporary folder (`pgserver`). The script makes a
-table `nudge_example` and drops it in the end; it touches nothing else in the database. There is no
-framework here: the application searches with SQL.
+table `nudge_example` and drops it in the end; all else that it may add to the database is pgvector's
+extension. There is no framework here: the application searches with SQL.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
+from contextlib import ExitStack
 
 import psycopg
 from pgvector.psycopg import register_vector
@@ -87,20 +88,18 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--url", help="of a PostgreSQL with pgvector; left out, one is started")
     url = parser.parse_args().url
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, ExitStack() as stack:
         if url is None:
             import pgserver
 
-            url = pgserver.get_server(f"{folder}/server").get_uri()
-        with psycopg.connect(url, autocommit=True) as database:
-            database.execute("CREATE EXTENSION IF NOT EXISTS vector")
-            register_vector(database)
-            database.execute(CREATE)  # refused where such a table is there already
-            try:
-                # Yours: leave `journal` out, and the originals are kept in your data folder.
-                run(database, f"{url}#{TABLE}", journal=f"{folder}/journal")
-            finally:
-                database.execute(f"DROP TABLE {TABLE}")
+            url = stack.enter_context(pgserver.get_server(f"{folder}/server")).get_uri()
+        database = stack.enter_context(psycopg.connect(url, autocommit=True))
+        database.execute("CREATE EXTENSION IF NOT EXISTS vector")
+        register_vector(database)
+        database.execute(CREATE)  # refused where such a table is there already
+        stack.callback(database.execute, f"DROP TABLE {TABLE}")
+        # Yours: leave `journal` out, and the originals are kept in your data folder.
+        run(database, f"{url}#{TABLE}", journal=f"{folder}/journal")
 
 
 if __name__ == "__main__":
