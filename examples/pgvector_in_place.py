@@ -4,8 +4,8 @@
     python examples/pgvector_in_place.py [--url postgresql://user@host/database]
 
 Without `--url` a PostgreSQL of its own runs in a temporary folder (`pgserver`). The script makes a
-table `nudge_example` and drops it in the end; all else that it may add to the database is pgvector's
-extension. There is no framework here: the application searches with SQL.
+table `nudge_example` and drops it in the end; all else that it may add to the database is the
+extension `vector`. There is no framework here: the application searches with SQL.
 """
 
 from __future__ import annotations
