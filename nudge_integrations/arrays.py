@@ -23,6 +23,17 @@ def name_some(names: Sequence[object]) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
+def checked_count(value: Any, what: str, least: int) -> int:
+    """A whole number from `least` on.
+
+    Raises:
+        DataError: It is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise DataError(f"{what} must be a whole number, at least {least}, got {value!r}")
+    return int(value)
+
+
 def as_matrix(
     values: Any,
     what: str,

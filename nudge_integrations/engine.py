@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from nudge_integrations.arrays import FloatMatrix, name_some
 from nudge_integrations.embedding import DEFAULT_MODEL
@@ -17,7 +17,9 @@ from nudge_integrations.errors import DataError, NotFinetunedError
 from nudge_integrations.evaluation import EvaluationReport
 from nudge_integrations.options import EngineOptions, check_options, embedder_of, method_of
 from nudge_integrations.relevance import RelevanceDataset, check_leaks
+from nudge_integrations.relevance.over import PARTS, over_documents, with_holdout
 from nudge_integrations.tuned import TunedVectors, check_metric
+from nudge_integrations.tuned_checks import check_free
 from nudge_integrations.tuning import (
     Corpus,
     Questions,
@@ -31,10 +33,6 @@ if TYPE_CHECKING:
     from nudge_integrations.questions import GeneratedQuestions
 
 _log = logging.getLogger(__name__)
-_HOLDOUT = (0.85, 0.15)
-_NAMES = ("train", "validation", "test")
-
-_Datasets = tuple["RelevanceDataset | None", "RelevanceDataset | None", "RelevanceDataset | None"]
 
 
 class FinetuneEngine:
@@ -78,6 +76,10 @@ class FinetuneEngine:
         MetricMismatchError: NUDGE-M with a metric other than `"dot"`.
     """
 
+    # What the framework's engine calls its first arguments, and an id of a document.
+    _arguments: ClassVar[tuple[str, str, str]] = ("train_dataset", "model", "texts")
+    _id_of: ClassVar[str] = "its id in the corpus"
+
     def __init__(
         self,
         train_dataset: Any,
@@ -88,7 +90,7 @@ class FinetuneEngine:
         from nudge_integrations.methods.inputs import checked_steps
 
         self._model = DEFAULT_MODEL if model is None else original_model(model)
-        check_options(options, self._model)
+        check_options(options, self._model, self._arguments)
         self.seed = options.get("seed", 0)
         self.method = method_of(options)
         self.metric = options.get("metric", "cosine")
@@ -100,11 +102,14 @@ class FinetuneEngine:
             )
         self.gamma = options.get("gamma")
         checked_steps([0.0 if self.gamma is None else self.gamma], self.method.largest_step)
-        self._texts, self._datasets = _read(
-            texts, train_dataset, options.get("val_dataset"), options.get("test_dataset")
+        self._texts, self._datasets = over_documents(
+            texts,
+            (train_dataset, options.get("val_dataset"), options.get("test_dataset")),
+            called=self._arguments[2],
+            id_of=self._id_of,
         )
         if self.selection == "holdout" and self.gamma is None:
-            self._datasets = _with_holdout(self._datasets, self.seed)
+            self._datasets = with_holdout(self._datasets, self.seed)
         self.embedder = embedder_of(self._model, options)
         self.questions: GeneratedQuestions | None = None
         self._corpus: Corpus | None = None
@@ -160,7 +165,9 @@ class FinetuneEngine:
             NotFinetunedError: `finetune()` has not run.
         """
         if self._tuned is None:
-            raise NotFinetunedError("nothing is tuned yet: call finetune() first")
+            raise NotFinetunedError(
+                "nothing is tuned yet: call finetune() first, or await afinetune()"
+            )
         return self._tuned
 
     @property
@@ -213,19 +220,27 @@ class FinetuneEngine:
         """
         _ = self.tuned  # refused before anything is embedded
         asked = RelevanceDataset.coerce(dataset)
-        parts = zip(_NAMES, self._datasets[:2], strict=False)
+        parts = zip(PARTS, self._datasets[:2], strict=False)
         check_leaks(**{name: part for name, part in parts if part}, evaluation=asked)
         questions = Questions.embed(asked.with_corpus(self._texts), self.embedder)
         return self._measured(questions, "the questions given")
 
-    def save(self, folder: str | os.PathLike[str]) -> Path:
+    def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Save what the run produced; `TunedVectors.load(folder)` reads it.
+
+        Args:
+            folder: Made if need be.
+            overwrite: Replace another run that is there. Stores that it was applied to then lose
+                their way back.
 
         Raises:
             NotFinetunedError: `finetune()` has not run.
-            NudgeError: The folder cannot be written to.
+            NudgeError: Another run is there, or the folder cannot be written to.
         """
-        return self.tuned.save(folder)
+        tuned = self.tuned
+        if not overwrite:
+            check_free(folder, tuned, "pass overwrite=True")
+        return tuned.save(folder)
 
     @property
     def base_model(self) -> Any:
@@ -235,7 +250,9 @@ class FinetuneEngine:
     @property
     def _embedded(self) -> Corpus:
         if self._corpus is None:
-            raise NotFinetunedError("nothing is embedded yet: call finetune() first")
+            raise NotFinetunedError(
+                "nothing is embedded yet: call finetune() first, or await afinetune()"
+            )
         return self._corpus
 
     def _measured(self, questions: Questions, judged_on: str) -> EvaluationReport:
@@ -254,40 +271,3 @@ class FinetuneEngine:
         if self.gamma is None:
             return "one question is too few to choose a step on"
         return f"step {self.tuned.step:g} was asked for"
-
-
-def _read(
-    texts: Mapping[str, str] | None, train: Any, validation: Any, test: Any
-) -> tuple[dict[str, str], _Datasets]:
-    """The documents, and the datasets over exactly these, checked against each other."""
-    given = [
-        None if source is None else RelevanceDataset.coerce(source)
-        for source in (train, validation, test)
-    ]
-    if given[0] is None:
-        raise DataError("train_dataset is None; give judged questions to learn from")
-    check_leaks(**{name: part for name, part in zip(_NAMES, given, strict=True) if part})
-    documents = dict(given[0].corpus if texts is None else texts)
-    if not documents:
-        raise DataError(
-            "no documents to tune: the training dataset has no corpus, and no nodes or documents "
-            "were given; give one of the two"
-        )
-    parts = zip(given, _NAMES, strict=True)
-    over = [None if part is None else _over(part, documents, name) for part, name in parts]
-    return documents, (over[0], over[1], over[2])
-
-
-def _over(dataset: RelevanceDataset, documents: Mapping[str, str], name: str) -> RelevanceDataset:
-    try:
-        return dataset.with_corpus(documents)
-    except DataError as error:
-        raise DataError(f"{name} dataset: {error}") from error
-
-
-def _with_holdout(datasets: _Datasets, seed: int) -> _Datasets:
-    train, validation, test = datasets
-    if train is None or validation is not None:
-        return datasets
-    train, validation = train.split(_HOLDOUT, seed=seed)
-    return train, validation, test

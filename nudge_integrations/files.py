@@ -33,6 +33,7 @@ _DIGEST_LENGTH = 16
 # Arrays that no manifest names are what a killed save left behind, or belong to a save of another
 # process that is still under way. After an hour it is not.
 _ABANDONED_SECONDS = 3600.0
+_SHOWN = 4
 _saving = threading.Lock()
 
 
@@ -149,7 +150,8 @@ def _read_manifest(path: Path, kind: str, version: int) -> dict[str, Any]:
         body = json.loads(path.read_bytes().decode("utf-8", "surrogatepass"))
     except FileNotFoundError as error:
         raise CorruptFileError(
-            f"no {kind} at {path}: the file does not exist; is this where it was saved?"
+            f"no {kind} at {path}: the file does not exist{_beside(path)}; is this where it was "
+            "saved?"
         ) from error
     except OSError as error:
         raise CorruptFileError(
@@ -173,6 +175,16 @@ def _read_manifest(path: Path, kind: str, version: int) -> dict[str, Any]:
     if _content_digest(body["content"]) != body.get("content_sha256"):
         raise CorruptFileError(f"{path} was edited after it was saved (checksum); save it again")
     return body
+
+
+def _beside(path: Path) -> str:
+    """What lies where a file was expected, for the message."""
+    folder = path.parent
+    if not folder.is_dir():
+        return f", nor does the folder {folder}"
+    there = sorted(each.name for each in folder.iterdir() if not each.name.startswith("."))
+    shown = ", ".join(there[:_SHOWN]) + (", ..." if len(there) > _SHOWN else "")
+    return f" (there is {shown})" if there else " (the folder is empty)"
 
 
 def _content_digest(content: Any) -> str:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from nudge_integrations.arrays import IntVector
 from nudge_integrations.errors import DataError
+from nudge_integrations.naming import did_you_mean
 
 Floats = npt.NDArray[np.float64]
 
@@ -64,9 +65,11 @@ def parse_metric(metric: str | Metric) -> Metric:
 
 def _unknown(metric: object) -> DataError:
     listed = ", ".join(f"{name}@k" for name in METRIC_NAMES)
+    name = str(metric).partition("@")[0]
+    meant = "" if name in METRIC_NAMES else did_you_mean(name, METRIC_NAMES)
     return DataError(
-        f"unknown metric {str(metric)!r}: give one of {listed}, "
-        "with a whole number from 1 for k, such as 'ndcg@10'"
+        f"unknown metric {str(metric)!r}: give one of {listed}, with a whole number from 1 for k, "
+        f"such as 'ndcg@10'{meant}"
     )
 
 

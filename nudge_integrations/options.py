@@ -9,6 +9,7 @@ from nudge_integrations.arrays import name_some
 from nudge_integrations.embedding import DEFAULT_MODEL, Embedder
 from nudge_integrations.embedding.encoders import original_model
 from nudge_integrations.errors import DataError
+from nudge_integrations.naming import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,8 +38,20 @@ class EngineOptions(TypedDict, total=False):
     show_progress: bool
 
 
-def check_options(options: EngineOptions, model: Any) -> None:
+# What the other framework, or another library, calls an engine's second and third argument.
+_MODEL_NAMES = ("embeddings", "embed_model", "embedding", "embedding_model", "model")
+_DOCUMENT_NAMES = ("documents", "nodes", "docs", "corpus", "texts")
+
+
+def check_options(
+    options: EngineOptions, model: Any, arguments: tuple[str, str, str] | None = None
+) -> None:
     """Refuse options that would do nothing.
+
+    Args:
+        options: What was given.
+        model: The embedding model, or its name.
+        arguments: What the engine calls its data, its model and its documents.
 
     Raises:
         DataError: An option that does not exist, or that a method given as an instance would
@@ -46,11 +59,12 @@ def check_options(options: EngineOptions, model: Any) -> None:
     """
     from nudge_integrations.methods import Method
 
+    known = [*(arguments or ()), *EngineOptions.__annotations__]
     unknown = sorted(set(options) - set(EngineOptions.__annotations__))
     if unknown:
         raise DataError(
-            f"unknown argument {name_some(unknown)}; there are "
-            f"{', '.join(EngineOptions.__annotations__)}"
+            f"unknown argument {name_some(unknown)}; there are {', '.join(known)}"
+            + "".join(_meant(name, known, arguments) for name in unknown)
         )
     method = options.get("method", "c")
     if not isinstance(method, Method):
@@ -74,6 +88,13 @@ def check_options(options: EngineOptions, model: Any) -> None:
                 f"{option}={value!r} has no effect on a method that is an instance: set it "
                 f"there, as in {type(method).__name__}({name}={value!r})"
             )
+
+
+def _meant(unknown: str, known: list[str], arguments: tuple[str, str, str] | None) -> str:
+    for names, place in ((_MODEL_NAMES, 1), (_DOCUMENT_NAMES, 2)):
+        if arguments is not None and unknown in names:
+            return f"; {unknown!r} is called {arguments[place]!r} here"
+    return did_you_mean(unknown, known)
 
 
 def method_of(options: EngineOptions) -> Method:

@@ -143,7 +143,8 @@ def _manifest_path(path: Path) -> Path:
     """
     if not path.is_dir():
         if not path.exists():
-            raise CorruptFileError(f"no saved store at {path}: there is nothing of that name")
+            hint = "; a store that is running is tuned by `nudge tune`" if "#" in path.name else ""
+            raise CorruptFileError(f"no saved store at {path}: there is nothing of that name{hint}")
         return path
     names = sorted({file for layout in _LAYOUTS.values() for file in path.glob(layout.names)})
     found = [file for file in names if _header(file).get("kind") in _LAYOUTS]

@@ -21,6 +21,7 @@ from nudge_integrations.errors import (
 )
 from nudge_integrations.evaluation import EvaluationReport
 from nudge_integrations.files import load_arrays, save_arrays, text_hash
+from nudge_integrations.naming import described
 
 KIND = "tuned vectors"
 VERSION = 1
@@ -158,6 +159,7 @@ class TunedVectors:
         Raises:
             ModelMismatchError: The models differ.
         """
+        _check_fingerprint(model)
         if not self.model.matches(model):
             raise ModelMismatchError(
                 f"these vectors were tuned for the embedding model {self.model.name!r}, but this "
@@ -201,12 +203,20 @@ class TunedVectors:
             CorruptFileError: Missing, truncated, edited, or of another version.
             ModelMismatchError: `model` is another one.
         """
-        content, arrays = load_arrays(Path(folder) / FILE_NAME, KIND, VERSION)
+        folder = Path(folder)
+        if folder.is_file():
+            raise CorruptFileError(
+                f"{folder} is a file; name the folder that it was saved in, such as "
+                f"{str(folder.parent)!r}"
+            )
+        if model is not None:
+            _check_fingerprint(model)
+        content, arrays = load_arrays(folder / FILE_NAME, KIND, VERSION)
         try:
             tuned = _from_content(content, arrays)
         except (KeyError, TypeError, ValueError) as error:
             raise CorruptFileError(
-                f"{Path(folder) / FILE_NAME} was edited ({error}); save it again"
+                f"{folder / FILE_NAME} was edited ({error}); save it again"
             ) from error
         if model is not None:
             tuned.check_model(model)
@@ -223,6 +233,14 @@ class TunedVectors:
         return result
 
 
+def _check_fingerprint(model: Any) -> None:
+    if not isinstance(model, ModelFingerprint):
+        raise DataError(
+            f"a model's fingerprint is needed, not {described(model)}: pass "
+            "nudge_integrations.embedding.Embedder(model).fingerprint, or engine.embedder's"
+        )
+
+
 def check_metric(method: str, metric: str) -> None:
     """Refuse a metric that does not exist, or under which the method's vectors rank wrongly.
 
@@ -231,7 +249,11 @@ def check_metric(method: str, metric: str) -> None:
         MetricMismatchError: NUDGE-M with another metric than `"dot"`.
     """
     if metric not in ("cosine", "dot"):
-        raise DataError(f"metric must be 'cosine' or 'dot', got {metric!r}")
+        hint = f": for the metric that is to rise, validation_metric={metric!r}"
+        raise DataError(
+            f"metric must be 'cosine' or 'dot' (the inner product), got {metric!r}"
+            f"{hint if '@' in str(metric) else ''}"
+        )
     if method == "nudge-m" and metric != "dot":
         raise MetricMismatchError(
             f"NUDGE-M's vectors are not of unit length, so under metric={metric!r} they rank "

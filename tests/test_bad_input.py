@@ -210,7 +210,7 @@ DOCUMENTS = {
     "no documents": data(
         lambda desk: desk.engine(documents=[]),
         "no documents to tune",
-        remedy="give one of the two",
+        remedy="leave it out to take the 8 documents of the training dataset",
         free=True,
     ),
     "no documents, and a dataset without any": data(
@@ -733,7 +733,7 @@ def test_a_full_disk_leaves_the_older_save_whole(
     engine, later = desk.run(), desk.run(gamma=0.3)
     folder = desk.folder / what
     save: dict[str, Callable[[Any], object]] = {
-        "run": lambda source: source.save(folder),
+        "run": lambda source: source.save(folder, overwrite=True),
         "store": lambda source: desk.side.save(source.get_finetuned_vector_store(), folder),
     }
     save[what](engine)

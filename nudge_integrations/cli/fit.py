@@ -208,17 +208,12 @@ def run(args: argparse.Namespace) -> int:
 def _check_outputs(args: argparse.Namespace) -> None:
     """Refuse what could not be written, or must not be, before any work is done."""
     from nudge_integrations.tuned import FILE_NAME
+    from nudge_integrations.tuned_checks import check_free
 
     check_report_files(args)
-    if args.out.exists() and not args.out.is_dir():
-        raise NudgeError(f"--out {args.out} is a file; name a folder")
-    saved = args.out / FILE_NAME
-    if saved.exists() and not args.overwrite:
-        raise NudgeError(
-            f"{args.out} holds a run already, and with it the way back for stores that it was "
-            "applied to: choose another folder, or pass --overwrite"
-        )
-    for path in (saved, args.html, args.plot, args.embeddings):
+    if not args.overwrite:
+        check_free(args.out, None, "pass --overwrite")
+    for path in (args.out / FILE_NAME, args.html, args.plot, args.embeddings):
         if path is not None:
             _check_writable(path.absolute().parent)
 
@@ -230,7 +225,7 @@ def _check_writable(folder: Path) -> None:
 
 
 def _save(engine: FinetuneEngine, args: argparse.Namespace) -> None:
-    engine.save(args.out)
+    engine.save(args.out, overwrite=args.overwrite)
     report = engine.tuned.report
     report_path = args.out / _REPORT
     if report is None:

@@ -125,6 +125,7 @@ def run(args: argparse.Namespace) -> int:
     if kept.exists():
         raise NudgeError(f"{args.out} holds questions already: choose another folder")
     check_device(args.device)
+    llm = _language_model(args)
     given: dict[str, Any] = {} if args.kinds is None else {"kinds": args.kinds}
     embedder = Embedder(
         args.model or DEFAULT_MODEL,
@@ -136,7 +137,7 @@ def run(args: argparse.Namespace) -> int:
     )
     found = generate_questions(
         documents,
-        _language_model(args),
+        llm,
         questions_per_document=args.per_document,
         examples=_lines(args.examples),
         max_documents=args.max_documents,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -69,6 +70,9 @@ def run_demo(
     unknown = [name for name in frameworks if name not in FRAMEWORKS]
     if unknown or not frameworks:
         raise DataError(f"unknown framework {unknown[0] if unknown else ''!r}: use {FRAMEWORKS}")
+    for name in frameworks:
+        # Says at once which one is missing, and not when the other has had its turn.
+        importlib.import_module(f"nudge_integrations.{name.replace('-', '_')}")
     datasets = demo_datasets()
     write(
         f"Search over {len(datasets['train'].corpus):,} docstrings of Python's standard library.\n"

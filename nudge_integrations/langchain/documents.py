@@ -11,6 +11,10 @@ from typing import Any, TypeAlias
 from langchain_core.documents import Document
 
 from nudge_integrations.errors import DataError
+from nudge_integrations.relevance.checks import checked_documents
+
+EXAMPLE = "Document(id='d1', page_content='...')"
+"""How a document is made, for error messages."""
 
 Filter: TypeAlias = dict[str, Any] | Callable[[Document], bool] | None
 
@@ -30,9 +34,9 @@ def with_ids(
     """Copies of documents, each with an id: the one in `ids`, else its own, else a new UUID.
 
     Raises:
-        DataError: Another number of ids than of documents.
+        DataError: No documents, or another number of ids than of documents.
     """
-    documents = list(documents)
+    documents = checked_documents(documents, Document, EXAMPLE)
     if ids is not None and len(ids) != len(documents):
         raise DataError(
             f"{len(ids)} ids for {len(documents)} documents: give each document one id, or none"

@@ -56,7 +56,7 @@ class NudgeEmbeddings(Embeddings):
         ```
 
     Raises:
-        DataError: `base` is no embedding model.
+        DataError: `base` is no embedding model, or `tuned` no tuned vectors.
         NudgeError: No model of that name can be loaded.
     """
 
@@ -67,6 +67,10 @@ class NudgeEmbeddings(Embeddings):
         *,
         check_model: bool = True,
     ) -> None:
+        if tuned is not None:
+            from nudge_integrations.tuned_checks import as_tuned
+
+            tuned = as_tuned(tuned)
         model: Any = base
         while isinstance(model, NudgeEmbeddings):
             model = model.nudge_base_model()

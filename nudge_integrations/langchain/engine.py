@@ -11,11 +11,13 @@ from nudge_integrations.arrays import FloatMatrix
 from nudge_integrations.engine import FinetuneEngine
 from nudge_integrations.errors import DataError
 from nudge_integrations.files import text_hash
+from nudge_integrations.langchain.documents import EXAMPLE
 from nudge_integrations.langchain.embeddings import NudgeEmbeddings
 from nudge_integrations.langchain.vector_store import NudgeVectorStore
 from nudge_integrations.options import generate_for
 from nudge_integrations.questions import train_and_test
 from nudge_integrations.relevance import RelevanceDataset
+from nudge_integrations.relevance.checks import checked_documents
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -50,6 +52,9 @@ class NudgeFinetuneEngine(FinetuneEngine):
         MetricMismatchError: NUDGE-M with a metric other than `"dot"`.
     """
 
+    _arguments = ("train_dataset", "embeddings", "documents")
+    _id_of = "its Document.id"
+
     def __init__(
         self,
         train_dataset: Any,
@@ -60,7 +65,7 @@ class NudgeFinetuneEngine(FinetuneEngine):
         if documents is None:
             corpus = RelevanceDataset.coerce(train_dataset).corpus
             documents = [Document(id=name, page_content=text) for name, text in corpus.items()]
-        self.documents = list(documents)
+        self.documents = checked_documents(documents, Document, EXAMPLE)
         super().__init__(train_dataset, _texts(self.documents), embeddings, **options)
 
     @classmethod
@@ -97,7 +102,8 @@ class NudgeFinetuneEngine(FinetuneEngine):
             NudgeError: The language model refuses every request, or its server is down; what was
                 answered is kept, and the same call goes on from there.
         """
-        named = [each if each.id else _with_id(each) for each in documents]
+        whole = checked_documents(documents, Document, EXAMPLE)
+        named = [each if each.id else _with_id(each) for each in whole]
         generated = generate_for(named, llm, embeddings, questions, options)
         share = 0.0 if options.get("test_dataset") is not None else test_share
         train, test = train_and_test(generated, share, options.get("seed", 0))

@@ -15,6 +15,7 @@ from nudge_integrations.evaluation import (
     Metric,
     Scores,
     check_retrieved,
+    check_retriever,
     evaluate_rankings,
     parse_metric,
 )
@@ -48,7 +49,7 @@ def evaluate_retriever(
         DataError: The dataset cannot be used, a metric is unknown, a document came without an
             id, or not one came with an id of the dataset's corpus.
     """
-    judged, wanted = _checked(dataset, metrics)
+    judged, wanted = _checked(retriever, dataset, metrics)
     asked = tqdm(judged.judged_queries, desc="Retrieving", disable=not show_progress)
     found = {name: _ids(retriever.invoke(judged.queries[name]), id_key) for name in asked}
     return _scored(found, judged, wanted)
@@ -62,7 +63,7 @@ async def aevaluate_retriever(
     id_key: str | None = None,
 ) -> Scores:
     """Like `evaluate_retriever`, through the retriever's own async method, one by one."""
-    judged, wanted = _checked(dataset, metrics)
+    judged, wanted = _checked(retriever, dataset, metrics)
     found = {
         name: _ids(await retriever.ainvoke(judged.queries[name]), id_key)
         for name in judged.judged_queries
@@ -70,8 +71,18 @@ async def aevaluate_retriever(
     return _scored(found, judged, wanted)
 
 
-def _checked(dataset: Any, metrics: str | Sequence[str]) -> tuple[RelevanceDataset, list[Metric]]:
+def _checked(
+    retriever: Any, dataset: Any, metrics: str | Sequence[str]
+) -> tuple[RelevanceDataset, list[Metric]]:
     """Dataset and metrics, refused before anything is retrieved, since that can take long."""
+    check_retriever(
+        retriever,
+        "invoke",
+        {
+            "as_retriever": "its .as_retriever(search_kwargs={'k': 10})",
+            "retrieve": "it to nudge_integrations.llama_index.evaluate_retriever",
+        },
+    )
     several = [metrics] if isinstance(metrics, str) else metrics
     return RelevanceDataset.coerce(dataset), [parse_metric(metric) for metric in several]
 

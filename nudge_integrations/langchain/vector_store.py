@@ -104,7 +104,7 @@ class NudgeVectorStore(ExactSearch):
         metric: Metric = "cosine",
         tuned: TunedVectors | None = None,
     ) -> None:
-        if tuned is not None:
+        if tuned is not None or not isinstance(embedding, Embeddings):
             embedding = NudgeEmbeddings(embedding, tuned)
         if isinstance(embedding, NudgeEmbeddings):
             _check_metric(embedding.tuned, metric)
@@ -202,12 +202,11 @@ class NudgeVectorStore(ExactSearch):
         Raises:
             MetricMismatchError: NUDGE-M's vectors under cosine.
         """
-        _check_metric(tuned, self.metric)
-        return self._index.replace(tuned.ids, tuned.originals, tuned.vectors)
+        return _as_tuned(tuned).apply_to(self._index)
 
     def revert(self, tuned: TunedVectors) -> list[str]:
         """Put the original bytes back where `apply` put tuned vectors; as `apply` otherwise."""
-        return self._index.replace(tuned.ids, tuned.vectors, tuned.originals)
+        return _as_tuned(tuned).revert_in(self._index)
 
     @classmethod
     def from_texts(
@@ -293,6 +292,12 @@ def _check_metric(tuned: TunedVectors | None, metric: Metric) -> None:
         from nudge_integrations.tuned import check_metric
 
         check_metric(tuned.method, metric)
+
+
+def _as_tuned(tuned: Any) -> TunedVectors:
+    from nudge_integrations.tuned_checks import as_tuned
+
+    return as_tuned(tuned)
 
 
 def _file(path: str | os.PathLike[str]) -> Path:

@@ -42,7 +42,7 @@ class NudgeEmbedding(BaseEmbedding):
             that the base model is the one tuned for. That embeds one short text, once.
 
     Raises:
-        DataError: `base` is no embedding model.
+        DataError: `base` is no embedding model, or `tuned` no tuned vectors.
         NudgeError: No model of that name can be loaded.
     """
 
@@ -58,6 +58,10 @@ class NudgeEmbedding(BaseEmbedding):
         *,
         check_model: bool = True,
     ) -> None:
+        if tuned is not None:
+            from nudge_integrations.tuned_checks import as_tuned
+
+            tuned = as_tuned(tuned)
         model: Any = base
         while isinstance(model, NudgeEmbedding):
             model = model.nudge_base_model()

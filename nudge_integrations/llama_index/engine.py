@@ -20,10 +20,12 @@ from nudge_integrations.arrays import FloatMatrix
 from nudge_integrations.engine import FinetuneEngine
 from nudge_integrations.errors import DataError
 from nudge_integrations.llama_index.embeddings import NudgeEmbedding
+from nudge_integrations.llama_index.nodes import EXAMPLE
 from nudge_integrations.llama_index.vector_store import NudgeVectorStore
 from nudge_integrations.options import generate_for
 from nudge_integrations.questions import train_and_test
 from nudge_integrations.relevance import RelevanceDataset
+from nudge_integrations.relevance.checks import checked_documents
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -62,6 +64,9 @@ class NudgeFinetuneEngine(FinetuneEngine):
         MetricMismatchError: NUDGE-M with a metric other than `"dot"`.
     """
 
+    _arguments = ("train_dataset", "embed_model", "nodes")
+    _id_of = "its node.node_id (a splitter gives each piece of a Document a new one)"
+
     def __init__(
         self,
         train_dataset: Any,
@@ -72,7 +77,7 @@ class NudgeFinetuneEngine(FinetuneEngine):
         if nodes is None:
             corpus = RelevanceDataset.coerce(train_dataset).corpus
             nodes = [TextNode(id_=name, text=text) for name, text in corpus.items()]
-        self.nodes = list(nodes)
+        self.nodes = checked_documents(nodes, BaseNode, EXAMPLE)
         _register()
         super().__init__(train_dataset, _texts(self.nodes), embed_model, **options)
 
@@ -186,10 +191,11 @@ def _texts(nodes: Sequence[BaseNode]) -> dict[str, str]:
 def _cut(
     documents: Sequence[BaseNode], transformations: Sequence[TransformComponent] | None
 ) -> list[BaseNode]:
+    documents = checked_documents(documents, BaseNode, EXAMPLE)
     if transformations is None and not any(isinstance(each, Document) for each in documents):
-        return list(documents)
+        return documents
     steps = Settings.transformations if transformations is None else transformations
-    return list(run_transformations(list(documents), list(steps)))
+    return list(run_transformations(documents, list(steps)))
 
 
 def _register() -> None:

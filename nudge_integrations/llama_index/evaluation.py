@@ -14,6 +14,7 @@ from nudge_integrations.evaluation import (
     Metric,
     Scores,
     check_retrieved,
+    check_retriever,
     evaluate_rankings,
     parse_metric,
 )
@@ -44,7 +45,7 @@ def evaluate_retriever(
         DataError: The dataset cannot be used, a metric is unknown, or not one node came with an
             id of the dataset's corpus.
     """
-    judged, wanted = _checked(dataset, metrics)
+    judged, wanted = _checked(retriever, dataset, metrics)
     asked = tqdm(judged.judged_queries, desc="Retrieving", disable=not show_progress)
     found = {name: _ids(retriever.retrieve(judged.queries[name])) for name in asked}
     return _scored(found, judged, wanted)
@@ -54,7 +55,7 @@ async def aevaluate_retriever(
     retriever: BaseRetriever, dataset: Any, metrics: Sequence[str] = DEFAULT_METRICS
 ) -> Scores:
     """Like `evaluate_retriever`, through the retriever's own async method, one by one."""
-    judged, wanted = _checked(dataset, metrics)
+    judged, wanted = _checked(retriever, dataset, metrics)
     found = {
         name: _ids(await retriever.aretrieve(judged.queries[name]))
         for name in judged.judged_queries
@@ -62,8 +63,18 @@ async def aevaluate_retriever(
     return _scored(found, judged, wanted)
 
 
-def _checked(dataset: Any, metrics: str | Sequence[str]) -> tuple[RelevanceDataset, list[Metric]]:
+def _checked(
+    retriever: Any, dataset: Any, metrics: str | Sequence[str]
+) -> tuple[RelevanceDataset, list[Metric]]:
     """Dataset and metrics, refused before anything is retrieved, since that can take long."""
+    check_retriever(
+        retriever,
+        "retrieve",
+        {
+            "as_retriever": "its .as_retriever(similarity_top_k=10)",
+            "invoke": "it to nudge_integrations.langchain.evaluate_retriever",
+        },
+    )
     several = [metrics] if isinstance(metrics, str) else metrics
     return RelevanceDataset.coerce(dataset), [parse_metric(metric) for metric in several]
 

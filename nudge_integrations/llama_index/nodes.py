@@ -12,6 +12,9 @@ from llama_index.core.schema import BaseNode, IndexNode, MediaResource
 from nudge_integrations.arrays import name_some
 from nudge_integrations.errors import CorruptFileError, DataError
 
+EXAMPLE = "TextNode(id_='d1', text='...')"
+"""How a node is made, for error messages."""
+
 
 def copied(node: BaseNode) -> BaseNode:
     """Copy a node, without its embedding, so that no later change to either shows in the other.

@@ -24,9 +24,10 @@ from llama_index.core.vector_stores.types import (
 from nudge_integrations.errors import DataError
 from nudge_integrations.index import ExactIndex
 from nudge_integrations.llama_index.filters import Predicate, compile_filters
-from nudge_integrations.llama_index.nodes import copied, embeddings_of
+from nudge_integrations.llama_index.nodes import EXAMPLE, copied, embeddings_of
 from nudge_integrations.llama_index.persistence import find_stores, load_nodes, save_nodes
 from nudge_integrations.llama_index.search import ExactSearch
+from nudge_integrations.relevance.checks import checked_documents
 
 if TYPE_CHECKING:
     from nudge_integrations.tuned import TunedVectors
@@ -90,6 +91,7 @@ class NudgeVectorStore(ExactSearch):
             DataError: A node without an embedding, or with one of another dimension, not finite,
                 or under cosine zero. Nothing was added.
         """
+        nodes = checked_documents(nodes, BaseNode, EXAMPLE)
         ids = [node.node_id for node in nodes]
         vectors = embeddings_of(nodes, self._index.dimension)
         copies = {node.node_id: copied(node) for node in nodes}
@@ -134,7 +136,7 @@ class NudgeVectorStore(ExactSearch):
             MetricMismatchError: Vectors of NUDGE-M under cosine.
             DataError: Vectors of another dimension. Nothing was written.
         """
-        return tuned.apply_to(self._index)
+        return _as_tuned(tuned).apply_to(self._index)
 
     def revert(self, tuned: TunedVectors) -> list[str]:
         """Put the original vectors back, byte for byte, where the tuned ones stand.
@@ -145,7 +147,7 @@ class NudgeVectorStore(ExactSearch):
         Raises:
             DataError: Vectors of another dimension. Nothing was written.
         """
-        return tuned.revert_in(self._index)
+        return _as_tuned(tuned).revert_in(self._index)
 
     def persist(
         self, persist_path: str = _DEFAULT_PATH, fs: fsspec.AbstractFileSystem | None = None
@@ -236,3 +238,10 @@ class NudgeVectorStore(ExactSearch):
             ids = [node.node_id for node in self._select(matches, node_ids)]
             for id_ in self._index.delete(ids):
                 del self._nodes[id_]
+
+
+def _as_tuned(tuned: Any) -> TunedVectors:
+    # Whoever has tuned vectors has loaded that module; a plain store starts without it.
+    from nudge_integrations.tuned_checks import as_tuned
+
+    return as_tuned(tuned)

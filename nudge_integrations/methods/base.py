@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from nudge_integrations.arrays import FloatMatrix, IntVector, as_matrix, unit_rows
+from nudge_integrations.arrays import FloatMatrix, IntVector, as_matrix, checked_count, unit_rows
 from nudge_integrations.errors import DataError
 from nudge_integrations.methods.document_vectors import DocumentVectors
 from nudge_integrations.methods.fit import Fit
@@ -18,7 +18,6 @@ from nudge_integrations.methods.inputs import (
     QuerySet,
     Similarity,
     check_judgments,
-    checked_count,
     checked_device,
     checked_groups,
     checked_steps,

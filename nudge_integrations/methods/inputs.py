@@ -92,17 +92,6 @@ def checked_device(device: Any) -> torch.device:
     return found
 
 
-def checked_count(value: Any, what: str, least: int) -> int:
-    """A whole number from `least` on.
-
-    Raises:
-        DataError: It is not.
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise DataError(f"{what} must be a whole number, at least {least}, got {value!r}")
-    return int(value)
-
-
 def checked_groups(groups: Any, count: int) -> IntVector:
     """One whole number a query, int64.
 
@@ -129,9 +118,9 @@ def checked_steps(steps: Sequence[float] | Float64 | str, largest: float) -> Flo
     except ValueError as error:
         raise DataError(f"steps (gamma) must be numbers, got {steps!r}") from error
     if values.ndim != 1 or len(values) == 0:
-        raise DataError(f"steps (gamma) must be a list of numbers, got {steps!r}")
+        raise DataError(f"steps (gamma) must be numbers, such as 0.3, got {steps!r}")
     if values.dtype.kind not in "fiu":  # also strings that read as numbers
-        raise DataError(f"steps (gamma) must be numbers, got {steps!r}")
+        raise DataError(f"steps (gamma) must be numbers, such as 0.3, got {steps!r}")
     values = values.astype(np.float64)
     wrong = values[~((values >= 0) & (values <= largest) & (values < np.inf))]
     if len(wrong):

@@ -76,8 +76,12 @@ class NudgeC(Method):
         **shared: Any,
     ) -> None:
         super().__init__(device, metric=metric, **shared)
-        if not protect_unseen >= 0:
-            raise DataError(f"protect_unseen must be at least 0, got {protect_unseen!r}")
+        number = isinstance(protect_unseen, (int, float, np.number))
+        if not number or not protect_unseen >= 0:
+            raise DataError(
+                f"protect_unseen must be a number, at least 0 (such as 0.05), got "
+                f"{protect_unseen!r}"
+            )
         for name, values in (("temperatures", temperatures), ("ridges", ridges)):
             if len(values) == 0 or not all(value > 0 for value in values):
                 raise DataError(f"{name} must be numbers above 0, got {values!r}")

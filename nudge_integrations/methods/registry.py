@@ -30,5 +30,6 @@ def get_method(method: str | Method, **arguments: Any) -> Method:
         raise DataError(
             f"unknown method {method!r}: use 'c' (NUDGE-C), 'n' (NUDGE-N), 'm' (NUDGE-M, inner "
             "product only) or an instance of NudgeC, NudgeN or NudgeM"
+            + (f", such as {method.__name__}()" if isinstance(method, type) else "")
         )
     return kind(**arguments)

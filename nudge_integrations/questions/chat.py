@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from nudge_integrations.errors import DataError
+from nudge_integrations.naming import described
 from nudge_integrations.questions.failures import status_of
 
 _log = logging.getLogger(__name__)
@@ -67,9 +68,11 @@ def as_chat(llm: Any, structured: bool | None = None) -> Chat:
         return _LlamaIndex(llm, structured)
     if callable(llm) and not isinstance(llm, type):
         return _Function(llm)
+    example = llm if isinstance(llm, str) else "gpt-4o-mini"
     raise DataError(
-        f"no language model: {type(llm).__name__}; give a LangChain chat model, a LlamaIndex LLM, "
-        "or a function that takes a prompt and returns the answer"
+        f"no language model: {described(llm)}; give a LangChain chat model, a LlamaIndex LLM (such "
+        f"as ChatOpenAI(model={example!r}), from either's OpenAI package), or a function that "
+        "takes a prompt and returns the answer"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from nudge_integrations.questions.passages import Passages
 from nudge_integrations.questions.prompts import DEFAULT_KINDS, QUESTIONS_SCHEMA, Prompt
 from nudge_integrations.questions.report import QuestionReport
 from nudge_integrations.questions.selection import Filtered, QuestionFilters, Space, filtered
-from nudge_integrations.questions.settings import CallOptions
+from nudge_integrations.questions.settings import call_options
 from nudge_integrations.questions.usage import Usage
 from nudge_integrations.relevance import RelevanceDataset, text_key
 
@@ -121,7 +122,7 @@ def generate_questions(
     """
     passages = Passages.of(documents)
     asking = Prompt(questions_per_document, tuple(kinds), tuple(examples), prompt, max_characters)
-    options = CallOptions(**calls)
+    options = call_options(calls, inspect.signature(generate_questions).parameters)
     chosen = QuestionFilters() if filters is None else filters
     if not isinstance(chosen, QuestionFilters):
         raise DataError(f"filters must be QuestionFilters(...), not {type(chosen).__name__}")

@@ -10,6 +10,7 @@ from typing import Any
 from nudge_integrations.arrays import name_some
 from nudge_integrations.errors import DataError
 from nudge_integrations.files import text_hash
+from nudge_integrations.naming import described
 from nudge_integrations.relevance import RelevanceDataset, text_key
 
 _log = logging.getLogger(__name__)
@@ -50,8 +51,8 @@ class Passages:
             found = _from_objects(documents)
         else:
             raise DataError(
-                f"no documents: {type(documents).__name__}; give LangChain documents, LlamaIndex "
-                "nodes, or a mapping from id to text"
+                f"no documents: {described(documents)}; give a list of LangChain documents or "
+                "LlamaIndex nodes, or a mapping from id to text"
             )
         blank = [name for name, text in found.texts.items() if not str(text).strip()]
         for name in blank:
@@ -115,8 +116,8 @@ def _from_objects(documents: Sequence[Any]) -> Passages:
             plain, source = text, document.metadata.get("source")
         else:
             raise DataError(
-                f"document {place} is a {type(document).__name__}: give LangChain documents or "
-                "LlamaIndex nodes"
+                f"document {place} is {described(document)}: give LangChain documents, LlamaIndex "
+                "nodes, or a mapping from id to text"
             )
         if not name:
             raise DataError(

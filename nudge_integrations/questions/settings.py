@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypedDict
 
 from nudge_integrations.errors import DataError
+from nudge_integrations.naming import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -64,3 +66,23 @@ class CallArguments(TypedDict, total=False):
     checkpoint: bool | str | os.PathLike[str] | None
     structured: bool | None
     show_progress: bool
+
+
+def call_options(arguments: CallArguments, others: Iterable[str]) -> CallOptions:
+    """The options that some arguments make.
+
+    Args:
+        arguments: What was given.
+        others: Arguments of the function that took them, which may have been meant.
+
+    Raises:
+        DataError: An argument that does not exist, or a value that cannot be used.
+    """
+    known = CallOptions.__dataclass_fields__
+    for name in arguments:
+        if name not in known:
+            raise DataError(
+                f"unknown argument {name!r}; besides those of generate_questions there are "
+                f"{', '.join(known)}{did_you_mean(name, [*known, *others])}"
+            )
+    return CallOptions(**arguments)

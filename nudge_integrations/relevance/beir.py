@@ -11,6 +11,7 @@ from typing import Any
 
 from nudge_integrations.errors import DataError
 from nudge_integrations.files import write_atomically
+from nudge_integrations.naming import did_you_mean
 from nudge_integrations.relevance.checks import (
     Judgments,
     Texts,
@@ -100,6 +101,12 @@ def _split_path(folder: Path, split: str) -> Path:
 
 
 def _check_files(folder: Path, qrels_path: Path, corpus: bool) -> None:
+    if not folder.is_dir():
+        problem = "is a file, no folder" if folder.exists() else "does not exist"
+        raise DataError(
+            f"{folder} {problem}; name a BEIR folder, which holds queries.jsonl, corpus.jsonl and "
+            "qrels (LlamaIndex's JSON is read by from_llama_index, or --llama-index)"
+        )
     if not (folder / "queries.jsonl").is_file():
         raise DataError(f"{folder} has no queries.jsonl; name a BEIR folder")
     if corpus and not (folder / "corpus.jsonl").is_file():
@@ -108,10 +115,12 @@ def _check_files(folder: Path, qrels_path: Path, corpus: bool) -> None:
         )
     if not qrels_path.is_file():
         splits = sorted(path.stem for path in qrels_path.parent.glob("*.tsv"))
-        raise DataError(
-            f"{folder} has no qrels/{qrels_path.name}; use one of its splits: "
-            f"{', '.join(splits) or 'it has none'}"
+        remedy = (
+            f"use one of its splits: {', '.join(splits)}{did_you_mean(qrels_path.stem, splits)}"
+            if splits
+            else "add it: query id, document id and grade on each line, separated by tabs"
         )
+        raise DataError(f"{folder} has no qrels/{qrels_path.name}; {remedy}")
 
 
 def _query_text(record: Mapping[str, Any]) -> Any:
@@ -185,7 +194,7 @@ def _read_qrels(path: Path, queries: Mapping[str, str], corpus: Mapping[str, str
         if position == 0 and _is_header(fields, queries):
             continue
         try:
-            check_query_known(query_id, queries)
+            check_query_known(query_id, queries, [document_id])
             check_document_known(document_id, query_id, corpus)
             number = _number(score)
             if isinstance(number, float) and number < 0:

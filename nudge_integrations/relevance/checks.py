@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from nudge_integrations.errors import DataError
+from nudge_integrations.naming import described
 
 Texts = dict[str, str]
 Judgments = dict[str, dict[str, int]]
@@ -68,13 +69,28 @@ def as_grade(grade: Any, query_id: str, document_id: str) -> int:
     return int(grade)
 
 
-def check_query_known(query_id: str, queries: Mapping[str, str]) -> None:
-    """Refuse a judgment for a query that has no text."""
-    if query_id not in queries:
-        raise DataError(
-            f"a judgment names query {query_id!r}, which is not among the {len(queries)} queries; "
-            "add its text to queries or remove the judgment"
-        )
+def check_query_known(query_id: str, queries: Mapping[str, str], judged: Iterable[Any]) -> None:
+    """Refuse a judgment for a query that has no text.
+
+    Args:
+        query_id: The query.
+        queries: Query id -> text.
+        judged: Ids of the documents that are judged for it.
+    """
+    if query_id in queries:
+        return
+    message = (
+        f"a judgment names query {query_id!r}, which is not among the {len(queries)} queries; "
+        "add its text to queries or remove the judgment"
+    )
+    for name in judged:
+        if isinstance(name, str) and name in queries:
+            message += (
+                f". But its document {name!r} is a query: are queries and corpus swapped, or the "
+                "two ids of each judgment? Judgments are {query id: {document id: grade}}"
+            )
+            break
+    raise DataError(message)
 
 
 def check_document_known(document_id: str, query_id: str, corpus: Mapping[str, str]) -> None:
@@ -97,6 +113,31 @@ def check_answerable(queries: Mapping[str, str], qrels: Mapping[str, Mapping[str
         )
 
 
+def checked_documents(documents: Any, kind: type, example: str) -> list[Any]:
+    """Documents of a framework as a list.
+
+    Args:
+        documents: What was given for them.
+        kind: The framework's class.
+        example: How one is made, for the message.
+
+    Raises:
+        DataError: No list of them; what was given is named.
+    """
+    remedy = f"pass a list of {kind.__name__} objects, such as [{example}]"
+    # A pydantic object, such as one document or a store, can be iterated over: its fields.
+    alone = isinstance(documents, (str, bytes, Mapping)) or hasattr(documents, "model_fields")
+    if alone or not isinstance(documents, Iterable):
+        raise DataError(f"no list of documents, but {described(documents)}: {remedy}")
+    found = list(documents)
+    for place, document in enumerate(found):
+        if not isinstance(document, kind):
+            raise DataError(
+                f"document {place} is {described(document)}: {remedy}; judgments name it by that id"
+            )
+    return found
+
+
 def checked(queries: Any, corpus: Any, qrels: Any) -> tuple[Texts, Texts, Judgments]:
     """Check the three parts of a dataset, against each other too, and copy them.
 
@@ -117,8 +158,9 @@ def checked(queries: Any, corpus: Any, qrels: Any) -> tuple[Texts, Texts, Judgme
     judgments: Judgments = {}
     for query_id, judged in qrels.items():
         check_id(query_id, "query")
-        check_query_known(query_id, query_texts)
-        grades = _checked_grades(query_id, judged, documents)
+        graded = _as_graded(query_id, judged)
+        check_query_known(query_id, query_texts, graded)
+        grades = _checked_grades(query_id, graded, documents)
         if grades:
             judgments[query_id] = grades
     check_answerable(query_texts, judgments)
@@ -139,9 +181,11 @@ def _checked_texts(texts: Any, what: str, one: str) -> Texts:
     return copy
 
 
-def _checked_grades(query_id: str, judged: Any, corpus: Mapping[str, str]) -> dict[str, int]:
+def _checked_grades(
+    query_id: str, judged: Mapping[Any, Any], corpus: Mapping[str, str]
+) -> dict[str, int]:
     grades: dict[str, int] = {}
-    for document_id, grade in _as_graded(query_id, judged).items():
+    for document_id, grade in judged.items():
         check_id(document_id, "document")
         check_document_known(document_id, query_id, corpus)
         plain = type(grade) is int and grade >= 0

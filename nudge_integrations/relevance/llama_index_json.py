@@ -39,8 +39,30 @@ def fields_of(source: Any) -> tuple[Any, Any, Any]:
         raise DataError(
             f"{type(source).__name__} has no {'queries' if queries is _ABSENT else 'judgments'}; "
             "pass a RelevanceDataset, or anything with queries, corpus, and qrels or relevant_docs"
+            f"{_instead_of(source)}"
         )
     return queries, {} if corpus is _ABSENT else corpus, qrels
+
+
+def _instead_of(source: Any) -> str:
+    """What was probably meant, where that can be seen."""
+    if isinstance(source, (str, os.PathLike)):
+        name = os.fspath(source)
+        return (
+            f": RelevanceDataset.from_beir({name!r}) reads a BEIR folder, "
+            f"RelevanceDataset.from_llama_index({name!r}) LlamaIndex's JSON"
+        )
+    parts = (
+        source.items()
+        if isinstance(source, Mapping)
+        else enumerate(source)
+        if (isinstance(source, (list, tuple)))
+        else ()
+    )
+    for name, part in parts:
+        if hasattr(part, "queries"):
+            return f". It holds datasets: pass one of them, such as [{name!r}]"
+    return ""
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -54,7 +76,8 @@ def read_json(path: Path) -> dict[str, Any]:
         text = path.read_bytes().decode("utf-8-sig", "surrogatepass")
         value = json.loads(text, object_pairs_hook=_refuse_repeated)
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+        folder = "; a BEIR folder is read by from_beir, or --beir" if path.is_dir() else ""
+        raise DataError(f"cannot read {path}: {error.strerror or error}{folder}") from error
     except json.JSONDecodeError as error:
         raise DataError(
             f"{path}, line {error.lineno}: no valid JSON ({error.msg}); save the dataset again"

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from nudge_integrations.errors import DataError, StoreError
+from nudge_integrations.errors import DataError, MissingExtraError, NudgeError, StoreError
+from nudge_integrations.naming import did_you_mean
 from nudge_integrations.optional import require
-from nudge_integrations.stores.base import LiveStore
+from nudge_integrations.stores.base import LiveStore, no_such
 from nudge_integrations.stores.secrets import hidden
 
 _WEB = ("http://", "https://")
@@ -23,12 +24,14 @@ def open_address(address: str, options: dict[str, Any]) -> LiveStore:
         StoreError: Nothing is there.
     """
     place, mark, collection = address.rpartition("#")
-    kind = place.split(":", 1)[0].lower()
-    if not mark or not collection or kind not in _KINDS:
+    kind, _, where = (place if mark else address).partition(":")
+    kind = kind.lower()
+    wrong = _what_is_wrong(kind, where, collection if mark else "")
+    if wrong:
         raise DataError(
             f"{hidden(address)!r} is no address of a store: give KIND:PLACE#COLLECTION, such as "
             "chroma:./db#docs, qdrant:http://localhost:6333#docs, lancedb:./db#docs, "
-            "postgresql://localhost/shop#docs or milvus:./milvus.db#docs"
+            f"postgresql://localhost/shop#docs or milvus:./milvus.db#docs; {wrong}"
         )
     known, open_it = _KINDS[kind]
     unknown = sorted(set(options) - set(known))
@@ -36,8 +39,26 @@ def open_address(address: str, options: dict[str, Any]) -> LiveStore:
         raise DataError(
             f"{kind} has no option {unknown[0]!r}" + (f", only {', '.join(known)}" if known else "")
         )
-    where = place if kind in ("postgresql", "postgres") else place.split(":", 1)[1]
-    return open_it(where, collection, options)
+    try:
+        return open_it(place if kind in _POSTGRES else where, collection, options)
+    except (NudgeError, MissingExtraError):
+        raise
+    except Exception as error:
+        # Which exceptions there are depends on the client of the store and its release.
+        raise StoreError(
+            f"cannot open {hidden(address)}: {type(error).__name__}: {hidden(error).strip()}; is "
+            "the place right, and the server running?"
+        ) from error
+
+
+def _what_is_wrong(kind: str, where: str, collection: str) -> str:
+    if kind not in _KINDS:
+        return f"there is no kind {kind!r}{did_you_mean(kind, _KINDS)}"
+    if not collection:
+        return "it names no collection: #COLLECTION is missing at its end"
+    if not where or (kind in _POSTGRES and not where.startswith("//")):
+        return f"{where!r} is no place" + (": // is missing" if where else "")
+    return ""
 
 
 def _chroma(where: str, collection: str, options: dict[str, Any]) -> LiveStore:  # noqa: ARG001
@@ -54,10 +75,11 @@ def _chroma(where: str, collection: str, options: dict[str, Any]) -> LiveStore: 
             ssl=parts.scheme == "https",
         )
     else:
-        client = chromadb.PersistentClient(str(_there(where)))
+        # The client would make an empty database of any folder.
+        client = chromadb.PersistentClient(str(_there(where, "chroma.sqlite3")))
     names = [each.name for each in client.list_collections()]
     if collection not in names:
-        raise StoreError(f"Chroma at {hidden(where)} has no collection {collection!r}")
+        raise no_such(f"Chroma at {hidden(where)}", "collection", collection, names)
     return ChromaStore(client.get_collection(collection, embedding_function=None))
 
 
@@ -68,7 +90,8 @@ def _qdrant(where: str, collection: str, options: dict[str, Any]) -> LiveStore:
     if where.startswith(_WEB):
         opened = client(url=where, api_key=os.environ.get("QDRANT_API_KEY"))
     else:
-        opened = client(path=str(_there(where)))
+        # As Chroma's.
+        opened = client(path=str(_there(where, "meta.json")))
     return QdrantStore(opened, collection, **options)
 
 
@@ -80,7 +103,8 @@ def _lance(where: str, collection: str, options: dict[str, Any]) -> LiveStore:
     try:
         table = database.open_table(collection)
     except (ValueError, FileNotFoundError) as error:
-        raise StoreError(f"LanceDB at {hidden(where)} has no table {collection!r}") from error
+        tables = database.table_names()
+        raise no_such(f"LanceDB at {hidden(where)}", "table", collection, tables) from error
     return LanceStore(table, **options)
 
 
@@ -105,14 +129,21 @@ def _milvus(where: str, collection: str, options: dict[str, Any]) -> LiveStore:
     return MilvusStore(opened, collection, **options)
 
 
-def _there(where: str) -> Path:
+def _there(where: str, sign: str = "") -> Path:
+    """A store's file or folder, which must be there, and hold the file that is the sign of one."""
     path = Path(where).expanduser()
     if not path.exists():
-        raise StoreError(f"{path} does not exist: a store to tune must be there already")
+        whence = "" if path.is_absolute() else f", which is taken from {Path.cwd()}"
+        raise StoreError(
+            f"{path} does not exist: a store to tune must be there already; check the path{whence}"
+        )
+    if sign and not (path / sign).is_file():
+        raise StoreError(f"{path} is no database: {path / sign} does not exist; check the path")
     return path
 
 
 _Open = Callable[[str, str, dict[str, Any]], LiveStore]
+_POSTGRES = ("postgresql", "postgres")
 _COLUMNS = ("id_column", "vector_column", "metric")
 _KINDS: dict[str, tuple[tuple[str, ...], _Open]] = {
     "chroma": ((), _chroma),

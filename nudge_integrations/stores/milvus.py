@@ -20,6 +20,7 @@ from nudge_integrations.stores.base import (
     checked_metric,
     finite,
     is_whole,
+    no_such,
 )
 from nudge_integrations.stores.secrets import place_of
 
@@ -42,7 +43,8 @@ class MilvusStore(LiveStore):
     def __init__(self, client: Any, collection: str, vector_field: str | None = None) -> None:
         self._client, self._name = client, collection
         if not client.has_collection(collection):
-            raise StoreError(f"Milvus has no collection {collection!r}")
+            there = client.list_collections()
+            raise no_such(f"Milvus at {_where(client)}", "collection", collection, there)
         fields = client.describe_collection(collection)["fields"]
         vectors = [each for each in fields if _type(each) == "FLOAT_VECTOR"]
         names = [each["name"] for each in vectors]

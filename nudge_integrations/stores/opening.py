@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 from nudge_integrations.errors import DataError, UnsupportedStoreError
+from nudge_integrations.naming import described, did_you_mean
 from nudge_integrations.stores.base import LiveStore
 
 _SUPPORTED = (
@@ -14,6 +16,19 @@ _SUPPORTED = (
     "QdrantClient or MilvusClient with collection=..., a lancedb Table, a FAISS index; or an "
     "address such as 'postgresql://host/database#table'"
 )
+
+
+STORE_OPTIONS = (
+    "collection",
+    "vector",
+    "vector_field",
+    "id_column",
+    "vector_column",
+    "metric",
+    "schema",
+    "names",
+)
+"""What `open_store` is told of a store beside the store itself."""
 
 
 def open_store(store: Any, *, name: str | None = None, **options: Any) -> LiveStore:
@@ -53,12 +68,21 @@ def open_store(store: Any, *, name: str | None = None, **options: Any) -> LiveSt
 def _called(open_it: Callable[..., LiveStore], store: Any, options: dict[str, Any]) -> LiveStore:
     import inspect
 
-    known = [each for each in inspect.signature(open_it).parameters if each != "store"]
+    known = dict(inspect.signature(open_it).parameters)
+    del known["store"]
     unknown = [each for each in options if each not in known]
     if unknown:
         raise DataError(
             f"a {type(store).__name__} has no option {unknown[0]!r}"
             + (f", only {', '.join(known)}" if known else "")
+            + did_you_mean(unknown[0], known)
+        )
+    needed = [name for name, each in known.items() if each.default is each.empty]
+    missing = [name for name in needed if name not in options]
+    if missing:
+        raise DataError(
+            f"a {type(store).__name__} alone does not say which {missing[0]}: pass "
+            f"{missing[0]}='...' (to tune: store_options={{{missing[0]!r}: '...'}})"
         )
     return open_it(store, **options)
 
@@ -73,10 +97,21 @@ def _opener(store: Any) -> Callable[..., LiveStore]:
             return found
         if kind.__module__.startswith("faiss") and kind.__name__ == "Index":
             return _faiss
+    what = f"{type(store).__module__}.{type(store).__name__}"
     raise UnsupportedStoreError(
-        f"{type(store).__module__}.{type(store).__name__} is no store that can be tuned in place; "
-        f"give {_SUPPORTED}"
+        f"{described(store) if isinstance(store, type) else what} is no store that can be tuned in "
+        f"place; give {_instead_of(store) or _SUPPORTED}"
     )
+
+
+def _instead_of(store: Any) -> str:
+    """What was probably meant, where that can be seen; else nothing."""
+    if isinstance(store, os.PathLike):
+        return f"an address, which names its kind and its collection: 'chroma:{store}#COLLECTION'"
+    if isinstance(store, type):
+        return f"the {store.__name__} that holds your documents, not its class"
+    names = (kind.__name__ for kind in type(store).__mro__)
+    return next((_INSTEAD[name] for name in names if name in _INSTEAD), "")
 
 
 def _nudge(store: Any) -> LiveStore:
@@ -197,6 +232,15 @@ def _faiss_llama_index(store: Any) -> LiveStore:
 def _faiss_map(store: Any) -> LiveStore:
     return _faiss(store.client, store._node_id_to_faiss_id_map)
 
+
+# What people have in hand beside the store, by the name of its class.
+_INSTEAD = {
+    "VectorStoreRetriever": "the retriever's store: retriever.vectorstore",
+    "BaseIndex": "the index's store: index.vector_store",
+    "FinetuneEngine": "your store; the engine's own is engine.get_finetuned_vector_store()",
+    "ClientAPI": "one of the client's collections: client.get_collection(NAME)",
+    "DBConnection": "one of the database's tables: database.open_table(NAME)",
+}
 
 _OPENERS: dict[tuple[str, str], Callable[..., LiveStore]] = {
     ("nudge_integrations", "NudgeVectorStore"): _nudge,

@@ -14,7 +14,14 @@ from typing import Any
 
 from nudge_integrations.arrays import FloatMatrix, name_some
 from nudge_integrations.errors import StoreError, UnsupportedStoreError
-from nudge_integrations.stores.base import Hits, LiveStore, as_lists, checked_metric, finite
+from nudge_integrations.stores.base import (
+    Hits,
+    LiveStore,
+    as_lists,
+    checked_metric,
+    finite,
+    no_such,
+)
 from nudge_integrations.stores.secrets import place_of
 
 _METRICS: dict[str, Any] = {"Cosine": "cosine", "Dot": "dot", "Euclid": "l2"}
@@ -36,7 +43,8 @@ class QdrantStore(LiveStore):
     def __init__(self, client: Any, collection: str, vector: str | None = None) -> None:
         self._client, self._name = client, collection
         if not client.collection_exists(collection):
-            raise StoreError(f"Qdrant has no collection {collection!r}")
+            there = [each.name for each in client.get_collections().collections]
+            raise no_such(f"Qdrant at {_where(client)}", "collection", collection, there)
         config = client.get_collection(collection).config.params.vectors
         named = config if isinstance(config, dict) else {"": config}
         if vector is None:

@@ -6,6 +6,7 @@ and these the store's own search gives. So the cost depends on the judgments, no
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -46,11 +47,31 @@ class Questions:
     texts: dict[str, str]
 
     @classmethod
-    def embed(cls, dataset: RelevanceDataset, embed_query: Any, show_progress: bool) -> Questions:
-        """Embed the questions of a dataset that have an answer; the same text is one question."""
+    def embed(
+        cls,
+        dataset: RelevanceDataset,
+        embed_query: Embedder | Callable[[str], Any],
+        store: LiveStore,
+        show_progress: bool,
+    ) -> Questions:
+        """Embed the questions of a dataset that have an answer; the same text is one question.
+
+        Raises:
+            DataError: The vectors have not the dimension of the store's; found out by the first.
+        """
         names = list(dataset.judged_queries)
         texts = {question_key(dataset.queries[name]): dataset.queries[name] for name in names}
-        vectors = query_vectors(list(texts.values()), embed_query, show_progress)
+        first, *others = texts.values()
+        vectors = query_vectors([first], embed_query, show_progress)
+        if vectors.shape[1] != store.dimension:
+            raise DataError(
+                f"embed_query gives vectors of {vectors.shape[1]} dimensions, and those in "
+                f"{store.identity} have {store.dimension}: pass the embedding model that the "
+                "store was filled with"
+            )
+        if others:
+            rest = query_vectors(others, embed_query, show_progress)
+            vectors = np.concatenate([vectors, rest])
         answers: dict[str, dict[str, int]] = {key: {} for key in texts}
         for name in names:
             mine = answers[question_key(dataset.queries[name])]
@@ -88,16 +109,36 @@ class Questions:
         return Questions(kept, self.texts)
 
 
-def query_vectors(texts: list[str], embed_query: Any, show_progress: bool) -> FloatMatrix:
-    """Embed queries with a function of one text, or with any embedding model.
+def query_embedder(embed_query: Any, show_progress: bool) -> Embedder | Callable[[str], Any]:
+    """A function of one text as it is, or an embedder of any embedding model.
+
+    Raises:
+        DataError: Neither of these, or an async function.
+        NudgeError: No model of that name can be loaded.
+    """
+    known = (is_langchain, is_llama_index, is_sentence_transformer)
+    is_model = isinstance(embed_query, (str, Embedder)) or any(test(embed_query) for test in known)
+    if is_model or not callable(embed_query) or inspect.isclass(embed_query):
+        return as_embedder(embed_query, show_progress=show_progress)
+    if inspect.iscoroutinefunction(embed_query):
+        raise DataError(
+            f"embed_query is async ({embed_query.__qualname__}): pass the embedding model itself, "
+            "or its sync method"
+        )
+    function: Callable[[str], Any] = embed_query
+    return function
+
+
+def query_vectors(
+    texts: list[str], embed_query: Embedder | Callable[[str], Any], show_progress: bool
+) -> FloatMatrix:
+    """Embed queries with what `query_embedder` gave.
 
     Raises:
         DataError: The function gives something that is no vector; the query is named.
     """
-    known = (is_langchain, is_llama_index, is_sentence_transformer)
-    is_model = isinstance(embed_query, (str, Embedder)) or any(test(embed_query) for test in known)
-    if is_model or not callable(embed_query):
-        return as_embedder(embed_query, show_progress=show_progress).embed_queries(texts)
+    if isinstance(embed_query, Embedder):
+        return embed_query.embed_queries(texts)
     rows = [
         np.asarray(embed_query(text), np.float32)
         for text in tqdm(texts, "Embedding queries", delay=1, disable=not show_progress)

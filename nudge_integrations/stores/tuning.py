@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from nudge_integrations.arrays import FloatMatrix, as_matrix, name_some
-from nudge_integrations.errors import DataError, MetricMismatchError
+from nudge_integrations.errors import DataError
+from nudge_integrations.naming import did_you_mean
 from nudge_integrations.options import EngineOptions, check_options, method_of
 from nudge_integrations.relevance import RelevanceDataset, check_leaks
 from nudge_integrations.stores.base import FloatVector, LiveStore, same
+from nudge_integrations.stores.checks import check_filled, check_ranking, check_there, strangers
 from nudge_integrations.stores.entries import Entry
 from nudge_integrations.stores.journal import Journal, journal_of
-from nudge_integrations.stores.opening import open_store
+from nudge_integrations.stores.opening import STORE_OPTIONS, open_store
 from nudge_integrations.stores.plan import Plan, Row, new_facts
 from nudge_integrations.stores.recall import measured_recall
 from nudge_integrations.stores.report import Cost, PlanReport, turned
-from nudge_integrations.stores.solving import Questions, ids_of, nearby, scale_of
+from nudge_integrations.stores.solving import Questions, ids_of, nearby, query_embedder, scale_of
 
 if TYPE_CHECKING:
     from nudge_integrations.evaluation import EvaluationReport
@@ -94,10 +96,15 @@ def tune(
         given.append(RelevanceDataset.coerce(val_dataset))
         check_leaks(train=given[0], validation=given[1])
     opened = open_store(store, **(store_options or {}))
-    _check_metric(mover, opened)
+    check_ranking(mover, opened)
+    count = check_filled(opened)
     kept = journal_of(opened, journal)
-    questions = [Questions.embed(each, embed_query, show_progress) for each in given]
-    train, earlier = _with_earlier(questions, {} if fresh else kept.questions())
+    before = {} if fresh else kept.questions()
+    if not before:
+        check_there(opened, given)
+    embed = query_embedder(embed_query, show_progress)
+    questions = [Questions.embed(each, embed, opened, show_progress) for each in given]
+    train, earlier = _with_earlier(questions, before)
     parts = [train, *questions[1:]]
     documents, parts = _documents(opened, kept, parts)
     originals = np.stack([row.original for row in documents.rows.values()])
@@ -113,7 +120,6 @@ def tune(
     rows = _rows(documents, fit)
     # A document that already wins all its questions stays where it is, bit for bit.
     moved = [name for name, row in rows.items() if not np.array_equal(row.target, row.original)]
-    count = opened.count()
     report = PlanReport(
         store=opened.identity,
         documents=count,
@@ -164,19 +170,19 @@ class _Documents:
 def _options(options: Mapping[str, Any], method: Any, show_progress: bool) -> EngineOptions:
     unknown = sorted(set(options) - set(_OPTIONS))
     if unknown:
-        raise DataError(f"unknown argument {name_some(unknown)}; there are {', '.join(_OPTIONS)}")
+        raise DataError(
+            f"unknown argument {name_some(unknown)}; there are {', '.join(_OPTIONS)}"
+            + (
+                f"; what is about the store goes in as store_options={{{unknown[0]!r}: "
+                f"{options[unknown[0]]!r}}}"
+                if unknown[0] in STORE_OPTIONS
+                else did_you_mean(unknown[0], _OPTIONS)
+            )
+        )
     given: Any = {**options, "method": method}
     check_options(given, None)
     chosen: Any = {**given, "show_progress": show_progress}
     return cast("EngineOptions", chosen)
-
-
-def _check_metric(method: Method, store: LiveStore) -> None:
-    if not method.keeps_length and store.metric != "dot":
-        raise MetricMismatchError(
-            f"{method.name.upper()} gives vectors of other lengths, and {store.identity} ranks by "
-            f"{store.metric}: use method='c' or 'n', or a store that ranks by the inner product"
-        )
 
 
 def _with_earlier(given: list[Questions], earlier: Mapping[str, Any]) -> tuple[Questions, set[str]]:
@@ -208,11 +214,7 @@ def _documents(
     found = store.read([*labelled, *(name for name in entries if name not in set(labelled))])
     there = [name for name in labelled if name in found]
     if not there:
-        raise DataError(
-            f"none of the {len(labelled)} answers ({name_some(labelled)}) is in {store.identity}: "
-            "do the judgments name documents by the ids of this store? LangChain's ids are those "
-            "that add_documents returned, LlamaIndex's are node ids"
-        )
+        raise strangers(labelled, store)
     names = list(found)
     as_matrix(np.stack(list(found.values())), f"vectors in {store.identity}", ids=names)
     rows, replaced = {}, []

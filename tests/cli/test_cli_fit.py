@@ -346,7 +346,7 @@ class TestOutputs:
         out.write_text("a file")
         outcome = fit("--beir", beir)
         assert outcome.code == 1
-        assert f"--out {out} is a file" in outcome.err
+        assert f"{out} is a file; name a folder" in outcome.err
         assert models.names == []
         assert out.read_text() == "a file"
 

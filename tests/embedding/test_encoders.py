@@ -132,7 +132,7 @@ def test_workers_are_refused_for_a_local_model(minilm: Any) -> None:
 
 @pytest.mark.parametrize("option", ["batch_size", "workers"])
 def test_counts_below_one_are_refused(option: str) -> None:
-    with pytest.raises(DataError, match=f"{option} must be at least 1, got 0"):
+    with pytest.raises(DataError, match=f"{option} must be a whole number, at least 1, got 0"):
         as_encoder(CountingLangChain(), **{option: 0})
 
 

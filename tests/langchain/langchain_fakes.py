@@ -1,11 +1,11 @@
 """Small stand-ins: an embedding model one can reason about, and what a run produced."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from langchain_core.embeddings import Embeddings
 
+from nudge_integrations.embedding import ModelFingerprint
 from nudge_integrations.files import text_hash
+from nudge_integrations.tuned import TunedVectors
 
 
 class WordEmbeddings(Embeddings):
@@ -55,21 +55,20 @@ class TableEmbeddings(Embeddings):
         return [self.vectors[text] for text in texts]
 
 
-@dataclass
-class Tuned:
-    """What the integrations use of `TunedVectors`."""
+class Tuned(TunedVectors):
+    """What a run produced over a few texts, for which any model is the right one."""
 
-    ids: list
-    texts: list
-    originals: np.ndarray
-    vectors: np.ndarray
-    method: str = "nudge-n"
-    metric: str = "cosine"
-
-    def lookup(self, text):
-        hashes = [text_hash(known) for known in self.texts]
-        name = text_hash(text)
-        return self.vectors[hashes.index(name)] if name in hashes else None
+    def __init__(self, ids, texts, originals, vectors, method="nudge-n"):
+        super().__init__(
+            ids=tuple(ids),
+            vectors=vectors,
+            originals=originals,
+            text_hashes=tuple(text_hash(text) for text in texts),
+            metric="dot" if method == "nudge-m" else "cosine",
+            method=method,
+            step=0.5,
+            model=ModelFingerprint("any", None, np.ones(vectors.shape[1])),
+        )
 
     def check_model(self, model):
-        """Any model is the right one here; see `tests/test_model_check.py`."""
+        """See `tests/test_model_check.py`."""

@@ -377,7 +377,7 @@ class TestTuning:
         assert later.embeddings.nudge_base_model() is model
 
     def test_vectors_of_nudge_m_are_refused_under_cosine_only(self, store, model):
-        tuned = tuned_from(store, ["cat"], method="nudge-m", metric="dot")
+        tuned = tuned_from(store, ["cat"], method="nudge-m")
         for refused in (
             lambda: store.apply(tuned),
             lambda: NudgeVectorStore(model, tuned=tuned),

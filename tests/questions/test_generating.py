@@ -245,9 +245,9 @@ def test_fruitless_documents_are_named(documents: dict[str, str]) -> None:
     ("documents", "arguments", "message"),
     [
         ({}, {}, "no documents to ask about"),
-        ("a text", {}, "no documents: str"),
+        ("a text", {}, "no documents: the str"),
         ([Document(page_content="x")], {}, "document 0 .'x'. has no id"),
-        ([3], {}, "document 0 is a int"),
+        ([3], {}, "document 0 is the int 3"),
         ({"a": "x"}, {"kinds": ["riddle"]}, "riddle"),
         ({"a": "x"}, {"kinds": []}, "no such kind"),
         ({"a": "x"}, {"questions_per_document": 0}, "count=0"),
@@ -267,7 +267,7 @@ def test_bad_input_is_refused_before_anything_is_asked(
 
 
 def test_no_model_and_no_question_are_said(server: OpenAIServer) -> None:
-    with pytest.raises(DataError, match="no language model: int"):
+    with pytest.raises(DataError, match="no language model: the int 3"):
         generate_questions({"a": "x"}, 3)
     with pytest.raises(DataError, match="wrote no usable question"):
         generate_questions({"a": "x"}, lambda _: "", **QUIET)
