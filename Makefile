@@ -7,13 +7,14 @@ CONSTRAINTS ?= constraints.txt
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint $(CONSTRAINTS)
 PYTEST = $(BIN)/python -m pytest -q --numprocesses auto --dist loadfile
 
-.PHONY: help demo test slow lint notebooks bench clean
+.PHONY: help demo test slow lint docs notebooks bench clean
 
 help:
 	@echo 'make demo       search over the standard library, before and after, in both frameworks'
 	@echo 'make test       the tests'
 	@echo 'make slow       every store with real data; killed at 50 moments each'
 	@echo 'make lint       style, types, and the direction of imports'
+	@echo 'make docs       the documentation into build/site, looked at by Chromium (which must be there)'
 	@echo 'make notebooks  run both notebooks from scratch, into build/notebooks'
 	@echo 'make bench      the tables of benchmarks/ (needs the data sets: see benchmarks/README.md)'
 	@echo 'make clean      remove what these made'
@@ -34,7 +35,7 @@ demo: $(VENV)/demo
 	@$(BIN)/nudge demo
 
 test: $(VENV)/dev
-	$(PYTEST) -m 'not slow'
+	$(PYTEST) -m 'not slow and not browser'
 
 slow: $(VENV)/dev
 	NUDGE_KILLS=50 $(PYTEST) -m slow
@@ -44,6 +45,10 @@ lint: $(VENV)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(VENV)/dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	$(BIN)/python -m pytest -q -m browser
 
 notebooks: $(VENV)/dev
 	$(BIN)/python notebooks/run.py
@@ -60,4 +65,4 @@ bench: $(VENV)/dev
 	$(BIN)/python benchmarks/tables.py
 
 clean:
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -20,13 +20,20 @@ _MODULES = ("textwrap.", "copy.", "glob.", "contextlib.", "heapq.")
 
 def blocks(page: str, language: str = "python") -> list[str]:
     """The blocks of a language; in tabs they are indented."""
-    found = re.finditer(rf"^( *)```{language}\n(.*?)^\1```$", page, re.MULTILINE | re.DOTALL)
+    fence = rf"^( *)```{language}(?: title=\"\w+\")?\n(.*?)^\1```$"
+    found = re.finditer(fence, page, re.MULTILINE | re.DOTALL)
     return [textwrap.dedent(each[2]) for each in found]
 
 
-def run(page: str, folder: Path, patch: pytest.MonkeyPatch, **session: Any) -> dict[str, Any]:
+def run(
+    page: str,
+    folder: Path,
+    patch: pytest.MonkeyPatch,
+    modules: tuple[str, ...] = _MODULES,
+    **session: Any,
+) -> dict[str, Any]:
     """Run a page's blocks in turn, on a part of the demo's data; the names that they leave."""
-    small = _a_part_of(demo_datasets())
+    small = _a_part_of(demo_datasets(), modules)
     patch.setattr(demo, "demo_datasets", lambda: small, raising=False)
     patch.setenv("NUDGE_CACHE_DIR", str(folder / "cache"))
     patch.setenv("NUDGE_JOURNAL_DIR", str(folder / "journals"))
@@ -43,10 +50,12 @@ def run(page: str, folder: Path, patch: pytest.MonkeyPatch, **session: Any) -> d
     return session
 
 
-def _a_part_of(datasets: dict[str, RelevanceDataset]) -> dict[str, RelevanceDataset]:
+def _a_part_of(
+    datasets: dict[str, RelevanceDataset], modules: tuple[str, ...]
+) -> dict[str, RelevanceDataset]:
     """The demo's data on a few modules only: the same code, sooner."""
     corpus = {
-        name: text for name, text in datasets["train"].corpus.items() if name.startswith(_MODULES)
+        name: text for name, text in datasets["train"].corpus.items() if name.startswith(modules)
     }
 
     def cut(dataset: RelevanceDataset) -> RelevanceDataset:

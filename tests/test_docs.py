@@ -88,7 +88,9 @@ def test_code_runs_from_top_to_bottom(
 def test_the_live_store_s_page_ends_where_it_began(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    left = run(text("guides/live-stores.md"), tmp_path, monkeypatch)
+    # With fewer questions the gain could be luck, and nothing would move.
+    more = ("itertools.", "str.", "os.", "shutil.", "random.", "collections.")
+    left = run(text("guides/live-stores.md"), tmp_path, monkeypatch, more)
     names = list(left["corpus"])
     kept = left["store"].get(ids=names, include=["embeddings"])
     rows = dict(zip(kept["ids"], kept["embeddings"], strict=True))

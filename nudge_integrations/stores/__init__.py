@@ -1,11 +1,7 @@
 """Tuning the store that is already running, in place, whatever its size.
 
-from nudge_integrations.stores import tune
-
-plan = tune(store, judged_questions, embed_query=model)     # a dry run
-print(plan.report)
-plan.apply()
-plan.revert()
+`tune(store, judged_questions, embed_query=model)` makes a plan and changes nothing; `plan.report`
+says what it would do, `plan.apply()` does it, `plan.revert()` takes it back.
 """
 
 from typing import TYPE_CHECKING
