@@ -63,6 +63,8 @@ class PlanReport:
         missing: Documents that are named as answers and are not in the store.
         replaced: Documents that were tuned, and whose vector somebody replaced since: the new
             vector counts as the original.
+        strange: Answers are no nearer to their questions than other documents are: another model
+            seems to have filled the store.
     """
 
     store: str
@@ -79,6 +81,7 @@ class PlanReport:
     recall: float | None
     missing: tuple[str, ...] = ()
     replaced: tuple[str, ...] = ()
+    strange: bool = False
 
     def summary(self) -> str:
         """The report as plain text."""
@@ -109,6 +112,11 @@ class PlanReport:
             f"Read so far: {cost.vectors_read:,} vectors and the hits of {cost.searches:,} "
             f"searches, at most {cost.bytes_read / 1e6:,.1f} MB. Nothing was written.",
         ]
+        if self.strange:
+            lines.append(
+                "WARNING: answers are no nearer to their questions than other documents are. Was "
+                "the store filled with the model that embed_query is?"
+            )
         if self.recall is not None:
             poor = self.recall < _GOOD_RECALL
             lines.append(

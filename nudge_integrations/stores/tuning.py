@@ -23,6 +23,7 @@ from nudge_integrations.stores.opening import STORE_OPTIONS, open_store
 from nudge_integrations.stores.plan import Plan, Row, new_facts
 from nudge_integrations.stores.recall import measured_recall
 from nudge_integrations.stores.report import Cost, PlanReport, turned
+from nudge_integrations.stores.same_model import answers_look_random
 from nudge_integrations.stores.solving import Questions, ids_of, nearby, query_embedder, scale_of
 
 if TYPE_CHECKING:
@@ -140,6 +141,7 @@ def tune(
         recall=None if opened.exact else measured_recall(opened, train.vectors()),
         missing=documents.missing,
         replaced=documents.replaced,
+        strange=answers_look_random(train, documents.places, originals),
     )
     facts = new_facts(kept.facts(), fit.method, fit.step)
     return Plan(report, opened, kept, rows, train.asked, facts, show_progress)
@@ -165,6 +167,11 @@ class _Documents:
     labelled: int
     missing: tuple[str, ...]
     replaced: tuple[str, ...]
+
+    @property
+    def places(self) -> dict[str, int]:
+        """Row of each document."""
+        return {name: row for row, name in enumerate(self.rows)}
 
 
 def _options(options: Mapping[str, Any], method: Any, show_progress: bool) -> EngineOptions:
@@ -252,8 +259,7 @@ def _fit(
 ) -> Fit:
     from nudge_integrations.methods.folds import fold_numbers
 
-    place = {name: row for row, name in enumerate(documents.rows)}
-    judged = [part.judgments(place) for part in parts]
+    judged = [part.judgments(documents.places) for part in parts]
     keys = [key for part in parts for key in part.asked]
     return method.fit(
         originals,
