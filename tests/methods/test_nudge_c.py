@@ -174,7 +174,7 @@ def test_many_questions_are_sampled_to_choose_and_all_shape(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"protect_unseen": -0.1}, "protect_unseen must be at least 0"),
+        ({"protect_unseen": -0.1}, "protect_unseen must be a number, at least 0"),
         ({"temperatures": []}, "temperatures must be numbers above 0"),
         ({"ridges": [0.0]}, "ridges must be numbers above 0"),
     ],
