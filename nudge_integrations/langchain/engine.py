@@ -14,7 +14,6 @@ from nudge_integrations.files import text_hash
 from nudge_integrations.langchain.embeddings import NudgeEmbeddings
 from nudge_integrations.langchain.vector_store import NudgeVectorStore
 from nudge_integrations.options import generate_for
-from nudge_integrations.questions import train_and_test
 from nudge_integrations.relevance import RelevanceDataset
 
 if TYPE_CHECKING:
@@ -97,6 +96,9 @@ class NudgeFinetuneEngine(FinetuneEngine):
             NudgeError: The language model refuses every request, or its server is down; what was
                 answered is kept, and the same call goes on from there.
         """
+        # Only this method needs what generates questions, and that takes a while to import.
+        from nudge_integrations.questions import train_and_test
+
         named = [each if each.id else _with_id(each) for each in documents]
         generated = generate_for(named, llm, embeddings, questions, options)
         share = 0.0 if options.get("test_dataset") is not None else test_share
