@@ -14,7 +14,7 @@ MODELS = {"torch", "transformers", "sentence_transformers", "tokenizers", "trito
 SCIENCE = {"numpy", "scipy", "pandas", "matplotlib", "sklearn", "pyarrow"}
 FRAMEWORKS = {"langchain_core", "llama_index", "langchain_openai", "langsmith", "pydantic"}
 STORES = {"chromadb", "qdrant_client", "lancedb", "psycopg", "pymilvus", "faiss"}
-LIGHT = {"numpy", "safetensors", "tqdm"}
+LIGHT = {"numpy", "safetensors"}
 PARTS = {f"nudge_integrations.{name}" for name in ("methods", "evaluation", "questions", "stores")}
 
 # What every store, engine and embedding model of the frameworks is derived from.

@@ -21,7 +21,8 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parents[1]
-PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+PROJECT = PYPROJECT["project"]
 CITATION: dict[str, Any] = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
 VERSION = PROJECT["version"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
@@ -40,7 +41,8 @@ def pins(name: str) -> dict[str, Version]:
 
 def bounds() -> dict[str, Requirement]:
     users = [each for extra, needs in EXTRAS.items() if extra not in OURS for each in needs]
-    found = map(Requirement, [*PROJECT["dependencies"], *users])
+    builds = PYPROJECT["build-system"]["requires"]
+    found = map(Requirement, [*builds, *PROJECT["dependencies"], *users])
     return {canonicalize_name(each.name): each for each in found}
 
 
