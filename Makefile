@@ -7,17 +7,19 @@ CONSTRAINTS ?= constraints.txt
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint $(CONSTRAINTS)
 PYTEST = $(BIN)/python -m pytest -q --numprocesses auto --dist loadfile
 
-.PHONY: help demo test slow lint docs notebooks bench clean
+.PHONY: help demo test slow lint docs notebooks bench release-check versions clean
 
 help:
-	@echo 'make demo       search over the standard library, before and after, in both frameworks'
-	@echo 'make test       the tests'
-	@echo 'make slow       every store with real data; killed at 50 moments each'
-	@echo 'make lint       style, types, and the direction of imports'
-	@echo 'make docs       the documentation into build/site, looked at by Chromium (which must be there)'
-	@echo 'make notebooks  run both notebooks from scratch, into build/notebooks'
-	@echo 'make bench      the tables of benchmarks/ (needs the data sets: see benchmarks/README.md)'
-	@echo 'make clean      remove what these made'
+	@echo 'make demo           search over the standard library, before and after, in both frameworks'
+	@echo 'make test           the tests'
+	@echo 'make slow           every store with real data; killed at 50 moments each'
+	@echo 'make lint           style, types, and the direction of imports'
+	@echo 'make docs           the documentation into build/site, looked at in Chromium (which must be there)'
+	@echo 'make notebooks      run both notebooks from scratch, into build/notebooks'
+	@echo 'make release-check  build sdist and wheel, look into them, try every extra alone'
+	@echo 'make versions       core and frameworks with the oldest and newest releases allowed'
+	@echo 'make bench          the tables of benchmarks/ (needs the data sets: see benchmarks/README.md)'
+	@echo 'make clean          remove what these made'
 
 $(VENV)/demo: pyproject.toml $(CONSTRAINTS)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -38,7 +40,7 @@ test: $(VENV)/dev
 	$(PYTEST) -m 'not slow and not browser'
 
 slow: $(VENV)/dev
-	NUDGE_KILLS=50 $(PYTEST) -m slow
+	NUDGE_KILLS=50 $(PYTEST) --dist load -m slow
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
@@ -62,7 +64,15 @@ bench: $(VENV)/dev
 	$(BIN)/python benchmarks/filters.py
 	$(BIN)/python benchmarks/questions.py
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/imports.py
+	$(BIN)/python benchmarks/first_result.py
 	$(BIN)/python benchmarks/tables.py
+
+release-check: $(VENV)/dev
+	$(BIN)/python tools/release_check.py
+
+versions: $(VENV)/dev
+	$(BIN)/python tools/versions.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -141,6 +141,18 @@ def questions(content: dict[str, Any]) -> list[str]:
     ]
 
 
+def imports(content: dict[str, Any]) -> list[str]:
+    """Seconds to import, and what is added to the framework's own."""
+    lines = ["| import | seconds | added | asked for |", "|---" * 4 + "|"]
+    for name, seconds in content["median seconds"].items():
+        added = content["seconds added"].get(name, {})
+        more = ", ".join(f"{value:.2f} to {base}" for base, value in added.items())
+        asked = content["asked for"].get(name)
+        limit = "" if asked is None else f"{'adds ' if added else ''}below {asked}"
+        lines.append(f"| {name} | {seconds:.2f} | {more} | {limit} |")
+    return lines
+
+
 def tables(content: dict[str, Any]) -> dict[str, list[str]]:
     """Every table, by what it shows."""
     sets = content["sets"]
@@ -160,7 +172,7 @@ def everything() -> dict[str, str]:
     """The tables of every part of README.md that is written by this script, by the part's mark."""
     content = {
         name: json.loads(path.read_text(encoding="utf-8"))
-        for name in ("methods", "model", "tried", "stores", "filters", "questions")
+        for name in ("methods", "model", "tried", "stores", "filters", "questions", "imports")
         if (path := HERE / f"{name}.json").exists()
     }
     found = {
@@ -175,6 +187,7 @@ def everything() -> dict[str, str]:
         "stores": lambda: stores(content["stores"]),
         "filters": lambda: filters(content["filters"]),
         "questions": lambda: questions(content["questions"]),
+        "imports": lambda: imports(content["imports"]),
     }.items():
         if name in content:
             found[name] = "\n".join(lines())

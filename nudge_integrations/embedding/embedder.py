@@ -11,7 +11,6 @@ from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
-from tqdm import tqdm
 
 from nudge_integrations.arrays import FloatMatrix, IntVector, name_some
 from nudge_integrations.embedding.cache import VectorCache, cache_folder
@@ -174,6 +173,9 @@ class Embedder:
         return VectorCache(self._folder, digest)
 
     def _progress(self, kind: Kind, rows: _Rows) -> Any:
+        # Here, so that importing an engine does not wait for a progress bar.
+        from tqdm import tqdm
+
         missing = len(rows.missing())
         return tqdm(
             total=rows.count,

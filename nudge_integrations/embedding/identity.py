@@ -235,7 +235,8 @@ def _simple(value: Any) -> Any:
         return {
             str(name): _simple(item)
             for name, item in value.items()
-            if not _SECRET.search(str(name)) and name not in _NO_EFFECT
+            # A flag is no secret: `pooling_mode_cls_token` says how a model pools.
+            if (isinstance(item, bool) or not _SECRET.search(str(name))) and name not in _NO_EFFECT
         }
     if isinstance(value, list | tuple):
         return [_simple(item) for item in value]

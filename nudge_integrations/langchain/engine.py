@@ -15,7 +15,6 @@ from nudge_integrations.langchain.documents import EXAMPLE
 from nudge_integrations.langchain.embeddings import NudgeEmbeddings
 from nudge_integrations.langchain.vector_store import NudgeVectorStore
 from nudge_integrations.options import generate_for
-from nudge_integrations.questions import train_and_test
 from nudge_integrations.relevance import RelevanceDataset
 from nudge_integrations.relevance.checks import checked_documents
 
@@ -102,6 +101,9 @@ class NudgeFinetuneEngine(FinetuneEngine):
             NudgeError: The language model refuses every request, or its server is down; what was
                 answered is kept, and the same call goes on from there.
         """
+        # Only this method needs what generates questions, and that takes a while to import.
+        from nudge_integrations.questions import train_and_test
+
         whole = checked_documents(documents, Document, EXAMPLE)
         named = [each if each.id else _with_id(each) for each in whole]
         generated = generate_for(named, llm, embeddings, questions, options)

@@ -23,7 +23,6 @@ from nudge_integrations.llama_index.embeddings import NudgeEmbedding
 from nudge_integrations.llama_index.nodes import EXAMPLE
 from nudge_integrations.llama_index.vector_store import NudgeVectorStore
 from nudge_integrations.options import generate_for
-from nudge_integrations.questions import train_and_test
 from nudge_integrations.relevance import RelevanceDataset
 from nudge_integrations.relevance.checks import checked_documents
 
@@ -118,6 +117,9 @@ class NudgeFinetuneEngine(FinetuneEngine):
             NudgeError: The language model refuses every request, or its server is down; what was
                 answered is kept, and the same call goes on from there.
         """
+        # Only this method needs what generates questions, and that takes a while to import.
+        from nudge_integrations.questions import train_and_test
+
         nodes = _cut(documents, transformations)
         generated = generate_for(nodes, llm, embed_model, questions, options)
         share = 0.0 if options.get("test_dataset") is not None else test_share

@@ -30,11 +30,13 @@ _MATCHES_MISSING = (FilterOperator.NE, FilterOperator.NIN, FilterOperator.IS_EMP
 def compile_filters(filters: MetadataFilters | None) -> Predicate:
     """Compile metadata filters into a predicate over nodes.
 
-    Means what `SimpleVectorStore` means by the same filters, and nests as well. A missing or
-    null field matches only `!=`, `nin` and `is_empty`; a group without filters matches all;
-    `not` matches where none of its filters does. `ref_doc_id`, `doc_id` and `document_id` are
-    the id of the node's source document. Dates and other values that are no JSON compare as
-    their JSON (ISO 8601 for dates). AND and OR stop at the first filter that settles them.
+    Means what `SimpleVectorStore` of llama-index-core 0.14.23 means by the same filters, and nests
+    as well, whichever release is installed (earlier ones know no `not`, and let a missing field
+    fail `!=` and `nin`). A missing or null field matches only `!=`, `nin` and `is_empty`; a group
+    without filters matches all; `not` matches where none of its filters does. `ref_doc_id`,
+    `doc_id` and `document_id` are the id of the node's source document. Dates and other values
+    that are no JSON compare as their JSON (ISO 8601 for dates). AND and OR stop at the first
+    filter that settles them.
 
     Args:
         filters: The filters, or None for no restriction.

@@ -65,6 +65,9 @@ def to_json(node: BaseNode) -> str:
     try:
         same = json.loads(json.dumps(node.metadata, allow_nan=False)) == node.metadata
         body = node.model_dump(mode="json", exclude={"embedding"})
+        if isinstance(node, IndexNode):
+            # Older releases make JSON of `obj` in this method only.
+            body["obj"] = node.dict()["obj"]
         for name, value in node:
             # The framework leaves binary data out of its JSON; in memory it is base64 already.
             if isinstance(value, MediaResource) and value.data is not None:
@@ -106,7 +109,11 @@ def _one_from_json(
             "that defines it, then load again"
         )
     try:
-        return classes[name].from_dict(dict(body))
+        node = classes[name].from_dict(dict(body))
+        # Some releases know this field by a second, misspelt name too, and read that one back.
+        if "metadata_separator" in body:
+            node.metadata_separator = body["metadata_separator"]
+        return node
     except (TypeError, ValueError) as error:
         raise CorruptFileError(
             f"node {body.get('id_')!r} cannot be read as {name} by this version of "

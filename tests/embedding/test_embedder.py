@@ -51,7 +51,7 @@ def test_rows_are_the_models_vectors_in_the_order_of_the_texts(kind: Any) -> Non
 
 def test_minilm_gives_unit_vectors_of_its_own(minilm: Any) -> None:
     vectors = quiet(minilm).embed_documents(TEXTS)
-    np.testing.assert_allclose(vectors, minilm.encode_document(TEXTS), atol=1e-6)
+    np.testing.assert_allclose(vectors, minilm.encode(TEXTS), atol=1e-6)
 
 
 @given(st.lists(st.text(min_size=1).filter(str.strip), min_size=1, max_size=30), st.integers(1, 7))

@@ -64,6 +64,14 @@ def changed(model: Any, **attributes: Any) -> Any:
     return model
 
 
+def pooled_by_first_token(model: Any) -> Any:
+    if hasattr(model[1], "pooling_mode"):
+        changed(model[1], pooling_mode="cls")
+    else:  # sentence-transformers before 6
+        changed(model[1], pooling_mode_cls_token=True, pooling_mode_mean_tokens=False)
+    return model
+
+
 def test_the_same_model_loaded_twice_has_one_fingerprint(minilm: Any, fresh_minilm: Any) -> None:
     first, second = as_encoder(minilm).fingerprint, as_encoder(fresh_minilm()).fingerprint
     assert first == second
@@ -81,7 +89,7 @@ def test_the_same_model_loaded_twice_has_one_fingerprint(minilm: Any, fresh_mini
         lambda model: changed(model, default_prompt_name="query"),
         lambda model: changed(model, max_seq_length=64),
         lambda model: changed(model, truncate_dim=128),
-        lambda model: changed(model[1], pooling_mode="cls") and model,
+        lambda model: pooled_by_first_token(model),
         lambda model: changed(model[0].tokenizer, clean_up=1) and model.half(),
         lambda model: model.pop(2) and model,
     ],
@@ -100,6 +108,17 @@ def test_whatever_changes_the_vectors_changes_the_digest(
     minilm: Any, fresh_minilm: Any, change: Any
 ) -> None:
     assert as_encoder(change(fresh_minilm())).digest != as_encoder(minilm).digest
+
+
+def test_a_flag_counts_though_its_name_has_the_word_token_in_it(fresh_minilm: Any) -> None:
+    """How sentence-transformers before 6 says that a model pools by its first token."""
+
+    def pooling(first_token: bool) -> Any:
+        model = fresh_minilm()
+        model[1].get_config_dict = lambda: {"pooling_mode_cls_token": first_token}
+        return as_encoder(model).digest
+
+    assert pooling(True) != pooling(False)
 
 
 def test_another_tokenizer_is_another_digest(minilm: Any, fresh_minilm: Any) -> None:

@@ -15,7 +15,6 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.bridge.pydantic import PrivateAttr
 from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugHandler
 from llama_index.core.ingestion import IngestionPipeline
-from llama_index.core.rate_limiter import BaseRateLimiter
 from llama_index.core.schema import MetadataMode, TextNode
 from llama_index.core.storage.kvstore import SimpleKVStore
 from llama_index.core.vector_stores import SimpleVectorStore
@@ -215,7 +214,8 @@ def test_its_json_names_the_model_and_holds_neither_vectors_nor_base(
     assert saved["class_name"] == "NudgeEmbedding"
     assert saved["model_name"] == "hash"
     assert len(json.dumps(saved)) < 300
-    assert model.to_payload()["model_name"] == "hash"
+    # What callbacks are told of the model; older releases tell them `to_dict()`.
+    assert getattr(model, "to_payload", model.to_dict)()["model_name"] == "hash"
 
 
 def test_it_can_be_handed_to_another_process(model: NudgeEmbedding) -> None:
@@ -241,6 +241,9 @@ def test_the_base_models_cache_stays_in_use_and_never_hides_a_tuned_vector(base:
 
 
 def test_the_base_models_rate_limit_counts_each_call_once(base: Base) -> None:
+    # Here, since the oldest LlamaIndex that the other tests run with has no rate limits.
+    from llama_index.core.rate_limiter import BaseRateLimiter
+
     class Counting(BaseRateLimiter):
         calls = 0
 
