@@ -6,7 +6,7 @@
 2. Checks what is in them: `py.typed`, the licence and the demo's questions in the wheel; tests,
    README and changelog in the sdist; the same files in both wheels.
 3. Installs the wheel without extras into an empty environment: the base. Then makes one for each
-   extra of pyproject.toml but `dev`, which sees the base and has that one extra of its own, and
+   extra for users (all but `dev` and `docs`), which sees the base and has that one extra of its own, and
    runs `release_smoke.py` in it. Nothing of other extras is in sight, which the smoke checks.
 
 Ends with 1 if anything failed, after everything was tried; with the output of what failed. The
@@ -34,15 +34,15 @@ ROOT = Path(__file__).resolve().parents[1]
 DIST = ROOT / "dist"
 SMOKE = ROOT / "tools" / "release_smoke.py"
 PACKAGE = "nudge_integrations"
-NOT_FOR_USERS = {"dev"}
+NOT_FOR_USERS = {"dev", "docs"}
 COLLECTIONS = {"stores", "all"}  # of other extras, and nothing besides
 AT_ONCE = 2
 # What is never imported need not be compiled.
 QUICKLY = ("--quiet", "--no-compile")
 IN_SDIST = {"README.md", "CHANGELOG.md", "LICENSE", "CITATION.cff", "CONTRIBUTING.md"}
 IN_SDIST |= {"SECURITY.md", "Makefile", "pyproject.toml", "constraints.txt", "PKG-INFO"}
-IN_SDIST |= {"constraints-oldest.txt", ".gitignore"}
-FOLDERS_IN_SDIST = {"tests", "tools", "benchmarks", "notebooks", PACKAGE, ".ci"}
+IN_SDIST |= {"constraints-oldest.txt", "mkdocs.yml", ".gitignore"}
+FOLDERS_IN_SDIST = {"tests", "tools", "benchmarks", "notebooks", "docs", "examples", PACKAGE, ".ci"}
 
 
 class StepError(Exception):
@@ -100,7 +100,9 @@ def check_content(sdist: Path, wheel: Path, direct: Path) -> None:
         if names != set(other.namelist()):
             faults.append(f"wheels differ: {sorted(names ^ set(other.namelist()))}")
     (info,) = {name.split("/")[0] for name in names if ".dist-info/" in name}
-    wanted = {f"{PACKAGE}/py.typed", f"{PACKAGE}/demo/questions.json"}
+    wanted = {
+        f"{PACKAGE}/{name}" for name in ("py.typed", "demo/questions.json", "evaluation/report.css")
+    }
     wanted |= {f"{info}/licenses/LICENSE", f"{info}/entry_points.txt"}
     wanted |= {str(path.relative_to(ROOT)) for path in (ROOT / PACKAGE).rglob("*.py")}
     faults += [f"not in the wheel: {name}" for name in sorted(wanted - names)]
