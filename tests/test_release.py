@@ -27,7 +27,7 @@ CITATION: dict[str, Any] = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf
 VERSION = PROJECT["version"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 # Not for users; and a collection of others; and the model, of which there is one release.
-OURS = {"dev", "stores", "all", "demo"}
+OURS = {"dev", "docs", "stores", "all", "demo"}
 # Below what has ever run: pyproject.toml and constraints-oldest.txt say so.
 UNTESTED = {"torch"}
 

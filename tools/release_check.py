@@ -6,7 +6,7 @@
 2. Checks what is in them: `py.typed`, the licence and the demo's questions in the wheel; tests,
    README and changelog in the sdist; the same files in both wheels.
 3. Installs the wheel without extras into an empty environment: the base. Then makes one for each
-   extra for users (all but `dev` and `docs`), which sees the base and has that one extra of its own, and
+   extra for users (not `dev`, `docs`), which sees the base and has that one extra of its own, and
    runs `release_smoke.py` in it. Nothing of other extras is in sight, which the smoke checks.
 
 Ends with 1 if anything failed, after everything was tried; with the output of what failed. The
