@@ -75,6 +75,13 @@ class TestEvaluate:
         assert outcome.err.endswith("name that: --model\n")
         assert not nudge(*arguments, "--model", "x").err.endswith("--model\n")
 
+    def test_the_page_shows_what_was_found_before_and_after(self, nudge, fitted, beir, tmp_path):
+        page = tmp_path / "r.html"
+        outcome = nudge("evaluate", "--tuned", fitted, "--beir", beir, "--html", page)
+        assert outcome.code == 0
+        assert "<h3>Before</h3>" in page.read_text("utf-8")
+        assert "answers it" in page.read_text("utf-8")
+
     def test_refuses_another_model_before_it_embeds(self, nudge, models, fitted, beir):
         count = len(models.seen)
         outcome = nudge("evaluate", "--tuned", fitted, "--beir", beir, "--model", "some/other")
@@ -198,6 +205,11 @@ class TestShow:
     def test_lists_the_moved_documents_for_other_programs(self, nudge, fitted):
         outcome = nudge("show", fitted, "--ids")
         assert outcome.out.splitlines() == list(TunedVectors.load(fitted).ids)
+
+    def test_writes_the_report_as_a_page(self, nudge, fitted, tmp_path):
+        outcome = nudge("show", fitted, "--html", tmp_path / "r.html")
+        assert outcome.code == 0
+        assert "<!doctype html>" in (tmp_path / "r.html").read_text("utf-8")
 
     def test_draws_the_report(self, nudge, fitted, tmp_path):
         outcome = nudge("show", fitted, "--plot", tmp_path / "r.svg")

@@ -322,6 +322,17 @@ class TestOutputs:
         assert fit("--beir", beir, "--plot", tmp_path / name).code == 0
         assert (tmp_path / name).read_bytes().startswith(start)
 
+    def test_the_report_as_a_page(self, fit, beir, tmp_path):
+        outcome = fit("--beir", beir, "--html", tmp_path / "r.html")
+        assert (outcome.code, "wrote the report into" in outcome.err) == (0, True)
+        assert "All figures" in (tmp_path / "r.html").read_text("utf-8")
+
+    def test_a_page_ends_in_html(self, fit, beir, models):
+        outcome = fit("--beir", beir, "--html", "report.txt")
+        assert outcome.code == 2
+        assert "'report.txt' must end in .html" in outcome.err
+        assert models.names == []
+
     def test_a_picture_needs_matplotlib_before_anything_is_done(
         self, fit, beir, models, monkeypatch
     ):
