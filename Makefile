@@ -34,7 +34,7 @@ $(VENV)/dev: pyproject.toml $(CONSTRAINTS)
 	@touch $@ $(VENV)/demo
 
 demo: $(VENV)/demo
-	@$(BIN)/nudge demo
+	@$(BIN)/nudge demo --html build/demo.html
 
 test: $(VENV)/dev
 	$(PYTEST) -m 'not slow and not browser'

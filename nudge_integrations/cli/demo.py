@@ -5,6 +5,11 @@ from __future__ import annotations
 import argparse
 
 from nudge_integrations.cli.options import Commands, add_cache, add_command, add_quiet
+from nudge_integrations.cli.reports import (
+    add_report_files,
+    check_report_files,
+    write_report_files,
+)
 from nudge_integrations.cli.terminal import say
 
 _DESCRIPTION = """\
@@ -16,6 +21,7 @@ Needs: pip install 'nudge-integrations[demo]'"""
 
 _EXAMPLES = """\
   nudge demo
+  nudge demo --html demo.html
   nudge demo --framework langchain --quiet"""
 
 
@@ -33,6 +39,7 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="seed of the run (default: 0)"
     )
+    add_report_files(parser)
     add_cache(parser)
     add_quiet(parser)
 
@@ -41,12 +48,14 @@ def run(args: argparse.Namespace) -> int:
     """Run the demo."""
     from nudge_integrations.demo.run import run_demo
 
+    check_report_files(args)
     both = ("llama-index", "langchain")
-    run_demo(
+    report = run_demo(
         frameworks=both if args.framework == "both" else (args.framework,),
         cache=args.cache,
         show_progress=args.show_progress,
         seed=args.seed,
         write=say,
     )
+    write_report_files(report, args)
     return 0

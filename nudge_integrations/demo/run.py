@@ -53,7 +53,7 @@ def run_demo(
     show_progress: bool = True,
     seed: int = 0,
     write: Writer,
-) -> None:
+) -> EvaluationReport:
     """Tune search over the standard library, and write what changed.
 
     Args:
@@ -62,6 +62,9 @@ def run_demo(
         show_progress: Whether to show progress bars.
         seed: Of the run.
         write: Takes each line of output.
+
+    Returns:
+        The engine's report on the test questions.
 
     Raises:
         DataError: An unknown framework.
@@ -97,6 +100,7 @@ def run_demo(
         if name == frameworks[-1]:
             _write_examples(report, datasets["test"], before, after, write)
     write("Undo: nothing was overwritten; get_base_vector_store() still has the original vectors.")
+    return engine.report
 
 
 _TITLES = {"llama-index": "LlamaIndex", "langchain": "LangChain"}
