@@ -272,10 +272,9 @@ def the_rest_is_missing(extras: set[str]) -> None:
         "llama-index": lambda: importlib.import_module("nudge_integrations.llama_index"),
         "plot": lambda: plot(Path()),
     }
-    for extra, place in (("postgres", "postgresql"), ("milvus", "milvus"), ("chroma", "chroma")):
-        actions[extra] = lambda place=place: open_store(f"{place}:.#docs")
-    for extra in ("qdrant", "lancedb"):
-        actions[extra] = lambda place=extra: open_store(f"{place}:.#docs")
+    for extra in ("chroma", "qdrant", "lancedb", "milvus"):
+        actions[extra] = lambda kind=extra: open_store(f"{kind}:.#docs")
+    actions["postgres"] = lambda: open_store("postgresql://127.0.0.1:1/none#docs")
     for extra in missing & set(actions):
         refused(MissingExtraError, f"pip install 'nudge-integrations[{extra}]'", actions[extra])
 
