@@ -11,6 +11,10 @@ from statistics import mean, median
 from typing import Any
 
 HERE = Path(__file__).parent
+PARTS = (
+    *("methods", "model", "tried", "stores", "filters", "questions", "imports"),
+    "first_result",
+)
 
 
 def average(runs: dict[str, Any], way: str, figure: str) -> float | None:
@@ -153,6 +157,20 @@ def imports(content: dict[str, Any]) -> list[str]:
     return lines
 
 
+def first_result(content: dict[str, Any]) -> list[str]:
+    """What a newcomer waits for."""
+    asked = {
+        "from an empty folder to the report, seconds": "below 300",
+        "tuning, everything embedded, seconds by framework": "below 5",
+    }
+    lines = ["| | seconds | asked for |", "|---" * 3 + "|"]
+    for name, value in content["results"].items():
+        shown = " and ".join(map(str, value)) if isinstance(value, list) else str(value)
+        what = name.replace(", seconds by framework", ", LlamaIndex and LangChain")
+        lines.append(f"| {what.removesuffix(', seconds')} | {shown} | {asked.get(name, '')} |")
+    return lines
+
+
 def tables(content: dict[str, Any]) -> dict[str, list[str]]:
     """Every table, by what it shows."""
     sets = content["sets"]
@@ -172,7 +190,7 @@ def everything() -> dict[str, str]:
     """The tables of every part of README.md that is written by this script, by the part's mark."""
     content = {
         name: json.loads(path.read_text(encoding="utf-8"))
-        for name in ("methods", "model", "tried", "stores", "filters", "questions", "imports")
+        for name in PARTS
         if (path := HERE / f"{name}.json").exists()
     }
     found = {
@@ -188,6 +206,7 @@ def everything() -> dict[str, str]:
         "filters": lambda: filters(content["filters"]),
         "questions": lambda: questions(content["questions"]),
         "imports": lambda: imports(content["imports"]),
+        "first_result": lambda: first_result(content["first_result"]),
     }.items():
         if name in content:
             found[name] = "\n".join(lines())

@@ -11,7 +11,7 @@ import pytest
 from pages import ROOT, blocks, run
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
-from tables import everything
+from tables import PARTS, everything
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BENCHMARKS = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
@@ -46,7 +46,7 @@ def test_the_report_shown_is_the_one_that_the_notebook_printed() -> None:
     assert set(shown.splitlines()) <= printed
 
 
-@pytest.mark.parametrize("name", ["methods", "model", "tried", "stores", "filters", "questions"])
+@pytest.mark.parametrize("name", PARTS)
 def test_the_tables_are_those_of_the_figures(name: str) -> None:
     lines = everything()[name]
     assert f"<!-- {name} -->\n{lines}\n<!-- end of {name} -->" in BENCHMARKS
