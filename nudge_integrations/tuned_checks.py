@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nudge_integrations.errors import CorruptFileError, DataError, NudgeError
 from nudge_integrations.naming import described
-from nudge_integrations.tuned import FILE_NAME, TunedVectors
+
+if TYPE_CHECKING:
+    from nudge_integrations.tuned import TunedVectors
 
 
 def as_tuned(value: Any) -> TunedVectors:
@@ -17,6 +19,9 @@ def as_tuned(value: Any) -> TunedVectors:
     Raises:
         DataError: An engine, a folder or anything else; the message says how to come to it.
     """
+    # Whoever has tuned vectors has loaded that module; a plain store starts without it.
+    from nudge_integrations.tuned import TunedVectors
+
     if isinstance(value, TunedVectors):
         return value
     if isinstance(value, (str, os.PathLike)):
@@ -39,6 +44,8 @@ def check_free(folder: str | os.PathLike[str], tuned: TunedVectors | None, remed
     Raises:
         NudgeError: Another run is there, or `folder` is a file.
     """
+    from nudge_integrations.tuned import FILE_NAME
+
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise NudgeError(f"{folder} is a file; name a folder to save in")
@@ -53,6 +60,8 @@ def check_free(folder: str | os.PathLike[str], tuned: TunedVectors | None, remed
 
 
 def _is_saved(folder: Path, tuned: TunedVectors) -> bool:
+    from nudge_integrations.tuned import TunedVectors
+
     try:
         there = TunedVectors.load(folder)
     except CorruptFileError:

@@ -232,9 +232,9 @@ def as_encoder(
     if families.is_langchain(model):
         _refuse_options(model, "set it on the model itself", local)
         return LangChainEncoder(model, batch_size=batch_size, workers=workers)
-    what = described(model) if inspect.isclass(model) else f"a {_type_name(model)}"
+    what = f"a {_type_name(model)}"
     if inspect.isclass(model):
-        what += f" itself (make one of it: {model.__name__}(...))"
+        what = f"{described(model)} itself (make one of it: {model.__name__}(...))"
     raise DataError(
         f"cannot embed with {what}; pass a SentenceTransformer or the name of one, a LlamaIndex "
         "BaseEmbedding, a LangChain Embeddings, or a subclass of "

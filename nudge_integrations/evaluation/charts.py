@@ -10,7 +10,7 @@ from nudge_integrations.evaluation.report import EvaluationReport
 # In the units of the view box, which the page scales to its width.
 _WIDTH, _NAME, _NUMBERS, _BAR, _ROW = 360, 84, 108, 11, 34
 _HEIGHT, _MARGIN = 150, 34
-# Repeated as attributes for places that drop style sheets, such as a notebook on a code host.
+# As attributes, for places that drop style sheets, such as a notebook on a code host.
 _BEFORE, _AFTER, _LOST = "#9aa1a9", "#2583c4", "#c7662c"
 
 
@@ -23,7 +23,7 @@ def bars(report: EvaluationReport, group: str) -> str:
         row = report.row(metric, group)
         top = place * _ROW + 3
         change = wording.signed(row.difference, 3) + wording.star(row)
-        tint = _LOST if change.startswith("-") else _AFTER
+        tint = _LOST if wording.fell(row, 3) else _AFTER
         parts += [
             _text(0, top + 15, metric),
             _rectangle(_NAME, top, (row.before or 0) * scale, _BEFORE),

@@ -50,11 +50,13 @@ def write_page(report: EvaluationReport, path: Path) -> Path:
 
 def as_fragment(report: EvaluationReport) -> str:
     """Write the report as one `<div>` with its own style; every text in it is escaped."""
-    worse = wording.got_worse(report)
+    fell = any(
+        wording.fell(row) for row in report.rows if row.group in wording.shown_groups(report)
+    )
     parts = [
         f"<style>{_style()}</style>",
         f"<h1>{_escaped(wording.verdict(report))}</h1>",
-        _sentences(worse, "" if worse and worse[0].startswith("Nothing") else "worse"),
+        _sentences(wording.got_worse(report), "worse" if fell else ""),
         _bars(report),
         _section("What to try next", _advice(what_next(report))),
         _section("All figures", _table(report)),
@@ -93,7 +95,7 @@ def _advice(sentences: Sequence[str]) -> str:
 
 def _bars(report: EvaluationReport) -> str:
     panels = (
-        f"<figure><figcaption>{_escaped(wording.group_title(report, group).split(',')[0])}"
+        f"<figure><figcaption>{group}: {wording.counted(report.row(group=group).queries)}"
         f"</figcaption>{charts.bars(report, group)}</figure>"
         for group in wording.shown_groups(report)
     )
@@ -153,20 +155,17 @@ def _example(metric: str, change: QueryChange) -> str:
 
 
 def _list(title: str, documents: Sequence[RankedDocument]) -> str:
-    items = "".join(
-        f'<li{_kind(each)}><b dir="auto">{_escaped(each.document_id)}</b>{_mark(each)}'
-        f'<span class="snippet" dir="auto">{_escaped(each.text)}</span></li>'
-        for each in documents
+    return f"<section><h3>{title}</h3><ol>{''.join(map(_item, documents))}</ol></section>"
+
+
+def _item(document: RankedDocument) -> str:
+    kind, mark = "", ""
+    if document.grade > 0:
+        kind, mark = ' class="answer"', " <i>✔ answers it</i>"
+    return (
+        f'<li{kind}><b dir="auto">{_escaped(document.document_id)}</b>{mark}'
+        f'<span class="snippet" dir="auto">{_escaped(document.text)}</span></li>'
     )
-    return f"<section><h3>{title}</h3><ol>{items}</ol></section>"
-
-
-def _kind(document: RankedDocument) -> str:
-    return ' class="answer"' if document.grade > 0 else ""
-
-
-def _mark(document: RankedDocument) -> str:
-    return " <i>✔ answers it</i>" if document.grade > 0 else ""
 
 
 def _measured(report: EvaluationReport) -> str:

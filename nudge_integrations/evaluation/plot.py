@@ -104,7 +104,7 @@ def _draw_bars(panel: Any, report: EvaluationReport, group: str, *, first: bool)
     rows = [report.row(metric, group) for metric in report.metrics]
     for place, row in enumerate(rows):
         change = wording.signed(row.difference, 3) + wording.star(row)
-        tint = _WORSE if change.startswith("-") else _INK
+        tint = _WORSE if wording.fell(row, 3) else _INK
         _draw_bar(panel, row.before, place - _BAR / 2, _BEFORE, [("", _QUIET)])
         _draw_bar(panel, row.after, place + _BAR / 2, _AFTER, [("", _INK), (change, tint)])
     title = f"{group}  (n = {rows[0].queries:,})"

@@ -40,6 +40,11 @@ def unchanged(report: EvaluationReport) -> str:
     return f"Vectors are unchanged: {_ended(report.step_reason)}"
 
 
+def fell(row: ReportRow, digits: int = 4) -> bool:
+    """Whether the mean is lower than before, as far as the digits that are shown tell."""
+    return row.difference is not None and signed(row.difference, digits).startswith("-")
+
+
 def unseen_fell(report: EvaluationReport) -> bool:
     """Whether the unseen queries, beside seen ones, fell by the main metric beyond chance."""
     if "unseen" not in shown_groups(report):
@@ -50,14 +55,13 @@ def unseen_fell(report: EvaluationReport) -> bool:
 
 def got_worse(report: EvaluationReport) -> list[str]:
     """A sentence for each group of queries in which a metric fell, or one that none did."""
-    fallen = [row for row in report.rows if signed(row.difference).startswith("-")]
     lines = []
     groups = shown_groups(report)
     for group in groups:
         named = [
             f"{row.metric} {signed(row.difference)}{star(row)}"
-            for row in fallen
-            if row.group == group
+            for row in report.rows
+            if row.group == group and fell(row)
         ]
         if named:
             count = report.row(group=group).queries

@@ -8,6 +8,7 @@ from langchain_core.embeddings import Embeddings
 
 from nudge_integrations.embedding.fingerprint import PROBE_TEXT
 from nudge_integrations.errors import DataError, ModelMismatchError
+from nudge_integrations.tuned_checks import as_tuned
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -67,10 +68,7 @@ class NudgeEmbeddings(Embeddings):
         *,
         check_model: bool = True,
     ) -> None:
-        if tuned is not None:
-            from nudge_integrations.tuned_checks import as_tuned
-
-            tuned = as_tuned(tuned)
+        tuned = None if tuned is None else as_tuned(tuned)
         model: Any = base
         while isinstance(model, NudgeEmbeddings):
             model = model.nudge_base_model()

@@ -17,6 +17,7 @@ from nudge_integrations.index import ExactIndex, Metric
 from nudge_integrations.langchain.documents import documents_of, to_json, with_ids
 from nudge_integrations.langchain.embeddings import NudgeEmbeddings
 from nudge_integrations.langchain.search import ExactSearch
+from nudge_integrations.tuned_checks import as_tuned
 
 if TYPE_CHECKING:
     from nudge_integrations.tuned import TunedVectors
@@ -202,11 +203,11 @@ class NudgeVectorStore(ExactSearch):
         Raises:
             MetricMismatchError: NUDGE-M's vectors under cosine.
         """
-        return _as_tuned(tuned).apply_to(self._index)
+        return as_tuned(tuned).apply_to(self._index)
 
     def revert(self, tuned: TunedVectors) -> list[str]:
         """Put the original bytes back where `apply` put tuned vectors; as `apply` otherwise."""
-        return _as_tuned(tuned).revert_in(self._index)
+        return as_tuned(tuned).revert_in(self._index)
 
     @classmethod
     def from_texts(
@@ -292,12 +293,6 @@ def _check_metric(tuned: TunedVectors | None, metric: Metric) -> None:
         from nudge_integrations.tuned import check_metric
 
         check_metric(tuned.method, metric)
-
-
-def _as_tuned(tuned: Any) -> TunedVectors:
-    from nudge_integrations.tuned_checks import as_tuned
-
-    return as_tuned(tuned)
 
 
 def _file(path: str | os.PathLike[str]) -> Path:

@@ -10,6 +10,7 @@ from llama_index.core.bridge.pydantic import PrivateAttr
 
 from nudge_integrations.embedding.fingerprint import PROBE_TEXT
 from nudge_integrations.errors import DataError, ModelMismatchError
+from nudge_integrations.tuned_checks import as_tuned
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -58,10 +59,7 @@ class NudgeEmbedding(BaseEmbedding):
         *,
         check_model: bool = True,
     ) -> None:
-        if tuned is not None:
-            from nudge_integrations.tuned_checks import as_tuned
-
-            tuned = as_tuned(tuned)
+        tuned = None if tuned is None else as_tuned(tuned)
         model: Any = base
         while isinstance(model, NudgeEmbedding):
             model = model.nudge_base_model()

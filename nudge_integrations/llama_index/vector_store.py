@@ -28,6 +28,7 @@ from nudge_integrations.llama_index.nodes import EXAMPLE, copied, embeddings_of
 from nudge_integrations.llama_index.persistence import find_stores, load_nodes, save_nodes
 from nudge_integrations.llama_index.search import ExactSearch
 from nudge_integrations.relevance.checks import checked_documents
+from nudge_integrations.tuned_checks import as_tuned
 
 if TYPE_CHECKING:
     from nudge_integrations.tuned import TunedVectors
@@ -136,7 +137,7 @@ class NudgeVectorStore(ExactSearch):
             MetricMismatchError: Vectors of NUDGE-M under cosine.
             DataError: Vectors of another dimension. Nothing was written.
         """
-        return _as_tuned(tuned).apply_to(self._index)
+        return as_tuned(tuned).apply_to(self._index)
 
     def revert(self, tuned: TunedVectors) -> list[str]:
         """Put the original vectors back, byte for byte, where the tuned ones stand.
@@ -147,7 +148,7 @@ class NudgeVectorStore(ExactSearch):
         Raises:
             DataError: Vectors of another dimension. Nothing was written.
         """
-        return _as_tuned(tuned).revert_in(self._index)
+        return as_tuned(tuned).revert_in(self._index)
 
     def persist(
         self, persist_path: str = _DEFAULT_PATH, fs: fsspec.AbstractFileSystem | None = None
@@ -238,10 +239,3 @@ class NudgeVectorStore(ExactSearch):
             ids = [node.node_id for node in self._select(matches, node_ids)]
             for id_ in self._index.delete(ids):
                 del self._nodes[id_]
-
-
-def _as_tuned(tuned: Any) -> TunedVectors:
-    # Whoever has tuned vectors has loaded that module; a plain store starts without it.
-    from nudge_integrations.tuned_checks import as_tuned
-
-    return as_tuned(tuned)

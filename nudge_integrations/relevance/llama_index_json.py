@@ -52,13 +52,11 @@ def _instead_of(source: Any) -> str:
             f": RelevanceDataset.from_beir({name!r}) reads a BEIR folder, "
             f"RelevanceDataset.from_llama_index({name!r}) LlamaIndex's JSON"
         )
-    parts = (
-        source.items()
-        if isinstance(source, Mapping)
-        else enumerate(source)
-        if (isinstance(source, (list, tuple)))
-        else ()
-    )
+    parts: Iterable[tuple[Any, Any]] = ()
+    if isinstance(source, Mapping):
+        parts = source.items()
+    elif isinstance(source, (list, tuple)):
+        parts = enumerate(source)
     for name, part in parts:
         if hasattr(part, "queries"):
             return f". It holds datasets: pass one of them, such as [{name!r}]"

@@ -10,7 +10,8 @@ from typing import Any
 from nudge_integrations.errors import DataError, MissingExtraError, NudgeError, StoreError
 from nudge_integrations.naming import did_you_mean
 from nudge_integrations.optional import require
-from nudge_integrations.stores.base import LiveStore, no_such
+from nudge_integrations.stores.base import LiveStore
+from nudge_integrations.stores.checks import no_such
 from nudge_integrations.stores.secrets import hidden
 
 _WEB = ("http://", "https://")

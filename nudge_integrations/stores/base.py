@@ -13,7 +13,6 @@ import tenacity
 
 from nudge_integrations.arrays import FloatMatrix, as_matrix, name_some, unit_rows
 from nudge_integrations.errors import DataError, StoreError
-from nudge_integrations.naming import did_you_mean
 
 Metric = Literal["cosine", "dot", "l2"]
 FloatVector = npt.NDArray[np.float32]
@@ -238,16 +237,6 @@ class LiveStore(ABC):
             raise StoreError(
                 f"{self.identity} failed{tries} to {doing}: {type(error).__name__}: {hidden(error)}"
             ) from None
-
-
-def no_such(where: str, what: str, name: str, there: Sequence[str]) -> StoreError:
-    """The error about a collection that a database does not have."""
-    if not there:
-        return StoreError(f"{where} has no {what} {name!r}: it is empty; check the place")
-    return StoreError(
-        f"{where} has no {what} {name!r}: it has {name_some(sorted(there))}"
-        f"{did_you_mean(name, there)}"
-    )
 
 
 def same(one: FloatVector, other: FloatVector) -> bool:

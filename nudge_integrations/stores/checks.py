@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nudge_integrations.arrays import name_some
 from nudge_integrations.errors import DataError, MetricMismatchError, StoreError
+from nudge_integrations.naming import did_you_mean
 from nudge_integrations.relevance import RelevanceDataset
 from nudge_integrations.stores.base import LiveStore
 
@@ -61,4 +63,14 @@ def strangers(labelled: list[str], store: LiveStore) -> DataError:
         f"whose ids are such as {name_some(list(itertools.islice(store.ids(), 1)))}: do the "
         "judgments name documents by the ids of this store? LangChain's ids are those that "
         "add_documents returned, LlamaIndex's are node ids"
+    )
+
+
+def no_such(where: str, what: str, name: str, there: Sequence[str]) -> StoreError:
+    """The error about a collection that a database does not have."""
+    if not there:
+        return StoreError(f"{where} has no {what} {name!r}: it is empty; check the place")
+    return StoreError(
+        f"{where} has no {what} {name!r}: it has {name_some(sorted(there))}"
+        f"{did_you_mean(name, there)}"
     )

@@ -20,8 +20,8 @@ from nudge_integrations.stores.base import (
     checked_metric,
     finite,
     is_whole,
-    no_such,
 )
+from nudge_integrations.stores.checks import no_such
 from nudge_integrations.stores.secrets import place_of
 
 _METRICS: dict[str, Metric] = {"COSINE": "cosine", "IP": "dot", "L2": "l2"}

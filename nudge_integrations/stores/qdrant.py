@@ -20,8 +20,8 @@ from nudge_integrations.stores.base import (
     as_lists,
     checked_metric,
     finite,
-    no_such,
 )
+from nudge_integrations.stores.checks import no_such
 from nudge_integrations.stores.secrets import place_of
 
 _METRICS: dict[str, Any] = {"Cosine": "cosine", "Dot": "dot", "Euclid": "l2"}

@@ -22,7 +22,7 @@ def answers_look_random(
     cases. Up to two standard errors above half count as chance.
 
     Args:
-        questions: Questions with an answer.
+        questions: Questions with an answer among the documents.
         row_of: Row of each document id.
         documents: Shape `(n, d)`.
 
@@ -30,13 +30,11 @@ def answers_look_random(
         False also where there are fewer than 16 questions to tell by.
     """
     asked = list(questions.asked.values())
-    first = [next((row_of[name] for name in each.answers if name in row_of), -1) for each in asked]
-    known = [place for place, row in enumerate(first) if row >= 0]
-    own = np.array([first[place] for place in known], np.int64)
+    own = np.array(
+        [next(row_of[name] for name in each.answers if name in row_of) for each in asked]
+    )
     others = np.roll(own, 1)
-    vectors = unit_rows(np.stack([asked[place].vector for place in known]))
     units = unit_rows(documents)
-    gaps = np.einsum("qd,qd->q", vectors, units[own] - units[others])[own != others]
-    if len(gaps) < _ENOUGH:
-        return False
-    return bool(np.mean(gaps > 0) <= 0.5 + 1 / np.sqrt(len(gaps)))
+    gaps = np.einsum("qd,qd->q", unit_rows(questions.vectors()), units[own] - units[others])
+    gaps = gaps[own != others]
+    return len(gaps) >= _ENOUGH and bool(np.mean(gaps > 0) <= 0.5 + 1 / np.sqrt(len(gaps)))

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -141,7 +142,7 @@ def tune(
         recall=None if opened.exact else measured_recall(opened, train.vectors()),
         missing=documents.missing,
         replaced=documents.replaced,
-        strange=answers_look_random(train, documents.places, originals),
+        strange=answers_look_random(parts[0], documents.places, originals),
     )
     facts = new_facts(kept.facts(), fit.method, fit.step)
     return Plan(report, opened, kept, rows, train.asked, facts, show_progress)
@@ -168,7 +169,7 @@ class _Documents:
     missing: tuple[str, ...]
     replaced: tuple[str, ...]
 
-    @property
+    @cached_property
     def places(self) -> dict[str, int]:
         """Row of each document."""
         return {name: row for row, name in enumerate(self.rows)}

@@ -157,6 +157,11 @@ def test_no_text_gets_out_of_its_place(query: str, name: str, text: str) -> None
     assert any("<script>" in each for each in tags.words)  # as text
 
 
+def test_thousands_of_queries_are_counted_whole() -> None:
+    found = many(1200, gain=0.1, metrics=("mrr@10",), seen=())._repr_html_()
+    assert "<figcaption>all: 1,200 queries</figcaption>" in found
+
+
 def test_half_a_surrogate_does_not_stop_the_writing(tmp_path: Path) -> None:
     assert "broken" in page(report(judged_on="broken \ud800 text"), tmp_path)
 
