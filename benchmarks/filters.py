@@ -22,10 +22,10 @@ from machine import described
 from methods import Data, Part, load
 
 from nudge_integrations import NudgeC
-from nudge_integrations.metrics import QueryTotals, score_rankings
+from nudge_integrations.common.topk import search
+from nudge_integrations.evaluation.metrics import QueryTotals, score_rankings
 from nudge_integrations.questions import filters
 from nudge_integrations.questions.candidates import Candidate, merged
-from nudge_integrations.topk import search
 
 HERE = Path(__file__).parent
 SETS = ("datatalks_faq_llm2human", "llamaindex_10k_llmgen")

@@ -24,10 +24,10 @@ from machine import described
 from quality import MODEL, SETS, _rows
 
 from nudge_integrations import NudgeC, NudgeN, RelevanceDataset
-from nudge_integrations.arrays import unit_rows
+from nudge_integrations.common.arrays import unit_rows
+from nudge_integrations.common.topk import search
+from nudge_integrations.evaluation.metrics import QueryTotals, score_rankings
 from nudge_integrations.methods import Fit, Judgments
-from nudge_integrations.metrics import QueryTotals, score_rankings
-from nudge_integrations.topk import search
 
 HERE = Path(__file__).parent
 OFFICIAL = ("nfcorpus", "scifact")

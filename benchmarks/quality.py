@@ -23,9 +23,9 @@ import numpy as np
 from machine import described
 
 from nudge_integrations import NudgeM, NudgeN, RelevanceDataset, evaluate_run
-from nudge_integrations.arrays import unit_rows
+from nudge_integrations.common.arrays import unit_rows
+from nudge_integrations.common.topk import search
 from nudge_integrations.methods import Judgments
-from nudge_integrations.topk import search
 
 SETS = (
     "nfcorpus",

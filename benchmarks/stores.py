@@ -24,11 +24,11 @@ import numpy as np
 from machine import described, peak_mib
 
 from nudge_integrations import NudgeC, RelevanceDataset
+from nudge_integrations.common.topk import search
+from nudge_integrations.evaluation.metrics import QueryTotals, score_rankings
 from nudge_integrations.methods import Judgments
-from nudge_integrations.metrics import QueryTotals, score_rankings
 from nudge_integrations.stores import open_store, tune
-from nudge_integrations.stores.base import LiveStore
-from nudge_integrations.topk import search
+from nudge_integrations.stores.store import LiveStore
 
 HERE = Path(__file__).parent
 WIDTH, LABELLED, TRAIN, VALIDATION, TEST = 384, 5_000, 5_000, 500, 500

@@ -26,9 +26,9 @@ from methods import HERE, Data, load
 from quality import SETS
 
 from nudge_integrations import NudgeC, NudgeN
+from nudge_integrations.evaluation.metrics import QueryTotals, score_rankings
 from nudge_integrations.methods import contest, contrast
 from nudge_integrations.methods.contrast import Contrast, Setting
-from nudge_integrations.metrics import QueryTotals, score_rankings
 
 INFINITE = float("inf")
 MANY = 7000  # more documents than any of the sets has

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from nudge_integrations import NudgeC
-from nudge_integrations.arrays import FloatMatrix
+from nudge_integrations.common.arrays import FloatMatrix
 
 INK, QUIET, QUESTION, MOVED = "#22262b", "#9aa1a9", "#c7662c", "#0072b2"
 STEP = 2.0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nudge_integrations.optional import lazy_names
+from nudge_integrations.common.lazy import lazy_names
 
 if TYPE_CHECKING:
     from nudge_integrations.embedding import Embedder
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         generate_questions,
     )
     from nudge_integrations.relevance import RelevanceDataset
-    from nudge_integrations.tuned import TunedVectors
+    from nudge_integrations.tuning.tuned import TunedVectors
 
 __version__ = "0.1.0"
 
@@ -39,7 +39,7 @@ _MODULE_OF = {
     "QuestionFilters": "questions",
     "RelevanceDataset": "relevance",
     "Scores": "evaluation",
-    "TunedVectors": "tuned",
+    "TunedVectors": "tuning.tuned",
     "agenerate_questions": "questions",
     "compare": "evaluation",
     "evaluate": "evaluation",

@@ -24,9 +24,9 @@ from llama_index.core.bridge.pydantic import PrivateAttr
 from llama_index.core.schema import MetadataMode, TextNode
 
 from nudge_integrations import RelevanceDataset, langchain, llama_index
+from nudge_integrations.common.files import text_hash
 from nudge_integrations.embedding import ModelFingerprint
-from nudge_integrations.files import text_hash
-from nudge_integrations.tuned import TunedVectors
+from nudge_integrations.tuning.tuned import TunedVectors
 
 DIMENSION = 24
 QUIET: dict[str, Any] = {"cache": False, "show_progress": False}

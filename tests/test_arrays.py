@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from nudge_integrations.arrays import as_matrix, name_some, norms, unit_rows
+from nudge_integrations.common.arrays import as_matrix, name_some, norms, unit_rows
 from nudge_integrations.errors import DataError
 
 GOOD = np.array([[1.0, 2.0], [3.0, 4.0]], dtype=np.float32)

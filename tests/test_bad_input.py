@@ -29,6 +29,7 @@ from langchain_core.documents import Document
 from llama_index.core.schema import TextNode
 
 from nudge_integrations import NudgeN, RelevanceDataset, TunedVectors
+from nudge_integrations.common.files import load_arrays, save_arrays
 from nudge_integrations.embedding.fingerprint import PROBE_TEXT
 from nudge_integrations.errors import (
     CorruptFileError,
@@ -39,9 +40,8 @@ from nudge_integrations.errors import (
     NotFinetunedError,
     NudgeError,
 )
-from nudge_integrations.files import load_arrays, save_arrays
-from nudge_integrations.saved_store import apply_to_saved
-from nudge_integrations.tuned import FILE_NAME, KIND, VERSION
+from nudge_integrations.tuning.saved import apply_to_saved
+from nudge_integrations.tuning.tuned import FILE_NAME, KIND, VERSION
 
 
 @dataclass

@@ -33,7 +33,7 @@ from llama_index.core.schema import MetadataMode, TextNode
 from nudge_integrations import NudgeM, NudgeN, RelevanceDataset, TunedVectors
 from nudge_integrations.embedding.fingerprint import PROBE_TEXT
 from nudge_integrations.errors import DataError, LeakError, NotFinetunedError
-from nudge_integrations.options import EngineOptions
+from nudge_integrations.tuning.options import EngineOptions
 
 
 @pytest.fixture(params=FRAMEWORKS, ids=lambda side: side.name)

@@ -18,9 +18,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from nudge_integrations import files
+from nudge_integrations.common import files
+from nudge_integrations.common.files import (
+    load_arrays,
+    save_arrays,
+    sha256,
+    text_hash,
+    write_atomically,
+)
 from nudge_integrations.errors import CorruptFileError, NudgeError
-from nudge_integrations.files import load_arrays, save_arrays, sha256, text_hash, write_atomically
 
 KIND, VERSION = "test state", 3
 OLD, NEW = {"name": "old"}, {"name": "new"}

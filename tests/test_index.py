@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from langchain_core.vectorstores.utils import maximal_marginal_relevance
 
+from nudge_integrations.common.index import ExactIndex
 from nudge_integrations.errors import DataError
-from nudge_integrations.index import ExactIndex
 
 METRICS = ["cosine", "dot"]
 

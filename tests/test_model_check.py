@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from engine_fakes import FRAMEWORKS, LangChain, fingerprint, tuned_vectors, unit
 
+from nudge_integrations.common.files import text_hash
 from nudge_integrations.embedding.fingerprint import PROBE_TEXT
 from nudge_integrations.errors import ModelMismatchError
-from nudge_integrations.files import text_hash
 
 TEXT = "a text that was tuned"
 MINE, THEIRS = [1.0, 2.0, 3.0, 4.0], [4.0, 3.0, 2.0, 1.0]

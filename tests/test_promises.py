@@ -34,9 +34,9 @@ from llama_index.core import VectorStoreIndex
 from llama_index.core.llms import MockLLM
 
 from nudge_integrations import NudgeM, RelevanceDataset, TunedVectors
+from nudge_integrations.common.index import ExactIndex
 from nudge_integrations.errors import DataError, LeakError, MetricMismatchError
-from nudge_integrations.index import ExactIndex
-from nudge_integrations.saved_store import apply_to_saved, revert_in_saved
+from nudge_integrations.tuning.saved import apply_to_saved, revert_in_saved
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nudge_integrations.common.files import load_arrays, save_arrays
 from nudge_integrations.embedding import ModelFingerprint
 from nudge_integrations.errors import CorruptFileError
-from nudge_integrations.files import load_arrays, save_arrays
-from nudge_integrations.saved_store import apply_to_saved, revert_in_saved
-from nudge_integrations.tuned import TunedVectors
+from nudge_integrations.tuning.saved import apply_to_saved, revert_in_saved
+from nudge_integrations.tuning.tuned import TunedVectors
 
 DIMENSION = 3
 KIND = "langchain vector store"

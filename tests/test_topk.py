@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from nudge_integrations.common.topk import diverse, nearest, search, top_k
 from nudge_integrations.errors import DataError
-from nudge_integrations.topk import diverse, nearest, search, top_k
 
 
 def by_sorting(scores, k):

@@ -13,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nudge_integrations import TunedVectors, compare, evaluate_rankings
+from nudge_integrations.common.files import save_arrays, text_hash
+from nudge_integrations.common.index import ExactIndex
 from nudge_integrations.embedding import ModelFingerprint
 from nudge_integrations.errors import (
     CorruptFileError,
@@ -21,9 +23,7 @@ from nudge_integrations.errors import (
     ModelMismatchError,
     NudgeError,
 )
-from nudge_integrations.files import save_arrays, text_hash
-from nudge_integrations.index import ExactIndex
-from nudge_integrations.tuned import FILE_NAME, KIND, VERSION, check_metric
+from nudge_integrations.tuning.tuned import FILE_NAME, KIND, VERSION, check_metric
 
 IDS = ("d0", "d1", "d2")
 WIDTH = 4

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nudge_integrations.tuned import TunedVectors
+    from nudge_integrations.tuning.tuned import TunedVectors
 
 _WIDTH = 79
 

@@ -7,7 +7,6 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nudge_integrations.arrays import name_some
 from nudge_integrations.cli.options import (
     Commands,
     add_command,
@@ -22,13 +21,14 @@ from nudge_integrations.cli.reports import (
     write_report_files,
 )
 from nudge_integrations.cli.terminal import note, say
+from nudge_integrations.common.arrays import name_some
 from nudge_integrations.errors import DataError, NudgeError
 from nudge_integrations.relevance import RelevanceDataset
 
 if TYPE_CHECKING:
     from nudge_integrations.embedding import Embedder
-    from nudge_integrations.tuned import TunedVectors
-    from nudge_integrations.tuning import Corpus
+    from nudge_integrations.tuning.run import Corpus
+    from nudge_integrations.tuning.tuned import TunedVectors
 
 _DESCRIPTION = """\
 Measure a saved run on judged questions: retrieval over all documents with the
@@ -72,8 +72,8 @@ def run(args: argparse.Namespace) -> int:
     if args.llama_index and args.split is not None:
         args.parser.error("--split: goes with --beir, not with --llama-index")
     check_report_files(args)
-    from nudge_integrations.tuned import TunedVectors
-    from nudge_integrations.tuning import Corpus, Questions, measure
+    from nudge_integrations.tuning.run import Corpus, Questions, measure
+    from nudge_integrations.tuning.tuned import TunedVectors
 
     tuned = TunedVectors.load(args.tuned)
     dataset = _read(args)

@@ -27,11 +27,11 @@ from nudge_integrations.cli.reports import (
     write_report_files,
 )
 from nudge_integrations.cli.terminal import note, say
+from nudge_integrations.common.files import write_atomically
 from nudge_integrations.errors import NudgeError
-from nudge_integrations.files import write_atomically
 
 if TYPE_CHECKING:
-    from nudge_integrations.engine import FinetuneEngine
+    from nudge_integrations.tuning.engine import FinetuneEngine
 
 _REPORT = "report.json"
 
@@ -175,7 +175,7 @@ def run(args: argparse.Namespace) -> int:
     _check_outputs(args)
     splits = read_splits(args)
     check_device(args.device)
-    from nudge_integrations.engine import FinetuneEngine
+    from nudge_integrations.tuning.engine import FinetuneEngine
 
     protection = {} if args.protect_unseen is None else {"protect_unseen": args.protect_unseen}
     engine = FinetuneEngine(
@@ -207,8 +207,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_outputs(args: argparse.Namespace) -> None:
     """Refuse what could not be written, or must not be, before any work is done."""
-    from nudge_integrations.tuned import FILE_NAME
-    from nudge_integrations.tuned_checks import check_free
+    from nudge_integrations.tuning.checks import check_free
+    from nudge_integrations.tuning.tuned import FILE_NAME
 
     check_report_files(args)
     if not args.overwrite:

@@ -157,8 +157,8 @@ def run(args: argparse.Namespace) -> int:
     check_device(args.device)
     train, validation = _datasets(args)
     from nudge_integrations.embedding import DEFAULT_MODEL
-    from nudge_integrations.options import EngineOptions, embedder_of
     from nudge_integrations.stores import open_store, tune
+    from nudge_integrations.tuning.options import EngineOptions, embedder_of
 
     store = open_store(args.store, **details(args))
     chosen: EngineOptions = {

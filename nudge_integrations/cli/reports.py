@@ -7,8 +7,8 @@ from typing import Any
 
 from nudge_integrations.cli.options import page, picture
 from nudge_integrations.cli.terminal import note
+from nudge_integrations.common.lazy import require
 from nudge_integrations.evaluation import EvaluationReport
-from nudge_integrations.optional import require
 
 
 def add_report_files(parser: Any) -> None:

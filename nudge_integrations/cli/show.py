@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nudge_integrations.arrays import name_some
 from nudge_integrations.cli.options import Commands, add_command
 from nudge_integrations.cli.reports import (
     add_report_files,
@@ -14,10 +13,11 @@ from nudge_integrations.cli.reports import (
     write_report_files,
 )
 from nudge_integrations.cli.terminal import say
+from nudge_integrations.common.arrays import name_some
 from nudge_integrations.errors import NudgeError
 
 if TYPE_CHECKING:
-    from nudge_integrations.tuned import TunedVectors
+    from nudge_integrations.tuning.tuned import TunedVectors
 
 _DESCRIPTION = """\
 Say what a saved run holds: method, step, embedding model, moved documents, and
@@ -43,7 +43,7 @@ def add_to(commands: Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Describe a saved run."""
-    from nudge_integrations.tuned import TunedVectors
+    from nudge_integrations.tuning.tuned import TunedVectors
 
     check_report_files(args)
     tuned = TunedVectors.load(args.tuned)

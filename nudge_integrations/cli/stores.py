@@ -7,14 +7,14 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nudge_integrations.arrays import name_some
 from nudge_integrations.cli import live
 from nudge_integrations.cli.options import Commands, add_command, add_quiet, add_tuned
 from nudge_integrations.cli.terminal import note, say
+from nudge_integrations.common.arrays import name_some
 from nudge_integrations.errors import DataError
 
 if TYPE_CHECKING:
-    from nudge_integrations.saved_store import Exchange
+    from nudge_integrations.tuning.saved import Exchange
 
 _APPLY = """\
 Put the tuned vectors of a run into a NudgeVectorStore that was saved: by
@@ -62,8 +62,8 @@ def add_to(commands: Commands) -> None:
 
 def apply(args: argparse.Namespace) -> int:
     """Put tuned vectors into a saved store."""
-    from nudge_integrations.saved_store import apply_to_saved
-    from nudge_integrations.tuned import TunedVectors
+    from nudge_integrations.tuning.saved import apply_to_saved
+    from nudge_integrations.tuning.tuned import TunedVectors
 
     tuned = TunedVectors.load(args.tuned)
     result = apply_to_saved(Path(args.store), tuned)
@@ -87,8 +87,8 @@ def revert(args: argparse.Namespace) -> int:
         if "#" not in args.store:
             args.parser.error("--tuned is needed for a saved store")
         return live.revert(args)
-    from nudge_integrations.saved_store import revert_in_saved
-    from nudge_integrations.tuned import TunedVectors
+    from nudge_integrations.tuning.saved import revert_in_saved
+    from nudge_integrations.tuning.tuned import TunedVectors
 
     result = revert_in_saved(Path(args.store), TunedVectors.load(args.tuned))
     _tell(result, "the original vector", "this run's tuned one")

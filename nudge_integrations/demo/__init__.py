@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nudge_integrations.optional import lazy_names
+from nudge_integrations.common.lazy import lazy_names
 
 if TYPE_CHECKING:
     from nudge_integrations.demo.run import demo_datasets, run_demo

@@ -22,7 +22,7 @@ from nudge_integrations.evaluation import EvaluationReport, compare
 from nudge_integrations.relevance import RelevanceDataset
 
 if TYPE_CHECKING:
-    from nudge_integrations.engine import FinetuneEngine
+    from nudge_integrations.tuning.engine import FinetuneEngine
 
 FRAMEWORKS = ("llama-index", "langchain")
 _K = 10

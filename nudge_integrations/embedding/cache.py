@@ -19,9 +19,9 @@ from types import TracebackType
 
 import numpy as np
 
-from nudge_integrations.arrays import FloatMatrix, IntVector
+from nudge_integrations.common.arrays import FloatMatrix, IntVector
+from nudge_integrations.common.files import text_hash
 from nudge_integrations.errors import CorruptFileError, NudgeError
-from nudge_integrations.files import text_hash
 
 FILE_NAME = "vectors.sqlite3"
 

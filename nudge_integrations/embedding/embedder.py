@@ -12,14 +12,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from nudge_integrations.arrays import FloatMatrix, IntVector, name_some
+from nudge_integrations.common.arrays import FloatMatrix, IntVector, name_some
+from nudge_integrations.common.files import text_hash
 from nudge_integrations.embedding.cache import VectorCache, cache_folder
 from nudge_integrations.embedding.encoder import checked_vectors
 from nudge_integrations.embedding.encoders import as_encoder
 from nudge_integrations.embedding.fingerprint import PROBE_TEXT, ModelFingerprint
 from nudge_integrations.embedding.hub import DEFAULT_MODEL
 from nudge_integrations.errors import DataError, ModelMismatchError
-from nudge_integrations.files import text_hash
 
 Kind = Literal["query", "document"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nudge_integrations.arrays import FloatMatrix, as_matrix, name_some
+from nudge_integrations.common.arrays import FloatMatrix, as_matrix, name_some
 from nudge_integrations.embedding.fingerprint import PROBE_TEXT, ModelFingerprint
 from nudge_integrations.errors import DataError
 

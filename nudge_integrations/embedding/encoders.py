@@ -10,7 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from nudge_integrations.arrays import checked_count
+from nudge_integrations.common.arrays import checked_count
+from nudge_integrations.common.text import described
 from nudge_integrations.embedding import families
 from nudge_integrations.embedding.encoder import Encoder, checked_vectors
 from nudge_integrations.embedding.fingerprint import ModelFingerprint
@@ -23,7 +24,6 @@ from nudge_integrations.embedding.identity import (
     transformer_name,
 )
 from nudge_integrations.errors import DataError
-from nudge_integrations.naming import described
 
 # One call to a local model spans several forward passes: the library sorts the texts of a call by
 # length, which saves padding.

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from nudge_integrations.common.files import sha256, text_hash
 from nudge_integrations.embedding import families
 from nudge_integrations.embedding.fingerprint import PROBE_TEXT
-from nudge_integrations.files import sha256, text_hash
 
 _SAMPLE = 2048
 _DEEPEST = 4

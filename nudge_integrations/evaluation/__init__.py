@@ -2,6 +2,14 @@
 
 from nudge_integrations.evaluation.arrays import evaluate
 from nudge_integrations.evaluation.comparison import compare
+from nudge_integrations.evaluation.metrics import (
+    METRIC_NAMES,
+    Metric,
+    QueryTotals,
+    first_answer_rank,
+    parse_metric,
+    score_rankings,
+)
 from nudge_integrations.evaluation.ranked import with_rankings
 from nudge_integrations.evaluation.report import (
     EvaluationReport,
@@ -18,14 +26,6 @@ from nudge_integrations.evaluation.scores import (
     evaluate_run,
 )
 from nudge_integrations.evaluation.significance import PairedTest, paired_test
-from nudge_integrations.metrics import (
-    METRIC_NAMES,
-    Metric,
-    QueryTotals,
-    first_answer_rank,
-    parse_metric,
-    score_rankings,
-)
 
 __all__ = [
     "DEFAULT_METRICS",

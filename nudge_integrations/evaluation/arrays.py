@@ -8,11 +8,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from nudge_integrations import topk
-from nudge_integrations.arrays import FloatMatrix, as_matrix, unit_rows
+from nudge_integrations.common import topk
+from nudge_integrations.common.arrays import FloatMatrix, as_matrix, unit_rows
 from nudge_integrations.errors import DataError
+from nudge_integrations.evaluation.metrics import Metric, parse_metric
 from nudge_integrations.evaluation.scores import DEFAULT_METRICS, Scores, evaluate_rankings
-from nudge_integrations.metrics import Metric, parse_metric
 
 
 def evaluate(

@@ -8,12 +8,12 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from nudge_integrations.arrays import IntVector, name_some
+from nudge_integrations.common.arrays import IntVector, name_some
 from nudge_integrations.errors import DataError
+from nudge_integrations.evaluation.metrics import Metric, parse_metric
 from nudge_integrations.evaluation.report import EvaluationReport, QueryChange, ReportRow
 from nudge_integrations.evaluation.scores import Scores
 from nudge_integrations.evaluation.significance import paired_differences, paired_test
-from nudge_integrations.metrics import Metric, parse_metric
 
 _NAMED_QUERIES = 5
 

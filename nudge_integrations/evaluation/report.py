@@ -173,7 +173,7 @@ class EvaluationReport:
 
     def summary(self) -> str:
         """The report as plain text, at most 84 columns wide."""
-        from nudge_integrations.evaluation.summary import summary
+        from nudge_integrations.evaluation.render.text import summary
 
         return summary(self)
 
@@ -181,7 +181,7 @@ class EvaluationReport:
         return self.summary()
 
     def _repr_html_(self) -> str:
-        from nudge_integrations.evaluation.html import as_fragment
+        from nudge_integrations.evaluation.render.page import as_fragment
 
         return as_fragment(self)
 
@@ -198,7 +198,7 @@ class EvaluationReport:
             MissingExtraError: matplotlib is not installed.
             NudgeError: `path` cannot be written.
         """
-        from nudge_integrations.evaluation.plot import plot_report
+        from nudge_integrations.evaluation.render.picture import plot_report
 
         return plot_report(self, path)
 
@@ -218,7 +218,7 @@ class EvaluationReport:
         Raises:
             NudgeError: The file cannot be written.
         """
-        from nudge_integrations.evaluation.html import write_page
+        from nudge_integrations.evaluation.render.page import write_page
 
         return write_page(self, Path(path))
 

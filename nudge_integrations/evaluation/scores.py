@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nudge_integrations.arrays import IntVector, name_some
+from nudge_integrations.common.arrays import IntVector, name_some
+from nudge_integrations.common.text import described
 from nudge_integrations.errors import DataError
-from nudge_integrations.metrics import (
+from nudge_integrations.evaluation.metrics import (
     Metric,
     QueryTotals,
     parse_metric,
     score_rankings,
 )
-from nudge_integrations.naming import described
 
 DEFAULT_METRICS: tuple[str, ...] = ("ndcg@10", "recall@10", "mrr@10")
 

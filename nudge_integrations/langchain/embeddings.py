@@ -8,12 +8,12 @@ from langchain_core.embeddings import Embeddings
 
 from nudge_integrations.embedding.fingerprint import PROBE_TEXT
 from nudge_integrations.errors import DataError, ModelMismatchError
-from nudge_integrations.tuned_checks import as_tuned
+from nudge_integrations.tuning.checks import as_tuned
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-    from nudge_integrations.tuned import TunedVectors
+    from nudge_integrations.tuning.tuned import TunedVectors
 
 _Vectors = list[list[float]]
 

@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document
 
-from nudge_integrations.arrays import FloatMatrix
-from nudge_integrations.engine import FinetuneEngine
+from nudge_integrations.common.arrays import FloatMatrix
+from nudge_integrations.common.files import text_hash
 from nudge_integrations.errors import DataError
-from nudge_integrations.files import text_hash
 from nudge_integrations.langchain.documents import EXAMPLE
 from nudge_integrations.langchain.embeddings import NudgeEmbeddings
 from nudge_integrations.langchain.vector_store import NudgeVectorStore
-from nudge_integrations.options import generate_for
 from nudge_integrations.relevance import RelevanceDataset
 from nudge_integrations.relevance.checks import checked_documents
+from nudge_integrations.tuning.engine import FinetuneEngine
+from nudge_integrations.tuning.options import generate_for
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
-    from nudge_integrations.options import EngineOptions
+    from nudge_integrations.tuning.options import EngineOptions
 
 
 class NudgeFinetuneEngine(FinetuneEngine):
@@ -43,7 +43,7 @@ class NudgeFinetuneEngine(FinetuneEngine):
         documents: All documents of the store, each with an id. Left out: the documents of
             `train_dataset`.
         options: `val_dataset`, `test_dataset`, `method`, `metric` and more: see
-            `nudge_integrations.engine.FinetuneEngine`.
+            `nudge_integrations.tuning.engine.FinetuneEngine`.
 
     Raises:
         DataError: Data that cannot be used; the offending id is named.

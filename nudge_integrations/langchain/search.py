@@ -11,9 +11,9 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.runnables.config import run_in_executor
 from langchain_core.vectorstores import VectorStore
 
-from nudge_integrations.arrays import FloatMatrix
+from nudge_integrations.common.arrays import FloatMatrix
+from nudge_integrations.common.index import ExactIndex, Hits, Metric
 from nudge_integrations.errors import DataError
-from nudge_integrations.index import ExactIndex, Hits, Metric
 from nudge_integrations.langchain.documents import Filter, admits, copied
 
 # Arguments of other search types, which a retriever hands to any of them.

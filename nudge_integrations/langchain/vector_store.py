@@ -11,16 +11,16 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.runnables.config import run_in_executor
 
+from nudge_integrations.common.files import load_arrays, save_arrays
+from nudge_integrations.common.index import ExactIndex, Metric
 from nudge_integrations.errors import CorruptFileError, DataError
-from nudge_integrations.files import load_arrays, save_arrays
-from nudge_integrations.index import ExactIndex, Metric
 from nudge_integrations.langchain.documents import documents_of, to_json, with_ids
 from nudge_integrations.langchain.embeddings import NudgeEmbeddings
 from nudge_integrations.langchain.search import ExactSearch
-from nudge_integrations.tuned_checks import as_tuned
+from nudge_integrations.tuning.checks import as_tuned
 
 if TYPE_CHECKING:
-    from nudge_integrations.tuned import TunedVectors
+    from nudge_integrations.tuning.tuned import TunedVectors
 
 _KIND = "langchain vector store"
 _VERSION = 1
@@ -290,7 +290,7 @@ class NudgeVectorStore(ExactSearch):
 def _check_metric(tuned: TunedVectors | None, metric: Metric) -> None:
     if tuned is not None:
         # Whoever has tuned vectors has loaded that module; a plain store starts without it.
-        from nudge_integrations.tuned import check_metric
+        from nudge_integrations.tuning.tuned import check_metric
 
         check_metric(tuned.method, metric)
 

@@ -10,12 +10,12 @@ from llama_index.core.bridge.pydantic import PrivateAttr
 
 from nudge_integrations.embedding.fingerprint import PROBE_TEXT
 from nudge_integrations.errors import DataError, ModelMismatchError
-from nudge_integrations.tuned_checks import as_tuned
+from nudge_integrations.tuning.checks import as_tuned
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-    from nudge_integrations.tuned import TunedVectors
+    from nudge_integrations.tuning.tuned import TunedVectors
 
 _LARGEST_BATCH = 2048
 

@@ -16,20 +16,20 @@ from llama_index.core.schema import (
     TransformComponent,
 )
 
-from nudge_integrations.arrays import FloatMatrix
-from nudge_integrations.engine import FinetuneEngine
+from nudge_integrations.common.arrays import FloatMatrix
 from nudge_integrations.errors import DataError
 from nudge_integrations.llama_index.embeddings import NudgeEmbedding
 from nudge_integrations.llama_index.nodes import EXAMPLE
 from nudge_integrations.llama_index.vector_store import NudgeVectorStore
-from nudge_integrations.options import generate_for
 from nudge_integrations.relevance import RelevanceDataset
 from nudge_integrations.relevance.checks import checked_documents
+from nudge_integrations.tuning.engine import FinetuneEngine
+from nudge_integrations.tuning.options import generate_for
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
-    from nudge_integrations.options import EngineOptions
+    from nudge_integrations.tuning.options import EngineOptions
 
 
 class NudgeFinetuneEngine(FinetuneEngine):
@@ -55,7 +55,7 @@ class NudgeFinetuneEngine(FinetuneEngine):
         nodes: All nodes of the index. They are embedded as the framework does, metadata
             included. Left out: the documents of `train_dataset`.
         options: `val_dataset`, `test_dataset`, `method`, `metric` and more: see
-            `nudge_integrations.engine.FinetuneEngine`.
+            `nudge_integrations.tuning.engine.FinetuneEngine`.
 
     Raises:
         DataError: Data that cannot be used; the offending id is named.

@@ -9,7 +9,7 @@ from typing import Any
 
 from llama_index.core.schema import BaseNode, IndexNode, MediaResource
 
-from nudge_integrations.arrays import name_some
+from nudge_integrations.common.arrays import name_some
 from nudge_integrations.errors import CorruptFileError, DataError
 
 EXAMPLE = "TextNode(id_='d1', text='...')"

@@ -13,9 +13,9 @@ from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 from llama_index.core.schema import BaseNode
 
-from nudge_integrations.arrays import FloatMatrix
+from nudge_integrations.common.arrays import FloatMatrix
+from nudge_integrations.common.files import load_arrays, save_arrays
 from nudge_integrations.errors import CorruptFileError
-from nudge_integrations.files import load_arrays, save_arrays
 from nudge_integrations.llama_index.nodes import from_json, to_json
 
 KIND = "llama_index vector store"

@@ -18,8 +18,8 @@ from llama_index.core.vector_stores.types import (
     VectorStoreQueryResult,
 )
 
+from nudge_integrations.common.index import ExactIndex, Hits, Metric
 from nudge_integrations.errors import DataError
-from nudge_integrations.index import ExactIndex, Hits, Metric
 from nudge_integrations.llama_index.filters import Predicate, compile_filters
 from nudge_integrations.llama_index.nodes import copied
 

@@ -21,17 +21,17 @@ from llama_index.core.vector_stores.types import (
     MetadataFilters,
 )
 
+from nudge_integrations.common.index import ExactIndex
 from nudge_integrations.errors import DataError
-from nudge_integrations.index import ExactIndex
 from nudge_integrations.llama_index.filters import Predicate, compile_filters
 from nudge_integrations.llama_index.nodes import EXAMPLE, copied, embeddings_of
 from nudge_integrations.llama_index.persistence import find_stores, load_nodes, save_nodes
 from nudge_integrations.llama_index.search import ExactSearch
 from nudge_integrations.relevance.checks import checked_documents
-from nudge_integrations.tuned_checks import as_tuned
+from nudge_integrations.tuning.checks import as_tuned
 
 if TYPE_CHECKING:
-    from nudge_integrations.tuned import TunedVectors
+    from nudge_integrations.tuning.tuned import TunedVectors
 
 _SUFFIX = f"{NAMESPACE_SEP}{DEFAULT_PERSIST_FNAME}"
 _DEFAULT_PATH = os.path.join(DEFAULT_PERSIST_DIR, f"{DEFAULT_VECTOR_STORE}{_SUFFIX}")  # noqa: PTH118

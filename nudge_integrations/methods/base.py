@@ -10,8 +10,15 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from nudge_integrations.arrays import FloatMatrix, IntVector, as_matrix, checked_count, unit_rows
+from nudge_integrations.common.arrays import (
+    FloatMatrix,
+    IntVector,
+    as_matrix,
+    checked_count,
+    unit_rows,
+)
 from nudge_integrations.errors import DataError
+from nudge_integrations.evaluation.metrics import Metric, parse_metric
 from nudge_integrations.methods.document_vectors import DocumentVectors
 from nudge_integrations.methods.fit import Fit
 from nudge_integrations.methods.inputs import (
@@ -25,7 +32,6 @@ from nudge_integrations.methods.inputs import (
     with_beside,
 )
 from nudge_integrations.methods.judgments import Judgments
-from nudge_integrations.metrics import Metric, parse_metric
 
 Selection = Literal["cross-validation", "holdout"]
 REPORT_DEPTH = 10

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from nudge_integrations.arrays import IntVector
+from nudge_integrations.common.arrays import IntVector
+from nudge_integrations.common.topk import top_k
 from nudge_integrations.methods.document_vectors import DocumentVectors
 from nudge_integrations.methods.judgments import Judgments
 from nudge_integrations.methods.kernels.tensors import tensor
-from nudge_integrations.topk import top_k
 
 NEAREST = 100
 _TILE_ROWS = 512

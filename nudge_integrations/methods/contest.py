@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from nudge_integrations.arrays import FloatMatrix, IntVector, norms, unit_rows
+from nudge_integrations.common.arrays import FloatMatrix, IntVector, norms, unit_rows
+from nudge_integrations.evaluation.metrics import Metric, QueryTotals, score_rankings
 from nudge_integrations.methods.bystanders import NEAREST, Bystanders, Ranking
 from nudge_integrations.methods.contrast import Contrast, Setting
 from nudge_integrations.methods.document_vectors import DocumentVectors
@@ -17,7 +18,6 @@ from nudge_integrations.methods.folds import Split
 from nudge_integrations.methods.inputs import QuerySet, Similarity
 from nudge_integrations.methods.judgments import Judgments
 from nudge_integrations.methods.kernels.tensors import tensor
-from nudge_integrations.metrics import Metric, QueryTotals, score_rankings
 
 _HOPELESS = 0.02  # a way that has fallen this far below its best does not come back
 

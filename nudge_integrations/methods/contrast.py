@@ -28,7 +28,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from nudge_integrations.arrays import IntVector
+from nudge_integrations.common.arrays import IntVector
 from nudge_integrations.methods.judgments import Judgments
 from nudge_integrations.methods.kernels.precision import ROUGH, rough_supported
 

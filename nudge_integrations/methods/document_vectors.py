@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nudge_integrations.arrays import FloatMatrix, IntVector, as_matrix, norms
+from nudge_integrations.common.arrays import FloatMatrix, IntVector, as_matrix, norms
 from nudge_integrations.errors import DataError
 
 _BLOCK_ROWS = 4096

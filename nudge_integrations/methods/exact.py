@@ -17,7 +17,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from nudge_integrations.arrays import IntVector
+from nudge_integrations.common.arrays import IntVector
 from nudge_integrations.errors import DataError
 from nudge_integrations.methods.paths import AdditionPath, Float64, RotationPath
 from nudge_integrations.methods.shortlist import Shortlist

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nudge_integrations.arrays import IntVector
+from nudge_integrations.common.arrays import IntVector
 from nudge_integrations.methods.judgments import Judgments
 
 Split = tuple[IntVector, IntVector]

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from nudge_integrations.arrays import FloatMatrix, IntVector, as_matrix
+from nudge_integrations.common.arrays import FloatMatrix, IntVector, as_matrix
 from nudge_integrations.errors import DataError
+from nudge_integrations.evaluation.metrics import Metric, parse_metric
 from nudge_integrations.methods.judgments import Judgments, concatenate
 from nudge_integrations.methods.paths import Float64
-from nudge_integrations.metrics import Metric, parse_metric
 
 Similarity = Literal["cosine", "dot"]
 _FIRST_PLACE = ("hit_rate@1", "recall_cap@1", "mrr@1", "precision@1")

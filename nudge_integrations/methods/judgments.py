@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nudge_integrations.arrays import IntVector
+from nudge_integrations.common.arrays import IntVector
 from nudge_integrations.errors import DataError
 
 

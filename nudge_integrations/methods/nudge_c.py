@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from nudge_integrations.arrays import FloatMatrix, IntVector
+from nudge_integrations.common.arrays import FloatMatrix, IntVector
 from nudge_integrations.errors import DataError
+from nudge_integrations.evaluation.metrics import parse_metric
 from nudge_integrations.methods.base import REPORT_DEPTH, Method, Selection
 from nudge_integrations.methods.bystanders import NEAREST
 from nudge_integrations.methods.contest import Contest
@@ -23,7 +24,6 @@ from nudge_integrations.methods.fit import Fit
 from nudge_integrations.methods.folds import Folds, sample
 from nudge_integrations.methods.inputs import QuerySet, Similarity
 from nudge_integrations.methods.nudge_c_choice import choose
-from nudge_integrations.metrics import parse_metric
 
 _TEMPERATURES = (0.02, 0.03, 0.05, 0.08)
 _RIDGES = (float("inf"), 100.0, 30.0, 10.0, 3.0, 1.0, 0.3)

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from nudge_integrations.arrays import IntVector
+from nudge_integrations.common.arrays import IntVector
+from nudge_integrations.evaluation.metrics import Metric, score_rankings
 from nudge_integrations.methods.contest import Contest
 from nudge_integrations.methods.contrast import Setting
 from nudge_integrations.methods.folds import Folds, Split, touched
 from nudge_integrations.methods.paths import Float64
 from nudge_integrations.methods.settings import Candidates, Decision, decide
 from nudge_integrations.methods.step import HeldOut
-from nudge_integrations.metrics import Metric, score_rankings
 
 _ENOUGH = 1500  # questions: from more, a mean is hardly more certain
 

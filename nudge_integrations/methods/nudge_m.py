@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nudge_integrations.arrays import FloatMatrix
+from nudge_integrations.common.arrays import FloatMatrix
 from nudge_integrations.errors import MetricMismatchError
 from nudge_integrations.methods.inputs import QuerySet
 from nudge_integrations.methods.path_method import PathMethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nudge_integrations.arrays import FloatMatrix
+from nudge_integrations.common.arrays import FloatMatrix
 from nudge_integrations.methods.path_method import PathMethod
 from nudge_integrations.methods.paths import Float64, Path, RotationPath
 

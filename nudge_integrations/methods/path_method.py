@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from nudge_integrations.arrays import FloatMatrix, IntVector
+from nudge_integrations.common.arrays import FloatMatrix, IntVector
+from nudge_integrations.evaluation.metrics import parse_metric
 from nudge_integrations.methods.base import REPORT_DEPTH, Method, Selection
 from nudge_integrations.methods.document_vectors import DocumentVectors
 from nudge_integrations.methods.fit import Fit
@@ -22,7 +23,6 @@ from nudge_integrations.methods.kernels import Kernel, checked_kernel
 from nudge_integrations.methods.paths import Float64, Path
 from nudge_integrations.methods.problem import Problem
 from nudge_integrations.methods.step import Choice, choose_step, exact_step
-from nudge_integrations.metrics import parse_metric
 
 
 class PathMethod(Method):

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from nudge_integrations.arrays import FloatMatrix
+from nudge_integrations.common.arrays import FloatMatrix
 
 Float64 = npt.NDArray[np.float64]
 _BLOCK_ROWS = 2048  # few enough to stay in the processor's cache

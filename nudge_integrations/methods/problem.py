@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple, Protocol
 import numpy as np
 import torch
 
-from nudge_integrations.arrays import FloatMatrix, IntVector, norms, unit_rows
+from nudge_integrations.common.arrays import FloatMatrix, IntVector, norms, unit_rows
 from nudge_integrations.errors import DataError
 from nudge_integrations.methods.directions import directions
 from nudge_integrations.methods.document_vectors import DocumentVectors

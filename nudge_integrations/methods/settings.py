@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nudge_integrations.arrays import IntVector
+from nudge_integrations.common.arrays import IntVector
 from nudge_integrations.methods.paths import Float64
 from nudge_integrations.methods.step import pick
 

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nudge_integrations.arrays import IntVector
+from nudge_integrations.common.arrays import IntVector
+from nudge_integrations.common.topk import top_k
 from nudge_integrations.methods.judgments import Judgments
 from nudge_integrations.methods.paths import Float64, Path
-from nudge_integrations.topk import top_k
 
 _CELLS = 1 << 21  # of one padded block: 16 MB in float64
 

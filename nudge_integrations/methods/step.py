@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nudge_integrations.arrays import IntVector
+from nudge_integrations.common.arrays import IntVector
+from nudge_integrations.evaluation.metrics import Metric, QueryTotals, score_rankings
 from nudge_integrations.methods.exact import best_step, winning_steps
 from nudge_integrations.methods.paths import Float64
 from nudge_integrations.methods.shortlist import Shortlist
-from nudge_integrations.metrics import Metric, QueryTotals, score_rankings
 
 _NO_GAIN = 1e-12  # sums of the same scores in another order differ by this much
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from nudge_integrations.arrays import FloatMatrix, IntVector
+from nudge_integrations.common.arrays import FloatMatrix, IntVector
 from nudge_integrations.methods.document_vectors import DocumentVectors
 from nudge_integrations.methods.judgments import Judgments
 from nudge_integrations.methods.kernels.tensors import tensor

@@ -17,8 +17,8 @@ from typing import Any
 import tenacity
 from tqdm import tqdm
 
+from nudge_integrations.common.files import text_hash
 from nudge_integrations.errors import NudgeError
-from nudge_integrations.files import text_hash
 from nudge_integrations.questions.chat import Chat, Reply, Schema
 from nudge_integrations.questions.failures import can_pass, wait_asked_for
 from nudge_integrations.questions.ledger import Entry, Ledger

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from nudge_integrations.files import text_hash
+from nudge_integrations.common.files import text_hash
 from nudge_integrations.relevance import RelevanceDataset, text_key
 
 

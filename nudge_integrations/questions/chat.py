@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from nudge_integrations.common.text import described
 from nudge_integrations.errors import DataError
-from nudge_integrations.naming import described
 from nudge_integrations.questions.failures import status_of
 
 _log = logging.getLogger(__name__)

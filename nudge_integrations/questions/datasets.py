@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nudge_integrations.arrays import unit_rows
+from nudge_integrations.common.arrays import unit_rows
 from nudge_integrations.embedding import as_embedder
 from nudge_integrations.errors import DataError
 from nudge_integrations.questions.filters import alike

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from nudge_integrations.arrays import FloatMatrix, IntVector
+from nudge_integrations.common.arrays import FloatMatrix, IntVector
+from nudge_integrations.common.topk import search
 from nudge_integrations.questions.candidates import Candidate, joined
-from nudge_integrations.topk import search
 
 _BLOCK = 2048
 _WORD = re.compile(r"\w+")

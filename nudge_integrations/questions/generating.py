@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nudge_integrations.arrays import FloatMatrix, unit_rows
+from nudge_integrations.common.arrays import FloatMatrix, unit_rows
 from nudge_integrations.embedding import Embedder, as_embedder
 from nudge_integrations.errors import DataError
 from nudge_integrations.questions.calls import Call, run_calls

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nudge_integrations.arrays import name_some
+from nudge_integrations.common.arrays import name_some
+from nudge_integrations.common.files import text_hash
+from nudge_integrations.common.text import described
 from nudge_integrations.errors import DataError
-from nudge_integrations.files import text_hash
-from nudge_integrations.naming import described
 from nudge_integrations.relevance import RelevanceDataset, text_key
 
 _log = logging.getLogger(__name__)

@@ -11,9 +11,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nudge_integrations.arrays import name_some
+from nudge_integrations.common.arrays import name_some
+from nudge_integrations.common.files import text_hash
 from nudge_integrations.errors import DataError
-from nudge_integrations.files import text_hash
 
 KINDS = {
     "question": "a plain question, as a person asks it who does not know the document",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from nudge_integrations.arrays import FloatMatrix
+from nudge_integrations.common.arrays import FloatMatrix
 from nudge_integrations.errors import DataError
 from nudge_integrations.questions import filters
 from nudge_integrations.questions.candidates import Candidate, merged

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypedDict
 
+from nudge_integrations.common.text import did_you_mean
 from nudge_integrations.errors import DataError
-from nudge_integrations.naming import did_you_mean
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from nudge_integrations.common.files import write_atomically
+from nudge_integrations.common.text import did_you_mean
 from nudge_integrations.errors import DataError
-from nudge_integrations.files import write_atomically
-from nudge_integrations.naming import did_you_mean
 from nudge_integrations.relevance.checks import (
     Judgments,
     Texts,

@@ -6,8 +6,8 @@ import numbers
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
+from nudge_integrations.common.text import described
 from nudge_integrations.errors import DataError
-from nudge_integrations.naming import described
 
 Texts = dict[str, str]
 Judgments = dict[str, dict[str, int]]

@@ -9,7 +9,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from nudge_integrations.arrays import name_some
+from nudge_integrations.common.arrays import name_some
 from nudge_integrations.errors import DataError
 from nudge_integrations.relevance.checks import check_answerable, checked
 from nudge_integrations.relevance.formats import Formats

@@ -12,9 +12,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypedDict
 
-from nudge_integrations.arrays import name_some
+from nudge_integrations.common.arrays import name_some
+from nudge_integrations.common.files import text_hash
 from nudge_integrations.errors import DataError
-from nudge_integrations.files import text_hash
 from nudge_integrations.relevance.checks import Judgments, Texts
 from nudge_integrations.relevance.leakage import text_key
 

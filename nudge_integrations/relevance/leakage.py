@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
+from nudge_integrations.common.files import text_hash
 from nudge_integrations.errors import LeakError
-from nudge_integrations.files import text_hash
 
 if TYPE_CHECKING:
     from nudge_integrations.relevance.dataset import RelevanceDataset

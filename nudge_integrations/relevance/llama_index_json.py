@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from nudge_integrations.common.files import write_atomically
 from nudge_integrations.errors import DataError
-from nudge_integrations.files import write_atomically
 
 _log = logging.getLogger(__name__)
 

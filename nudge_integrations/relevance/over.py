@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nudge_integrations.arrays import name_some
+from nudge_integrations.common.arrays import name_some
 from nudge_integrations.errors import DataError
 from nudge_integrations.relevance.dataset import RelevanceDataset
 from nudge_integrations.relevance.leakage import check_leaks

@@ -7,8 +7,8 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Literal
 
+from nudge_integrations.common.files import text_hash
 from nudge_integrations.errors import DataError
-from nudge_integrations.files import text_hash
 from nudge_integrations.relevance.leakage import text_key
 
 _log = logging.getLogger(__name__)

@@ -6,13 +6,13 @@ says what it would do, `plan.apply()` does it, `plan.revert()` takes it back.
 
 from typing import TYPE_CHECKING
 
-from nudge_integrations.optional import lazy_names
+from nudge_integrations.common.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from nudge_integrations.stores.base import LiveStore
-    from nudge_integrations.stores.opening import open_store
+    from nudge_integrations.stores.open import open_store
     from nudge_integrations.stores.plan import Plan, recover, revert, status
     from nudge_integrations.stores.report import Outcome, PlanReport, Status
+    from nudge_integrations.stores.store import LiveStore
     from nudge_integrations.stores.tuning import atune, tune
 
 __all__ = [
@@ -32,13 +32,13 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "LiveStore": "base",
+        "LiveStore": "store",
         "Outcome": "report",
         "Plan": "plan",
         "PlanReport": "report",
         "Status": "report",
         "atune": "tuning",
-        "open_store": "opening",
+        "open_store": "open",
         "recover": "plan",
         "revert": "plan",
         "status": "plan",

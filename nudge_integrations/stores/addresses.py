@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from nudge_integrations.common.lazy import require
+from nudge_integrations.common.text import did_you_mean
 from nudge_integrations.errors import DataError, MissingExtraError, NudgeError, StoreError
-from nudge_integrations.naming import did_you_mean
-from nudge_integrations.optional import require
-from nudge_integrations.stores.base import LiveStore
 from nudge_integrations.stores.checks import no_such
 from nudge_integrations.stores.secrets import hidden
+from nudge_integrations.stores.store import LiveStore
 
 _WEB = ("http://", "https://")
 
@@ -64,7 +64,7 @@ def _what_is_wrong(kind: str, where: str, collection: str) -> str:
 
 def _chroma(where: str, collection: str, options: dict[str, Any]) -> LiveStore:  # noqa: ARG001
     chromadb = require("chromadb", "chroma")
-    from nudge_integrations.stores.chroma import ChromaStore
+    from nudge_integrations.stores.backends.chroma import ChromaStore
 
     if where.startswith(_WEB):
         from urllib.parse import urlsplit
@@ -86,7 +86,7 @@ def _chroma(where: str, collection: str, options: dict[str, Any]) -> LiveStore: 
 
 def _qdrant(where: str, collection: str, options: dict[str, Any]) -> LiveStore:
     client = require("qdrant_client", "qdrant").QdrantClient
-    from nudge_integrations.stores.qdrant import QdrantStore
+    from nudge_integrations.stores.backends.qdrant import QdrantStore
 
     if where.startswith(_WEB):
         opened = client(url=where, api_key=os.environ.get("QDRANT_API_KEY"))
@@ -98,7 +98,7 @@ def _qdrant(where: str, collection: str, options: dict[str, Any]) -> LiveStore:
 
 def _lance(where: str, collection: str, options: dict[str, Any]) -> LiveStore:
     lancedb = require("lancedb", "lancedb")
-    from nudge_integrations.stores.lance import LanceStore
+    from nudge_integrations.stores.backends.lance import LanceStore
 
     database = lancedb.connect(where if "://" in where else str(_there(where)))
     try:
@@ -111,7 +111,7 @@ def _lance(where: str, collection: str, options: dict[str, Any]) -> LiveStore:
 
 def _postgres(where: str, collection: str, options: dict[str, Any]) -> LiveStore:
     require("psycopg", "postgres")
-    from nudge_integrations.stores.postgres import PostgresStore
+    from nudge_integrations.stores.backends.postgres import PostgresStore
 
     schema, _, table = collection.rpartition(".")
     if schema:
@@ -121,7 +121,7 @@ def _postgres(where: str, collection: str, options: dict[str, Any]) -> LiveStore
 
 def _milvus(where: str, collection: str, options: dict[str, Any]) -> LiveStore:
     client = require("pymilvus", "milvus").MilvusClient
-    from nudge_integrations.stores.milvus import MilvusStore
+    from nudge_integrations.stores.backends.milvus import MilvusStore
 
     if where.startswith(_WEB):
         opened = client(where, token=os.environ.get("MILVUS_TOKEN", ""))

@@ -6,11 +6,11 @@ import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nudge_integrations.arrays import name_some
+from nudge_integrations.common.arrays import name_some
+from nudge_integrations.common.text import did_you_mean
 from nudge_integrations.errors import DataError, MetricMismatchError, StoreError
-from nudge_integrations.naming import did_you_mean
 from nudge_integrations.relevance import RelevanceDataset
-from nudge_integrations.stores.base import LiveStore
+from nudge_integrations.stores.store import LiveStore
 
 if TYPE_CHECKING:
     from nudge_integrations.methods import Method

@@ -9,7 +9,7 @@ from typing import cast
 
 import numpy as np
 
-from nudge_integrations.stores.base import FloatVector
+from nudge_integrations.stores.store import FloatVector
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from tqdm import tqdm
 
-from nudge_integrations.stores.base import FloatVector, LiveStore, same
+from nudge_integrations.stores.store import FloatVector, LiveStore, same
 
 _BATCH = 200
 """Rows between reading and writing back: what somebody else writes in between may be lost where a

@@ -18,9 +18,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nudge_integrations.common.files import text_hash, write_atomically
 from nudge_integrations.errors import CorruptFileError, StoreBusyError, StoreError
-from nudge_integrations.files import text_hash, write_atomically
-from nudge_integrations.stores.base import LiveStore
 from nudge_integrations.stores.entries import (
     Asked,
     Entry,
@@ -29,6 +28,7 @@ from nudge_integrations.stores.entries import (
     row_of,
     vector_of,
 )
+from nudge_integrations.stores.store import LiveStore
 from nudge_integrations.stores.tied import tied
 
 _LAYOUT = 1

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from nudge_integrations.arrays import name_some
+from nudge_integrations.common.arrays import name_some
 from nudge_integrations.errors import ReadOnlyStoreError, StoreError
-from nudge_integrations.stores.base import FloatVector, LiveStore, same
 from nudge_integrations.stores.entries import Asked, Entry
 from nudge_integrations.stores.exchange import Exchanged, Wanted, exchange
 from nudge_integrations.stores.journal import Journal, journal_of
-from nudge_integrations.stores.opening import open_store
+from nudge_integrations.stores.open import open_store
 from nudge_integrations.stores.report import Outcome, PlanReport, Status
+from nudge_integrations.stores.store import FloatVector, LiveStore, same
 
 _log = logging.getLogger(__name__)
 

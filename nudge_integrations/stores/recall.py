@@ -6,8 +6,8 @@ from itertools import islice
 
 import numpy as np
 
-from nudge_integrations.arrays import FloatMatrix
-from nudge_integrations.stores.base import LiveStore, scores_of
+from nudge_integrations.common.arrays import FloatMatrix
+from nudge_integrations.stores.store import LiveStore, scores_of
 
 _QUERIES = 50
 _K = 10

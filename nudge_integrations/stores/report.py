@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nudge_integrations.arrays import name_some, norms, unit_rows
+from nudge_integrations.common.arrays import name_some, norms, unit_rows
 
 if TYPE_CHECKING:
     from nudge_integrations.evaluation import EvaluationReport
-    from nudge_integrations.stores.base import FloatVector
     from nudge_integrations.stores.exchange import Exchanged
+    from nudge_integrations.stores.store import FloatVector
 
 _ROW_BYTES = 200  # of an id, a score and what a protocol adds
 _GOOD_RECALL = 0.95

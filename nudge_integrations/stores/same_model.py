@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from nudge_integrations.arrays import FloatMatrix, unit_rows
+from nudge_integrations.common.arrays import FloatMatrix, unit_rows
 from nudge_integrations.stores.solving import Questions
 
 _ENOUGH = 16

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
-from nudge_integrations.arrays import FloatMatrix, as_matrix, norms
+from nudge_integrations.common.arrays import FloatMatrix, as_matrix, norms
 from nudge_integrations.embedding import Embedder, as_embedder
 from nudge_integrations.embedding.families import (
     is_langchain,
@@ -23,8 +23,8 @@ from nudge_integrations.embedding.families import (
 )
 from nudge_integrations.errors import DataError, UnsupportedStoreError
 from nudge_integrations.relevance import RelevanceDataset, question_key
-from nudge_integrations.stores.base import LiveStore, scores_of
 from nudge_integrations.stores.entries import Asked
+from nudge_integrations.stores.store import LiveStore, scores_of
 
 if TYPE_CHECKING:
     from nudge_integrations.methods import Judgments

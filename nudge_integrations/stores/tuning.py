@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from nudge_integrations.arrays import FloatMatrix, as_matrix, name_some
+from nudge_integrations.common.arrays import FloatMatrix, as_matrix, name_some
+from nudge_integrations.common.text import did_you_mean
 from nudge_integrations.errors import DataError
-from nudge_integrations.naming import did_you_mean
-from nudge_integrations.options import EngineOptions, check_options, method_of
 from nudge_integrations.relevance import RelevanceDataset, check_leaks
-from nudge_integrations.stores.base import FloatVector, LiveStore, same
 from nudge_integrations.stores.checks import check_filled, check_ranking, check_there, strangers
 from nudge_integrations.stores.entries import Entry
 from nudge_integrations.stores.journal import Journal, journal_of
-from nudge_integrations.stores.opening import STORE_OPTIONS, open_store
+from nudge_integrations.stores.open import STORE_OPTIONS, open_store
 from nudge_integrations.stores.plan import Plan, Row, new_facts
 from nudge_integrations.stores.recall import measured_recall
 from nudge_integrations.stores.report import Cost, PlanReport, turned
 from nudge_integrations.stores.same_model import answers_look_random
 from nudge_integrations.stores.solving import Questions, ids_of, nearby, query_embedder, scale_of
+from nudge_integrations.stores.store import FloatVector, LiveStore, same
+from nudge_integrations.tuning.options import EngineOptions, check_options, method_of
 
 if TYPE_CHECKING:
     from nudge_integrations.evaluation import EvaluationReport
@@ -287,7 +287,7 @@ def _rows(documents: _Documents, fit: Fit) -> dict[str, Row]:
 def _quality(
     fit: Fit, parts: list[Questions], documents: _Documents, moved: int, count: int
 ) -> EvaluationReport | None:
-    from nudge_integrations.evaluation.held_out import held_out_report
+    from nudge_integrations.tuning.held_out import held_out_report
 
     asked = {key: each for part in parts for key, each in part.asked.items()}
     return held_out_report(

@@ -151,7 +151,7 @@ class TestCtrlC:
         assert "Nothing was kept" in outcome.err
 
     def test_says_nothing_of_embeddings_where_there_are_none(self, nudge, monkeypatch):
-        from nudge_integrations.tuned import TunedVectors
+        from nudge_integrations.tuning.tuned import TunedVectors
 
         monkeypatch.setattr(TunedVectors, "load", raising(KeyboardInterrupt()))
         outcome = nudge("show", "tuned")

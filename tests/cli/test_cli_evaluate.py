@@ -11,7 +11,7 @@ from cli_fakes import CORPUS, add_question, bytes_of, write_beir, write_llama_in
 
 from nudge_integrations.embedding import embedder
 from nudge_integrations.errors import NudgeError
-from nudge_integrations.tuned import TunedVectors
+from nudge_integrations.tuning.tuned import TunedVectors
 
 
 def rows_of(report: str) -> list[str]:

@@ -19,11 +19,11 @@ from cli_fakes import (
     write_llama_index,
 )
 
-from nudge_integrations import engine as engine_module
 from nudge_integrations.errors import NudgeError
 from nudge_integrations.evaluation import EvaluationReport
-from nudge_integrations.options import EngineOptions
-from nudge_integrations.tuned import TunedVectors
+from nudge_integrations.tuning import engine as engine_module
+from nudge_integrations.tuning.options import EngineOptions
+from nudge_integrations.tuning.tuned import TunedVectors
 
 
 @pytest.fixture

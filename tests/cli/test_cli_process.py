@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from cli_fakes import bytes_of, write_beir
 
-from nudge_integrations.tuned import TunedVectors
+from nudge_integrations.tuning.tuned import TunedVectors
 
 _TOPICS = {
     "undo": ("revert() restores the original vectors.", "take it back", "go back to before"),

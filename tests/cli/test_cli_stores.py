@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from cli_fakes import CORPUS, DIMENSION, bytes_of
 
+from nudge_integrations.common.files import load_arrays, text_hash
 from nudge_integrations.embedding import ModelFingerprint
-from nudge_integrations.files import load_arrays, text_hash
-from nudge_integrations.tuned import TunedVectors
+from nudge_integrations.tuning.tuned import TunedVectors
 
 RANDOM = np.random.default_rng(0)
 IDS = tuple(CORPUS)
@@ -251,7 +251,7 @@ class TestApply:
     def test_that_fails_while_writing_leaves_the_store_whole(
         self, nudge, framework, store, run, monkeypatch
     ):
-        from nudge_integrations import files as files_module
+        from nudge_integrations.common import files as files_module
 
         real = files_module.os.replace
 

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from nudge_integrations.common.files import text_hash
 from nudge_integrations.embedding import cache as cache_module
 from nudge_integrations.embedding.cache import FILE_NAME, VectorCache, cache_folder
 from nudge_integrations.errors import CorruptFileError, NudgeError
-from nudge_integrations.files import text_hash
 
 HASHES = [text_hash(text) for text in ("a", "b", "c")]
 VECTORS = np.arange(1, 13, dtype=np.float32).reshape(3, 4)
@@ -193,7 +193,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from nudge_integrations.embedding.cache import VectorCache
-from nudge_integrations.files import text_hash
+from nudge_integrations.common.files import text_hash
 with VectorCache(Path(sys.argv[1]), "model") as cache:
     for row in range(int(sys.argv[2]), 200, 2):
         cache.write("query", [text_hash(str(row))], np.full((1, 3), row + 1, np.float32))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from nudge_integrations.errors import NudgeError
 from nudge_integrations.evaluation import EvaluationReport, compare, with_rankings
-from nudge_integrations.evaluation.advice import what_next
+from nudge_integrations.evaluation.render.advice import what_next
 
 from .builders import QUERIES, crowded, many, report, scores
 

@@ -16,7 +16,7 @@ from matplotlib.text import Text
 
 from nudge_integrations.errors import MissingExtraError, NudgeError
 from nudge_integrations.evaluation import EvaluationReport, compare
-from nudge_integrations.evaluation.plot import plot_report
+from nudge_integrations.evaluation.render.picture import plot_report
 
 from .builders import BEFORE, crowded, many, report, scores
 

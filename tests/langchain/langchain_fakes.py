@@ -3,9 +3,9 @@
 import numpy as np
 from langchain_core.embeddings import Embeddings
 
+from nudge_integrations.common.files import text_hash
 from nudge_integrations.embedding import ModelFingerprint
-from nudge_integrations.files import text_hash
-from nudge_integrations.tuned import TunedVectors
+from nudge_integrations.tuning.tuned import TunedVectors
 
 
 class WordEmbeddings(Embeddings):

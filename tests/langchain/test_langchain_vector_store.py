@@ -476,7 +476,7 @@ class TestSaving:
             NudgeVectorStore.load(tmp_path, model)
 
     def test_parts_that_do_not_belong_together_are_named(self, store, model, tmp_path):
-        from nudge_integrations.files import load_arrays, save_arrays
+        from nudge_integrations.common.files import load_arrays, save_arrays
 
         store.save(tmp_path)
         file = tmp_path / "vector_store.json"

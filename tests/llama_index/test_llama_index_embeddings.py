@@ -19,14 +19,14 @@ from llama_index.core.schema import MetadataMode, TextNode
 from llama_index.core.storage.kvstore import SimpleKVStore
 from llama_index.core.vector_stores import SimpleVectorStore
 
+from nudge_integrations.common.files import text_hash
 from nudge_integrations.embedding import Encoder, ModelFingerprint
 from nudge_integrations.embedding.encoders import original_model
 from nudge_integrations.embedding.fingerprint import PROBE_TEXT
 from nudge_integrations.errors import DataError, ModelMismatchError
-from nudge_integrations.files import text_hash
 from nudge_integrations.llama_index.embeddings import NudgeEmbedding
 from nudge_integrations.llama_index.vector_store import NudgeVectorStore
-from nudge_integrations.tuned import TunedVectors
+from nudge_integrations.tuning.tuned import TunedVectors
 
 DIMENSION = 16
 

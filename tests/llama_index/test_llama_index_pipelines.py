@@ -34,7 +34,7 @@ from llama_index.core.vector_stores import (
     SimpleVectorStore,
 )
 
-from nudge_integrations.files import text_hash
+from nudge_integrations.common.files import text_hash
 from nudge_integrations.llama_index.vector_store import NudgeVectorStore
 
 DIMENSION = 64

@@ -29,11 +29,11 @@ from llama_index.core.vector_stores import (
 )
 from llama_index.core.vector_stores.types import VectorStoreQueryMode
 
+from nudge_integrations.common.index import ExactIndex
 from nudge_integrations.embedding import ModelFingerprint
 from nudge_integrations.errors import DataError, MetricMismatchError
-from nudge_integrations.index import ExactIndex
 from nudge_integrations.llama_index.vector_store import NudgeVectorStore
-from nudge_integrations.tuned import TunedVectors
+from nudge_integrations.tuning.tuned import TunedVectors
 
 DIMENSION = 8
 

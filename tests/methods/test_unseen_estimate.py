@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nudge_integrations import NudgeC
-from nudge_integrations.metrics import QueryTotals, score_rankings
+from nudge_integrations.evaluation.metrics import QueryTotals, score_rankings
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 from methods import by_vectors, load, moved, ranked

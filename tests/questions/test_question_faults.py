@@ -13,8 +13,8 @@ from chat_models import langchain_model, text_of
 from openai_server import Ask, OpenAIServer, Say
 
 from nudge_integrations import generate_questions
+from nudge_integrations.common.files import text_hash
 from nudge_integrations.errors import NudgeError
-from nudge_integrations.files import text_hash
 from nudge_integrations.questions.failures import (
     can_pass,
     is_hopeless,

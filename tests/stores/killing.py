@@ -11,8 +11,8 @@ from world import World, world
 
 from nudge_integrations import NudgeN
 from nudge_integrations.stores import open_store, tune
-from nudge_integrations.stores.base import LiveStore
 from nudge_integrations.stores.plan import Plan
+from nudge_integrations.stores.store import LiveStore
 
 COUNT = 900
 

@@ -15,7 +15,8 @@ from backends import Backend, Chroma, Lance, LangChainChroma, Postgres
 from test_plan import opened, planned
 
 from nudge_integrations.errors import CorruptFileError, StoreError
-from nudge_integrations.stores import base, open_store, recover, revert, status
+from nudge_integrations.stores import open_store, recover, revert, status
+from nudge_integrations.stores import store as base
 from nudge_integrations.stores.journal import Journal, journal_of
 
 

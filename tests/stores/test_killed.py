@@ -17,10 +17,10 @@ import pytest
 from killing import STORES, OnDisk, make_plan, matrix, open_again
 
 from nudge_integrations.stores import recover, revert, status
-from nudge_integrations.stores.base import LiveStore
-from nudge_integrations.stores.chroma import ChromaStore
-from nudge_integrations.stores.milvus import MilvusStore
-from nudge_integrations.stores.qdrant import QdrantStore
+from nudge_integrations.stores.backends.chroma import ChromaStore
+from nudge_integrations.stores.backends.milvus import MilvusStore
+from nudge_integrations.stores.backends.qdrant import QdrantStore
+from nudge_integrations.stores.store import LiveStore
 
 pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent

@@ -25,10 +25,10 @@ from backends import (
 )
 
 from nudge_integrations import NudgeC, NudgeN, RelevanceDataset
-from nudge_integrations.arrays import unit_rows
+from nudge_integrations.common.arrays import unit_rows
+from nudge_integrations.evaluation.metrics import QueryTotals, score_rankings
 from nudge_integrations.methods import Judgments
 from nudge_integrations.methods.folds import fold_numbers
-from nudge_integrations.metrics import QueryTotals, score_rankings
 from nudge_integrations.relevance import question_key
 from nudge_integrations.stores import open_store, tune
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from nudge_integrations.arrays import FloatMatrix, IntVector
+from nudge_integrations.common.arrays import FloatMatrix, IntVector
 from nudge_integrations.methods.document_vectors import DocumentVectors
 from nudge_integrations.methods.judgments import Judgments
 from nudge_integrations.methods.kernels.precision import ROUGH, rough_error, rough_pays

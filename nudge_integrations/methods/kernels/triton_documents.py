@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from nudge_integrations.arrays import FloatMatrix, IntVector
+from nudge_integrations.common.arrays import FloatMatrix, IntVector
 from nudge_integrations.methods.document_vectors import DocumentVectors
 from nudge_integrations.methods.kernels.tensors import tensor
 from nudge_integrations.methods.kernels.triton_survivors import GROUP, Survivors

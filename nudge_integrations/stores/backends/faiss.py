@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from nudge_integrations.arrays import FloatMatrix
+from nudge_integrations.common.arrays import FloatMatrix
+from nudge_integrations.common.lazy import require
 from nudge_integrations.errors import UnsupportedStoreError
-from nudge_integrations.optional import require
-from nudge_integrations.stores.base import Hits, LiveStore, Metric, checked_metric, finite
+from nudge_integrations.stores.store import Hits, LiveStore, Metric, checked_metric, finite
 
 
 class FaissStore(LiveStore):

@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nudge_integrations.common.text import described
 from nudge_integrations.errors import CorruptFileError, DataError, NudgeError
-from nudge_integrations.naming import described
 
 if TYPE_CHECKING:
-    from nudge_integrations.tuned import TunedVectors
+    from nudge_integrations.tuning.tuned import TunedVectors
 
 
 def as_tuned(value: Any) -> TunedVectors:
@@ -20,7 +20,7 @@ def as_tuned(value: Any) -> TunedVectors:
         DataError: An engine, a folder or anything else; the message says how to come to it.
     """
     # Whoever has tuned vectors has loaded that module; a plain store starts without it.
-    from nudge_integrations.tuned import TunedVectors
+    from nudge_integrations.tuning.tuned import TunedVectors
 
     if isinstance(value, TunedVectors):
         return value
@@ -44,7 +44,7 @@ def check_free(folder: str | os.PathLike[str], tuned: TunedVectors | None, remed
     Raises:
         NudgeError: Another run is there, or `folder` is a file.
     """
-    from nudge_integrations.tuned import FILE_NAME
+    from nudge_integrations.tuning.tuned import FILE_NAME
 
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
@@ -60,7 +60,7 @@ def check_free(folder: str | os.PathLike[str], tuned: TunedVectors | None, remed
 
 
 def _is_saved(folder: Path, tuned: TunedVectors) -> bool:
-    from nudge_integrations.tuned import TunedVectors
+    from nudge_integrations.tuning.tuned import TunedVectors
 
     try:
         there = TunedVectors.load(folder)

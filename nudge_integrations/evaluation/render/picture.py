@@ -8,11 +8,11 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nudge_integrations.common.files import write_atomically
+from nudge_integrations.common.lazy import require
 from nudge_integrations.errors import NudgeError
-from nudge_integrations.evaluation import wording
+from nudge_integrations.evaluation.render import wording
 from nudge_integrations.evaluation.report import EvaluationReport
-from nudge_integrations.files import write_atomically
-from nudge_integrations.optional import require
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,10 +11,10 @@ import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from nudge_integrations.arrays import FloatMatrix
+from nudge_integrations.common.arrays import FloatMatrix
+from nudge_integrations.common.lazy import require
 from nudge_integrations.errors import StoreError, UnsupportedStoreError
-from nudge_integrations.optional import require
-from nudge_integrations.stores.base import (
+from nudge_integrations.stores.store import (
     Hits,
     LiveStore,
     Metric,

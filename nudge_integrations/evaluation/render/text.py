@@ -6,7 +6,7 @@ import textwrap
 import unicodedata
 from collections.abc import Sequence
 
-from nudge_integrations.evaluation import wording
+from nudge_integrations.evaluation.render import wording
 from nudge_integrations.evaluation.report import EvaluationReport, QueryChange
 
 WIDTH = 84

@@ -12,17 +12,17 @@ import uuid
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from nudge_integrations.arrays import FloatMatrix, name_some
+from nudge_integrations.common.arrays import FloatMatrix, name_some
 from nudge_integrations.errors import StoreError, UnsupportedStoreError
-from nudge_integrations.stores.base import (
+from nudge_integrations.stores.checks import no_such
+from nudge_integrations.stores.secrets import place_of
+from nudge_integrations.stores.store import (
     Hits,
     LiveStore,
     as_lists,
     checked_metric,
     finite,
 )
-from nudge_integrations.stores.checks import no_such
-from nudge_integrations.stores.secrets import place_of
 
 _METRICS: dict[str, Any] = {"Cosine": "cosine", "Dot": "dot", "Euclid": "l2"}
 _PAGE = 1000

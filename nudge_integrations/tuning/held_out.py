@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nudge_integrations.evaluation.comparison import compare
+from nudge_integrations.evaluation.metrics import QueryTotals, first_answer_rank, score_rankings
 from nudge_integrations.evaluation.report import EvaluationReport
 from nudge_integrations.evaluation.scores import Scores
-from nudge_integrations.metrics import QueryTotals, first_answer_rank, score_rankings
 
 if TYPE_CHECKING:
     from nudge_integrations.methods import Fit

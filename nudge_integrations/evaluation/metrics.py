@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nudge_integrations.arrays import IntVector
+from nudge_integrations.common.arrays import IntVector
+from nudge_integrations.common.text import did_you_mean
 from nudge_integrations.errors import DataError
-from nudge_integrations.naming import did_you_mean
 
 Floats = npt.NDArray[np.float64]
 

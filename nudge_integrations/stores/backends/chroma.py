@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from nudge_integrations.arrays import FloatMatrix
+from nudge_integrations.common.arrays import FloatMatrix
 from nudge_integrations.errors import StoreError, UnsupportedStoreError
-from nudge_integrations.stores.base import Hits, LiveStore, checked_metric, finite, similarity
+from nudge_integrations.stores.store import Hits, LiveStore, checked_metric, finite, similarity
 
 _METRICS: dict[str, Any] = {"cosine": "cosine", "ip": "dot", "l2": "l2"}
 _PAGE = 1000

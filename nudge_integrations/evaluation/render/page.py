@@ -9,10 +9,10 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 
-from nudge_integrations.evaluation import charts, wording
-from nudge_integrations.evaluation.advice import what_next
+from nudge_integrations.common.files import write_atomically
+from nudge_integrations.evaluation.render import charts, wording
+from nudge_integrations.evaluation.render.advice import what_next
 from nudge_integrations.evaluation.report import EvaluationReport, QueryChange, RankedDocument
-from nudge_integrations.files import write_atomically
 
 _COLUMNS = ("", "before", "after", "change", "95% interval", "p", "won / lost / same")
 _JOINERS = "\u200c\u200d"  # Persian, Indic scripts and emoji are written with them

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nudge_integrations.evaluation import wording
+from nudge_integrations.evaluation.render import wording
 from nudge_integrations.evaluation.report import EvaluationReport
 
 _FEW = 100  # queries: below, an interval of the mean is seldom narrower than .05

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from nudge_integrations import topk
-from nudge_integrations.arrays import FloatMatrix, IntVector, unit_rows
+from nudge_integrations.common import topk
+from nudge_integrations.common.arrays import FloatMatrix, IntVector, unit_rows
+from nudge_integrations.common.files import text_hash
 from nudge_integrations.embedding import Embedder
 from nudge_integrations.evaluation import (
     EvaluationReport,
@@ -17,10 +18,9 @@ from nudge_integrations.evaluation import (
     evaluate_rankings,
     with_rankings,
 )
-from nudge_integrations.evaluation.held_out import REPORT_METRICS, held_out_report, notes_on
-from nudge_integrations.files import text_hash
 from nudge_integrations.relevance import RelevanceDataset, question_key
-from nudge_integrations.tuned import TunedVectors
+from nudge_integrations.tuning.held_out import REPORT_METRICS, held_out_report, notes_on
+from nudge_integrations.tuning.tuned import TunedVectors
 
 if TYPE_CHECKING:
     from nudge_integrations.methods import Fit, Judgments, Method

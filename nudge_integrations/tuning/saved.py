@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nudge_integrations.arrays import FloatMatrix
+from nudge_integrations.common.arrays import FloatMatrix
+from nudge_integrations.common.files import load_arrays, save_arrays
+from nudge_integrations.common.index import ExactIndex
 from nudge_integrations.errors import CorruptFileError
-from nudge_integrations.files import load_arrays, save_arrays
-from nudge_integrations.index import ExactIndex
-from nudge_integrations.tuned import TunedVectors, check_metric
+from nudge_integrations.tuning.tuned import TunedVectors, check_metric
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from nudge_integrations.arrays import FloatMatrix
+from nudge_integrations.common.arrays import FloatMatrix
 from nudge_integrations.errors import StoreError, UnsupportedStoreError
-from nudge_integrations.stores.base import (
+from nudge_integrations.stores.secrets import place_of
+from nudge_integrations.stores.store import (
     Hits,
     LiveStore,
     Metric,
@@ -23,7 +24,6 @@ from nudge_integrations.stores.base import (
     is_whole,
     similarity,
 )
-from nudge_integrations.stores.secrets import place_of
 
 _METRICS: dict[str, Metric] = {"cosine": "cosine", "dot": "dot", "l2": "l2"}
 _PAGE = 4096

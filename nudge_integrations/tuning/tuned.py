@@ -11,7 +11,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from nudge_integrations.arrays import FloatMatrix, as_matrix
+from nudge_integrations.common.arrays import FloatMatrix, as_matrix
+from nudge_integrations.common.files import load_arrays, save_arrays, text_hash
+from nudge_integrations.common.text import described
 from nudge_integrations.embedding import ModelFingerprint
 from nudge_integrations.errors import (
     CorruptFileError,
@@ -20,8 +22,6 @@ from nudge_integrations.errors import (
     ModelMismatchError,
 )
 from nudge_integrations.evaluation import EvaluationReport
-from nudge_integrations.files import load_arrays, save_arrays, text_hash
-from nudge_integrations.naming import described
 
 KIND = "tuned vectors"
 VERSION = 1

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from nudge_integrations.arrays import FloatMatrix, unit_rows
+from nudge_integrations.common.arrays import FloatMatrix, unit_rows
+from nudge_integrations.common.index import ExactIndex
+from nudge_integrations.common.topk import search
 from nudge_integrations.errors import StoreError
-from nudge_integrations.index import ExactIndex
-from nudge_integrations.stores.base import Hits, LiveStore
+from nudge_integrations.stores.store import Hits, LiveStore
 from nudge_integrations.stores.tied import tied
-from nudge_integrations.topk import search
 
 
 class MemoryStore(LiveStore):

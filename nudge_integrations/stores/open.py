@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from nudge_integrations.common.text import described, did_you_mean
 from nudge_integrations.errors import DataError, UnsupportedStoreError
-from nudge_integrations.naming import described, did_you_mean
-from nudge_integrations.stores.base import LiveStore
+from nudge_integrations.stores.store import LiveStore
 
 _SUPPORTED = (
     "a LangChain or LlamaIndex store of Chroma, Qdrant, LanceDB, PostgreSQL, Milvus or FAISS; "
@@ -115,25 +115,25 @@ def _instead_of(store: Any) -> str:
 
 
 def _nudge(store: Any) -> LiveStore:
-    from nudge_integrations.stores.memory import IndexStore
+    from nudge_integrations.stores.backends.memory import IndexStore
 
     return IndexStore(store)
 
 
 def _langchain_memory(store: Any) -> LiveStore:
-    from nudge_integrations.stores.memory import LangChainMemoryStore
+    from nudge_integrations.stores.backends.memory import LangChainMemoryStore
 
     return LangChainMemoryStore(store)
 
 
 def _llama_index_memory(store: Any) -> LiveStore:
-    from nudge_integrations.stores.memory import LlamaIndexMemoryStore
+    from nudge_integrations.stores.backends.memory import LlamaIndexMemoryStore
 
     return LlamaIndexMemoryStore(store)
 
 
 def _chroma(store: Any) -> LiveStore:
-    from nudge_integrations.stores.chroma import ChromaStore
+    from nudge_integrations.stores.backends.chroma import ChromaStore
 
     return ChromaStore(store)
 
@@ -143,7 +143,7 @@ def _chroma_wrapper(store: Any) -> LiveStore:
 
 
 def _qdrant(store: Any, collection: str, vector: str | None = None) -> LiveStore:
-    from nudge_integrations.stores.qdrant import QdrantStore
+    from nudge_integrations.stores.backends.qdrant import QdrantStore
 
     return QdrantStore(store, collection, vector)
 
@@ -162,7 +162,7 @@ def _lance(
     vector_column: str = "vector",
     metric: Any = None,
 ) -> LiveStore:
-    from nudge_integrations.stores.lance import LanceStore
+    from nudge_integrations.stores.backends.lance import LanceStore
 
     return LanceStore(store, id_column, vector_column, metric)
 
@@ -172,7 +172,7 @@ def _lance_llama_index(store: Any, metric: Any = None) -> LiveStore:
 
 
 def _postgres_langchain(store: Any) -> LiveStore:
-    from nudge_integrations.stores.postgres import PostgresStore
+    from nudge_integrations.stores.backends.postgres import PostgresStore
 
     inner = store._PGVectorStore__vs
     url = inner.engine.url.set(drivername="postgresql")
@@ -193,7 +193,7 @@ def _postgres_langchain(store: Any) -> LiveStore:
 
 
 def _postgres_llama_index(store: Any) -> LiveStore:
-    from nudge_integrations.stores.postgres import PostgresStore
+    from nudge_integrations.stores.backends.postgres import PostgresStore
 
     url = str(store.connection_string)
     scheme, _, rest = url.partition("://")
@@ -205,7 +205,7 @@ def _postgres_llama_index(store: Any) -> LiveStore:
 
 
 def _milvus(store: Any, collection: str, vector_field: str | None = None) -> LiveStore:
-    from nudge_integrations.stores.milvus import MilvusStore
+    from nudge_integrations.stores.backends.milvus import MilvusStore
 
     return MilvusStore(store, collection, vector_field)
 
@@ -216,7 +216,7 @@ def _milvus_langchain(store: Any) -> LiveStore:
 
 
 def _faiss(store: Any, names: Any = None) -> LiveStore:
-    from nudge_integrations.stores.faiss import FaissStore
+    from nudge_integrations.stores.backends.faiss import FaissStore
 
     return FaissStore(store, names)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from nudge_integrations.arrays import name_some
+from nudge_integrations.common.arrays import name_some
+from nudge_integrations.common.text import did_you_mean
 from nudge_integrations.embedding import DEFAULT_MODEL, Embedder
 from nudge_integrations.embedding.encoders import original_model
 from nudge_integrations.errors import DataError
-from nudge_integrations.naming import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

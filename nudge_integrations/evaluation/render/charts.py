@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from nudge_integrations.evaluation import wording
+from nudge_integrations.evaluation.render import wording
 from nudge_integrations.evaluation.report import EvaluationReport
 
 # In the units of the view box, which the page scales to its width.

@@ -10,9 +10,11 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from nudge_integrations.arrays import FloatMatrix, name_some
+from nudge_integrations.common.arrays import FloatMatrix, name_some
 from nudge_integrations.errors import StoreError, UnsupportedStoreError
-from nudge_integrations.stores.base import (
+from nudge_integrations.stores.checks import no_such
+from nudge_integrations.stores.secrets import place_of
+from nudge_integrations.stores.store import (
     Hits,
     LiveStore,
     Metric,
@@ -21,8 +23,6 @@ from nudge_integrations.stores.base import (
     finite,
     is_whole,
 )
-from nudge_integrations.stores.checks import no_such
-from nudge_integrations.stores.secrets import place_of
 
 _METRICS: dict[str, Metric] = {"COSINE": "cosine", "IP": "dot", "L2": "l2"}
 _EXACT = ("FLAT", "AUTOINDEX_FLAT")

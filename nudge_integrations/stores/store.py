@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import tenacity
 
-from nudge_integrations.arrays import FloatMatrix, as_matrix, name_some, unit_rows
+from nudge_integrations.common.arrays import FloatMatrix, as_matrix, name_some, unit_rows
 from nudge_integrations.errors import DataError, StoreError
 
 Metric = Literal["cosine", "dot", "l2"]

@@ -11,10 +11,10 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 import numpy.typing as npt
 
-from nudge_integrations.arrays import FloatMatrix, IntVector, as_matrix, name_some
+from nudge_integrations.common.arrays import FloatMatrix, IntVector, as_matrix, name_some
+from nudge_integrations.common.rows import Rows, View
+from nudge_integrations.common.topk import diverse, nearest
 from nudge_integrations.errors import DataError
-from nudge_integrations.rows import Rows, View
-from nudge_integrations.topk import diverse, nearest
 
 Metric: TypeAlias = Literal["cosine", "dot"]
 Allowed: TypeAlias = Callable[[str], bool] | Collection[str] | None

@@ -10,22 +10,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nudge_integrations.arrays import FloatMatrix, name_some
+from nudge_integrations.common.arrays import FloatMatrix, name_some
 from nudge_integrations.embedding import DEFAULT_MODEL
 from nudge_integrations.embedding.encoders import original_model
 from nudge_integrations.errors import DataError, NotFinetunedError
 from nudge_integrations.evaluation import EvaluationReport
-from nudge_integrations.options import EngineOptions, check_options, embedder_of, method_of
 from nudge_integrations.relevance import RelevanceDataset, check_leaks
 from nudge_integrations.relevance.over import PARTS, over_documents, with_holdout
-from nudge_integrations.tuned import TunedVectors, check_metric
-from nudge_integrations.tuned_checks import check_free
-from nudge_integrations.tuning import (
+from nudge_integrations.tuning.checks import check_free
+from nudge_integrations.tuning.options import EngineOptions, check_options, embedder_of, method_of
+from nudge_integrations.tuning.run import (
     Corpus,
     Questions,
     measure,
     tune,
 )
+from nudge_integrations.tuning.tuned import TunedVectors, check_metric
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

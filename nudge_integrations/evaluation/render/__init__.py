@@ -1,0 +1,1 @@
+"""An evaluation report as text, page and picture."""
