@@ -105,8 +105,8 @@ class Problem:
             device=device,
             show_progress=self.method.show_progress,
         )
-        if asked.beside is not None:
-            found = found.with_others(asked.beside, depth)
+        if asked.neighbours is not None:
+            found = found.with_others(asked.neighbours, depth)
         touched = np.zeros(len(self.vectors), bool)
         touched[moved.rows[moved.path.moves]] = True
         return Trial(numbers[answered], found, asked.judgments.answered_in(touched))
