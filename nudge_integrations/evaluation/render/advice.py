@@ -11,7 +11,7 @@ _LOW = 0.5
 
 def what_next(report: Figures) -> list[str]:
     """Sentences on what to do, the most pressing first; code in them stands in backticks."""
-    advice = [_on_the_gain(report), *_on_unseen(report)]
+    advice = [*_on_loss(report), _on_the_gain(report), *_on_the_unknown(report)]
     row = report.row()
     if row.queries < _FEW:
         advice.append(
@@ -57,17 +57,18 @@ def _on_the_gain(report: Figures) -> str:
     return "The gain is not certain: collect more questions before you use it."
 
 
-def _on_unseen(report: Figures) -> list[str]:
-    if report.step == 0:
+def _on_loss(report: Figures) -> list[str]:
+    fallen = wording.beyond_chance(report, -1) if report.step != 0 else []
+    if not fallen:
         return []
-    fallen = wording.beyond_chance(report, -1)
-    if fallen:
-        return [
-            f"{' and '.join(fallen).capitalize()} queries lost. Add questions about documents that "
-            "have none (`generate_questions(documents, llm)`), or bound the loss: "
-            "`protect_unseen=0`."
-        ]
-    if "unseen" in report.groups or "new" in report.groups:
+    return [
+        f"{' and '.join(fallen).capitalize()} queries lost: bound the loss (`protect_unseen=0`), or "
+        "add questions about documents without any (`generate_questions`)."
+    ]
+
+
+def _on_the_unknown(report: Figures) -> list[str]:
+    if report.step == 0 or {"unseen", "new"} & {*report.groups}:
         return []
     return [
         "How unseen queries fare was not measured: test also with questions about documents that "

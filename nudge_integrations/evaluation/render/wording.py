@@ -74,16 +74,11 @@ def two_numbers(report: Figures) -> str:
     row = report.row()
     if report.step == 0:
         return f"{row.metric} is {number(row.before)} over {counted(row.queries)}."
-    parts = [report.row(group=group) for group in report.shown_groups[1:]]
-    if not parts:
-        kind = next((each for each in report.groups[1:]), "")
-        parts = [row]
-        names = [counted(row.queries, kind)]
-    else:
-        names = [counted(each.queries, each.group) for each in parts]
+    rows = [report.row(group=group) for group in report.groups[1:]] or [row]
     changes = [
-        f"{signed(each.difference)}{star(each)} over {name}"
-        for each, name in zip(parts, names, strict=True)
+        f"{signed(each.difference)}{star(each)} over "
+        f"{counted(each.queries, each.group.replace('all', ''))}"
+        for each in rows
     ]
     estimate = report.unseen_estimate
     if "unseen" not in report.groups and estimate is not None:
@@ -97,8 +92,12 @@ def harm(report: Figures) -> str:
     if report.step == 0 or not any(each.wins or each.losses for each in report.rows):
         return ""
     fallen = [group for group in report.shown_groups if _fallen(report, group)]
-    where = f"on average over {_listed(fallen)} queries" if fallen else "nothing on average"
-    return f"Got worse: {where}; {row.losses:,} of {counted(row.queries)} by {row.metric}."
+    where = (
+        f"Worse on average over {_listed(fallen)} queries"
+        if fallen
+        else "Nothing got worse on average"
+    )
+    return f"{where}; {row.metric} fell for {row.losses:,} of {counted(row.queries)}."
 
 
 def got_worse(report: Figures) -> list[str]:
