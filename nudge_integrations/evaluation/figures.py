@@ -127,7 +127,7 @@ class Turns:
         angles = np.degrees(2 * np.arcsin(np.clip(chords, 0, 1)))
         largest = float(angles.max())
         width = next((each for each in _BIN_WIDTHS if largest <= each * _MOST_BINS), 30.0)
-        edges = np.arange(0, largest + width, width)
+        edges = width * np.arange(max(1, np.ceil(largest / width)) + 1)
         counts, _ = np.histogram(angles, np.append(edges[:-1], np.inf))
         return cls(float(np.median(angles)), largest, tuple(edges.tolist()), tuple(counts.tolist()))
 

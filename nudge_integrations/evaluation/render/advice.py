@@ -58,12 +58,13 @@ def _on_the_gain(report: Figures) -> str:
 
 
 def _on_loss(report: Figures) -> list[str]:
-    fallen = wording.beyond_chance(report, -1) if report.step != 0 else []
-    if not fallen:
+    """The loss that a gain must not hide, before the advice on the gain."""
+    fallen = wording.beyond_chance(report, -1)
+    if report.step == 0 or not fallen or (report.row().difference or 0) < 0:
         return []
     return [
-        f"{' and '.join(fallen).capitalize()} queries lost: bound the loss (`protect_unseen=0`), or "
-        "add questions about documents without any (`generate_questions`)."
+        f"{' and '.join(fallen).capitalize()} queries lost. Bound the loss (`protect_unseen=0`), "
+        "or add questions about documents without any (`generate_questions`)."
     ]
 
 

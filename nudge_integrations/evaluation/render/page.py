@@ -70,7 +70,7 @@ def _printable(value: Any) -> Any:
 
 
 def _curve(report: Figures) -> tuple[Any, ...]:
-    """The curve's points in the picture, their steps and values, and the number of the chosen one."""
+    """Points of the curve in the picture, their steps and values, and which one was chosen."""
     steps, values = zip(*report.curve, strict=True)
     low, high = min(values), max(values)
     across = (_WIDTH - _LEFT - _RIGHT) / ((steps[-1] - steps[0]) or 1.0)

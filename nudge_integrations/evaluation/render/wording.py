@@ -76,14 +76,13 @@ def two_numbers(report: Figures) -> str:
         return f"{row.metric} is {number(row.before)} over {counted(row.queries)}."
     rows = [report.row(group=group) for group in report.groups[1:]] or [row]
     changes = [
-        f"{signed(each.difference)}{star(each)} over "
-        f"{counted(each.queries, each.group.replace('all', ''))}"
-        for each in rows
+        f"{signed(each.difference)}{star(each)} ({each.queries:,} {each.group}" for each in rows
     ]
+    text = f"{row.metric}: {'), '.join(changes)} queries)"
     estimate = report.unseen_estimate
     if "unseen" not in report.groups and estimate is not None:
-        changes.append(f"{signed(estimate.difference)} estimated for unseen ones")
-    return f"{row.metric}: {', '.join(changes)}."
+        text += f", {signed(estimate.difference)} estimated for unseen ones"
+    return f"{text}."
 
 
 def harm(report: Figures) -> str:
@@ -92,11 +91,7 @@ def harm(report: Figures) -> str:
     if report.step == 0 or not any(each.wins or each.losses for each in report.rows):
         return ""
     fallen = [group for group in report.shown_groups if _fallen(report, group)]
-    where = (
-        f"Worse on average over {_listed(fallen)} queries"
-        if fallen
-        else "Nothing got worse on average"
-    )
+    where = f"Worse on average over {_listed(fallen)} queries" if fallen else "No group got worse"
     return f"{where}; {row.metric} fell for {row.losses:,} of {counted(row.queries)}."
 
 
