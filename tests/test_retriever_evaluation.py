@@ -185,9 +185,9 @@ async def test_ids_of_which_none_is_the_dataset_s_are_refused(side: Any) -> None
 async def test_without_a_corpus_the_judged_ids_are_those_that_must_be_met(side: Any) -> None:
     retriever = fixed(side, {"first?": [], "second?": ["chunk-1"], "third?": ["chunk-2"]})
 
-    with pytest.raises(DataError, match="'chunk-1'.*the dataset has 'a'"):
+    with pytest.raises(DataError, match=r"'chunk-1'.*the dataset has 'a'"):
         side.package.evaluate_retriever(retriever, DATA)
-    with pytest.raises(DataError, match="'chunk-1'.*the dataset has 'a'"):
+    with pytest.raises(DataError, match=r"'chunk-1'.*the dataset has 'a'"):
         await side.package.aevaluate_retriever(retriever, DATA)
 
 

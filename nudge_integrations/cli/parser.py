@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 import nudge_integrations
-from nudge_integrations.cli import demo, evaluate, fit, live, questions, show, stores
+from nudge_integrations.cli import check, demo, evaluate, fit, live, questions, show, stores
 from nudge_integrations.cli.options import add_talk
 
 _DESCRIPTION = """\
@@ -21,7 +21,8 @@ To begin with:
   nudge questions --documents F ...   let an LLM write judged questions
 
 `nudge COMMAND --help` explains a command, with examples.
-Exit codes: 0 done, 1 error (explained on stderr), 2 wrong usage, 130 Ctrl-C."""
+Exit codes: 0 done, 1 error (explained on stderr), 2 wrong usage, 3 `nudge check`
+found too little gain, 130 Ctrl-C."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -41,6 +42,6 @@ def build_parser() -> argparse.ArgumentParser:
     add_talk(parser)
     parser.set_defaults(command=None, verbose=0, debug=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    for module in (demo, fit, evaluate, show, stores, live, questions):
+    for module in (demo, fit, evaluate, check, show, stores, live, questions):
         module.add_to(commands)
     return parser
