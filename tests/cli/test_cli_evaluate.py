@@ -199,6 +199,13 @@ class TestCheck:
         assert ("check failed: " in outcome.err) is (code == 3)
         assert len(outcome.out.splitlines()) <= 6
 
+    def test_without_a_run_it_tunes_and_saves_nothing(self, nudge, models, beir, tmp_path):
+        before = set(tmp_path.rglob("*"))
+        outcome = nudge("check", "--beir", beir, "--min-change", "0", "--no-cache")
+        assert outcome.code == 0
+        assert set(tmp_path.rglob("*")) == before
+        assert nudge("check", "--beir", beir, "--min-change", ".99").code == 3
+
     def test_names_what_fell_short(self, nudge, fitted, beir):
         arguments = ("check", "--tuned", fitted, "--beir", beir, "--min-change", ".9")
         outcome = nudge(*arguments, "--on", "recall@10", "--json")
