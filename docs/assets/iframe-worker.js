@@ -6,17 +6,19 @@ if (location.protocol === "file:") {
       super()
       const frame = document.createElement("iframe")
       frame.hidden = true
-      document.documentElement.appendChild(frame)
-      this.inside = frame.contentWindow
-      this.inside.postMessage = data => this.dispatchEvent(new MessageEvent("message", { data }))
-      const script = frame.contentDocument.createElement("script")
-      script.src = url
-      this.loaded = new Promise(done => { script.onload = done })
-      frame.contentDocument.documentElement.appendChild(script)
+      frame.srcdoc = `<script src="${url}"></script>`
+      this.inside = new Promise(ready => {
+        frame.onload = () => {
+          const inside = frame.contentWindow
+          inside.postMessage = data => this.dispatchEvent(new MessageEvent("message", { data }))
+          ready(inside)
+        }
+      })
+      document.body.appendChild(frame)
     }
 
-    postMessage(data) {
-      this.loaded.then(() => this.inside.dispatchEvent(new MessageEvent("message", { data })))
+    async postMessage(data) {
+      (await this.inside).dispatchEvent(new MessageEvent("message", { data }))
     }
   }
 }
