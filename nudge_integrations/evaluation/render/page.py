@@ -36,7 +36,7 @@ def as_fragment(report: Figures) -> str:
 
 
 def _rendered(report: Figures, whole: bool) -> str:
-    return _template().render(
+    text = _template().render(
         report=report,
         say=wording,
         whole=whole,
@@ -44,6 +44,7 @@ def _rendered(report: Figures, whole: bool) -> str:
         curve=_curve(report) if len(report.curve) > 1 else None,
         highest=max(max(row.before or 0, row.after or 0) for row in report.rows) or 1.0,
     )
+    return text.strip() + "\n"
 
 
 @cache
