@@ -324,7 +324,7 @@ class TestOutputs:
 
     def test_the_report_as_a_page(self, fit, beir, tmp_path):
         outcome = fit("--beir", beir, "--html", tmp_path / "r.html")
-        assert (outcome.code, "wrote the report into" in outcome.err) == (0, True)
+        assert (outcome.code, "wrote the report to" in outcome.err) == (0, True)
         assert "All figures" in (tmp_path / "r.html").read_text("utf-8")
 
     def test_a_page_ends_in_html(self, fit, beir, models):
