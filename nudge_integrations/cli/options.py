@@ -18,10 +18,10 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 _ENGINE_FLAGS: dict[str, tuple[str | None, str]] = {
     "method": (
         None,
-        "c: NUDGE-C, this package's own (default); n: NUDGE-N, from the paper; m: NUDGE-M, for "
+        "c: NUDGE-C, this package's own; n: NUDGE-N, from the paper; m: NUDGE-M, for "
         "stores that rank by inner product only",
     ),
-    "metric": (None, "how your store ranks (default: cosine)"),
+    "metric": (None, "how your store ranks"),
     "validation_metric": ("METRIC", "what to improve, e.g. recall@5 or mrr@10 (default: ndcg@10)"),
     "protect_unseen": (
         "LOSS",
@@ -30,11 +30,11 @@ _ENGINE_FLAGS: dict[str, tuple[str | None, str]] = {
     ),
     "selection": (
         None,
-        "cross-validation: every question ends up shaping the vectors (default); holdout: "
+        "cross-validation: every question ends up shaping the vectors; holdout: "
         "validation questions only choose the step",
     ),
     "gamma": ("G", "use this step instead of choosing one"),
-    "seed": ("N", "random seed (default: 0)"),
+    "seed": ("N", "random seed"),
     "batch_size": ("N", "texts to embed at once (default: 32)"),
     "device": (None, "e.g. cpu, cuda or mps (default: the best available)"),
     "half_precision": (None, "compute in float16; needs --device cuda"),
@@ -48,6 +48,9 @@ def add_engine_options(parser: Any, *names: str) -> None:
     hints = get_type_hints(EngineOptions, localns={"Method": object})
     for name in names:
         metavar, text = _ENGINE_FLAGS[name]
+        default = getattr(EngineOptions, name, None)
+        if default is not None and default is not False:
+            text = f"{text} (default: {default})"
         keywords: dict[str, Any] = {"help": text, "default": None}
         hint = hints[name]
         if hint is bool:
