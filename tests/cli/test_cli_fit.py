@@ -112,7 +112,7 @@ class TestARun:
         outcome = fit("--beir", beir, "--gamma", "0")
         assert outcome.code == 0
         assert len(TunedVectors.load(out)) == 0
-        assert "No vector moved: there is nothing to apply or undo." in outcome.out
+        assert "No vector moved, so there is nothing to apply or undo." in outcome.out
         assert "NudgeEmbedding" not in outcome.out
 
 
