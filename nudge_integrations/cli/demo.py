@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from nudge_integrations.cli.options import Commands, add_cache, add_command, add_quiet
+from nudge_integrations.cli.options import Commands, add_cache, add_command, add_quiet, flag
 from nudge_integrations.cli.reports import (
     add_report_files,
     check_report_files,
@@ -32,13 +32,9 @@ def add_to(commands: Commands) -> None:
     parser = add_command(
         commands, "demo", run, "see it work on Python's own documentation", _DESCRIPTION, _EXAMPLES
     )
-    parser.add_argument(
-        "--framework",
-        choices=("both", *_FRAMEWORKS),
-        default="both",
-        help="framework to show it in (default: both)",
-    )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: 0)")
+    frameworks = ("both", *_FRAMEWORKS)
+    flag(parser, "--framework", "framework to show it in", choices=frameworks, default="both")
+    flag(parser, "--seed N", "random seed", default=0)
     add_report_files(parser)
     add_cache(parser)
     add_quiet(parser)

@@ -20,8 +20,10 @@ from nudge_integrations.cli.options import (
     add_engine_options,
     add_model,
     add_quiet,
+    add_source,
     check_device,
     engine_options,
+    flag,
     npy,
 )
 from nudge_integrations.cli.reports import (
@@ -104,37 +106,19 @@ def add_to(commands: Commands) -> None:
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("data")
-    source = group.add_mutually_exclusive_group(required=True)
-    source.add_argument("--beir", metavar="DIR", type=Path, help="a folder in BEIR layout")
-    source.add_argument(
-        "--llama-index",
-        metavar="FILE",
-        type=Path,
-        help="training questions and documents as LlamaIndex JSON",
+    add_source(
+        group, "a folder in BEIR layout", "training questions and documents as LlamaIndex JSON"
     )
-    group.add_argument(
-        "--train",
-        metavar="SPLIT",
-        help="with --beir: split to train on (default: train)",
-    )
+    flag(group, "--train SPLIT", "with --beir: split to train on (default: train)")
     for name, purpose in (("dev", "choose the step on"), ("test", "report on")):
-        group.add_argument(
-            f"--{name}",
-            metavar="SPLIT",
-            help=f"with --beir: split to {purpose} (default: {name}, if it exists; "
-            f"'{NONE}': no split)",
-        )
+        default = f"(default: {name}, if it exists; '{NONE}': no split)"
+        flag(group, f"--{name} SPLIT", f"with --beir: split to {purpose} {default}")
     for name, purpose in (("val", "choose the step on"), ("test", "report on")):
-        group.add_argument(
-            f"--{name}-dataset",
-            metavar="FILE",
-            type=Path,
-            help=f"with --llama-index: questions to {purpose}",
-        )
-    group.add_argument(
+        flag(group, f"--{name}-dataset FILE", f"with --llama-index: questions to {purpose}")
+    flag(
+        group,
         "--drop-leaks",
-        action="store_true",
-        help="drop questions that also occur in an earlier split (default: an error)",
+        "drop questions that also occur in an earlier split (default: an error)",
     )
 
 
@@ -153,20 +137,15 @@ def _add_tuning(parser: argparse.ArgumentParser) -> None:
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("output")
-    group.add_argument(
-        "--out",
-        metavar="DIR",
-        type=Path,
-        required=True,
-        help=f"folder for the tuned vectors, the originals, and {_REPORT}",
-    )
-    group.add_argument("--overwrite", action="store_true", help="replace an existing run in --out")
+    files = f"folder for the tuned vectors, the originals, and {_REPORT}"
+    flag(group, "--out DIR", files, required=True)
+    flag(group, "--overwrite", "replace an existing run in --out")
     add_report_files(group)
-    group.add_argument(
-        "--embeddings",
-        metavar="FILE.npy",
+    flag(
+        group,
+        "--embeddings FILE.npy",
+        "also save the vectors of all documents, moved or not; ids go to FILE.ids.json",
         type=npy,
-        help="also save the vectors of all documents, moved or not; ids go to FILE.ids.json",
     )
     add_quiet(group)
 
