@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Sequence
 
 import nudge_integrations
-from nudge_integrations.cli import demo, evaluate, fit, live, questions, show, stores
+from nudge_integrations.cli import demo, evaluate, fit, live, questions, saved, show
 from nudge_integrations.cli.options import add_verbosity
 from nudge_integrations.cli.terminal import logging_to_stderr, never_fail_to_encode, note
 from nudge_integrations.common.text import did_you_mean
@@ -53,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_verbosity(parser)
     parser.set_defaults(command=None, parser=parser, verbose=0, debug=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    for module in (demo, fit, evaluate, show, stores, live, questions):
+    for module in (demo, fit, evaluate, show, saved, live, questions):
         module.add_to(commands)
     return parser
 
