@@ -158,21 +158,21 @@ def run(args: argparse.Namespace) -> int:
     train, validation = _datasets(args)
     from nudge_integrations.embedding import DEFAULT_MODEL
     from nudge_integrations.stores import open_store, tune
-    from nudge_integrations.tuning.options import EngineOptions, embedder_of
+    from nudge_integrations.tuning.options import EngineOptions
 
     store = open_store(args.store, **details(args))
-    chosen: EngineOptions = {
-        "cache": args.cache,
-        "batch_size": args.batch_size,
-        "device": args.device,
-        "half_precision": args.half_precision,
-        "show_progress": args.show_progress,
-    }
+    chosen = EngineOptions(
+        cache=args.cache,
+        batch_size=args.batch_size,
+        device=args.device,
+        half_precision=args.half_precision,
+        show_progress=args.show_progress,
+    )
     protection = {} if args.protect_unseen is None else {"protect_unseen": args.protect_unseen}
     plan = tune(
         store,
         train,
-        embed_query=embedder_of(args.model or DEFAULT_MODEL, chosen),
+        embed_query=chosen.make_embedder(args.model or DEFAULT_MODEL),
         val_dataset=validation,
         method=args.method,
         fresh=args.fresh,
