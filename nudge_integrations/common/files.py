@@ -111,9 +111,14 @@ def unpack(
         CorruptFileError: Truncated, edited, or of another kind or version.
     """
     header = header_of(data)
+    if not header:
+        raise CorruptFileError(
+            f"{path} is truncated or edited, or was never a file of {kind}: save it again, or "
+            "name another file or folder"
+        )
     if header.get("kind") != kind:
-        found = header.get("kind", "something else, or is damaged")
-        raise CorruptFileError(f"{path} holds {found}, not {kind}; name another file or folder")
+        found = header.get("kind")
+        raise CorruptFileError(f"{path} holds {found!r}, not {kind!r}; name another file or folder")
     if header.get("version") != version:
         raise CorruptFileError(
             f"{path} has layout version {header.get('version')!r}; this release of "

@@ -45,7 +45,10 @@ def save_nodes(
     else:
         assert fs is not None
         fs.makedirs(posixpath.dirname(persist_path), exist_ok=True)
-        fs.pipe_file(persist_path, data)
+        # Some file systems write in pieces; a file under way must not stand in the old one's place.
+        under_way = f"{persist_path}.tmp"
+        fs.pipe_file(under_way, data)
+        fs.mv(under_way, persist_path)
 
 
 def load_nodes(
