@@ -175,8 +175,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_outputs(args: argparse.Namespace) -> None:
     """Refuse outputs that cannot or must not be written, before any work is done."""
-    from nudge_integrations.tuning.checks import check_free
-    from nudge_integrations.tuning.tuned import FILE_NAME
+    from nudge_integrations.tuning.tuned import FILE_NAME, check_free
 
     check_report_files(args)
     if not args.overwrite:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 from nudge_integrations.errors import NudgeError
-from nudge_integrations.tuning.options import EngineOptions, embedder_of
+from nudge_integrations.tuning.options import EngineOptions
 
 if TYPE_CHECKING:
     from nudge_integrations.embedding import Embedder
@@ -207,4 +207,4 @@ def check_device(name: str | None) -> None:
 
 def embedder(args: argparse.Namespace, default: str) -> Embedder:
     """The embedding model that the options of `add_model` choose."""
-    return embedder_of(args.model or default, engine_options(args))
+    return EngineOptions(**engine_options(args)).make_embedder(args.model or default)
