@@ -601,9 +601,9 @@ async def test_an_argument_that_would_do_nothing_is_refused_by_both_finetunes(
 ) -> None:
     engine = side.engine(world.data, side.model(world))
 
-    with pytest.raises(DataError, match=r"finetune\(\) knows no argument 'epochs'"):
+    with pytest.raises(DataError, match=r"finetune\(\) takes no argument 'epochs'"):
         engine.finetune(epochs=3)
-    with pytest.raises(DataError, match=r"finetune\(\) knows no argument 'epochs'"):
+    with pytest.raises(DataError, match=r"finetune\(\) takes no argument 'epochs'"):
         await engine.afinetune(epochs=3)
 
 

@@ -21,14 +21,13 @@ from llama_index.core.vector_stores.types import (
     MetadataFilters,
 )
 
-from nudge_integrations.common.index import ExactIndex
 from nudge_integrations.errors import DataError
 from nudge_integrations.llama_index.filters import Predicate, compile_filters
 from nudge_integrations.llama_index.nodes import EXAMPLE, copied, embeddings_of
 from nudge_integrations.llama_index.persistence import find_stores, load_nodes, save_nodes
 from nudge_integrations.llama_index.search import ExactSearch
 from nudge_integrations.relevance.checks import checked_documents
-from nudge_integrations.tuning.checks import as_tuned
+from nudge_integrations.tuning.lookup import as_tuned
 
 if TYPE_CHECKING:
     from nudge_integrations.tuning.tuned import TunedVectors
@@ -153,7 +152,7 @@ class NudgeVectorStore(ExactSearch):
     def persist(
         self, persist_path: str = _DEFAULT_PATH, fs: fsspec.AbstractFileSystem | None = None
     ) -> None:
-        """Save nodes and vectors: JSON at `persist_path`, safetensors beside it; no pickle.
+        """Save nodes and vectors into one safetensors file at `persist_path`; nothing is pickled.
 
         `fs` is any fsspec file system, by default the local one. Only local saving is atomic.
 
@@ -176,11 +175,10 @@ class NudgeVectorStore(ExactSearch):
             CorruptFileError: Missing, truncated, edited, or not saved by this store.
             DataError: A node of a class of your own whose module was not imported.
         """
-        metric, nodes, matrix = load_nodes(persist_path, fs)
-        store = cls(metric=metric)
-        ids = [node.node_id for node in nodes]
-        store._index = ExactIndex.from_state(store._index.metric, ids, matrix)
-        store._nodes = dict(zip(ids, nodes, strict=True))
+        index, nodes = load_nodes(persist_path, fs)
+        store = cls(metric=index.metric)
+        store._index = index
+        store._nodes = {node.node_id: node for node in nodes}
         return store
 
     @classmethod

@@ -107,6 +107,20 @@ class TestWrongUsage:
         assert "usage: nudge" in outcome.err
         assert "error: " in outcome.err
 
+    @pytest.mark.parametrize(
+        ("arguments", "meant"),
+        [
+            (["fit", "--beir", "data", "--out", "tuned", "--metod", "n"], "--method"),
+            (["show", "tuned", "--htm=r.html"], "--html"),
+        ],
+        ids=["after a space", "after an equals sign"],
+    )
+    def test_a_mistyped_option_is_named_with_the_one_that_was_meant(self, nudge, arguments, meant):
+        outcome = nudge(*arguments)
+        assert outcome.code == 2
+        assert outcome.err.startswith(f"usage: nudge {arguments[0]} ")
+        assert outcome.err.endswith(f"; did you mean '{meant}'?\n")
+
 
 class TestErrors:
     def test_end_with_1_and_a_message_without_a_traceback(self, nudge, tmp_path):
