@@ -25,10 +25,11 @@ from nudge_integrations.relevance import RelevanceDataset
 
 _STORES = """\
 A store is named by its kind, its place and the collection:
-  chroma:FOLDER#COLLECTION       chroma:http://HOST:PORT#COLLECTION
-  qdrant:FOLDER#COLLECTION       qdrant:http://HOST:PORT#COLLECTION  ($QDRANT_API_KEY)
-  lancedb:FOLDER#TABLE           milvus:FILE#COLLECTION or http://   ($MILVUS_TOKEN)
-  postgresql://USER@HOST/DATABASE#TABLE                              ($PGPASSWORD)"""
+  chroma:FOLDER#COLLECTION    chroma:http://HOST:PORT#COLLECTION
+  qdrant:FOLDER#COLLECTION    qdrant:http://HOST:PORT#COLLECTION
+  lancedb:FOLDER#TABLE        postgresql://USER@HOST/DATABASE#TABLE
+  milvus:FILE#COLLECTION      milvus:http://HOST:PORT#COLLECTION
+Secrets come from $QDRANT_API_KEY, $MILVUS_TOKEN and $PGPASSWORD."""
 
 _TUNE = f"""\
 Plan how to tune a vector store that is in use: read the documents that answer

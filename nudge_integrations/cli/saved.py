@@ -22,8 +22,8 @@ store.save(PATH); LlamaIndex: persist). A vector is replaced only if the store
 still holds the one the run started from; all others are left alone and counted.
 `nudge revert` restores the original bytes.
 
-Other stores (Chroma, Qdrant, ...) get tuned vectors through an embedding model,
-with the lines that `nudge fit` prints at its end, or in place with `nudge tune`."""
+Other stores (Chroma, Qdrant, ...) get tuned vectors through an embedding
+model, with the lines that `nudge fit` prints, or in place with `nudge tune`."""
 
 _APPLY_EXAMPLES = """\
   nudge apply --tuned tuned --store my_store

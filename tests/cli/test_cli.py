@@ -14,7 +14,7 @@ import nudge_integrations
 from nudge_integrations import cli
 from nudge_integrations.errors import MissingExtraError
 
-COMMANDS = ("demo", "fit", "evaluate", "show", "apply", "revert")
+COMMANDS = ("demo", "fit", "evaluate", "show", "apply", "revert", "tune", "recover", "status")
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ class TestHelp:
         taken = [line.partition(">")[0].split()[1:] for line in examples if "  nudge " in line]
         assert taken
         for arguments in taken:
-            assert parser.parse_args(arguments).command == command
+            assert parser.parse_args(arguments).command == arguments[0]
 
     def test_goes_to_stderr_when_no_command_was_given(self, nudge):
         outcome = nudge()
