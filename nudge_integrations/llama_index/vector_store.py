@@ -53,9 +53,8 @@ class NudgeVectorStore(ExactSearch):
         every store that keeps text; the log says so.
 
     Save and load:
-        `storage_context.persist(folder)` saves it too. Name it when loading:
-        `StorageContext.from_defaults(persist_dir=folder,
-        vector_store=NudgeVectorStore.from_persist_dir(folder))`.
+        `storage_context.persist(folder)` and `StorageContext.from_defaults(persist_dir=folder)`
+        work as with the default store, once `nudge_integrations.llama_index` was imported.
 
     Examples:
         >>> from llama_index.core.schema import TextNode
