@@ -325,7 +325,7 @@ OPTIONS = {
     "an argument of another maker's finetune": data(
         lambda desk: desk.engine().finetune(epochs=3, verbose=True),
         "'epochs', 'verbose'",
-        remedy="give options to the engine itself",
+        remedy="pass options to the engine itself",
         free=True,
     ),
     "a metric that a method given as an instance never sees": data(

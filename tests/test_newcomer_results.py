@@ -50,7 +50,7 @@ def an_engine_for_tuned_vectors(desk: Desk) -> None:
 
 @mistake(
     NudgeError,
-    names="{folder}/run holds another run",
+    names="{folder}/run already holds another run",
     remedy="pass overwrite=True",
     before=lambda desk: desk.finetuned(gamma=0.3).save(desk.folder / "run"),
 )

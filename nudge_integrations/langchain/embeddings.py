@@ -76,6 +76,17 @@ class NudgeEmbeddings(Embeddings):
         """The tuned vectors that documents are answered with."""
         return self._lookup.tuned
 
+    @property
+    def model(self) -> str:
+        """A name that changes with the tuned vectors, such as the namespace of a cache needs.
+
+        `CacheBackedEmbeddings.from_bytes_store(embeddings, store, namespace=embeddings.model)`
+        """
+        from nudge_integrations.embedding.identity import settings_name
+
+        name = settings_name(self._base)
+        return f"{name}-{self.tuned.digest}" if self.tuned else name
+
     def nudge_base_model(self) -> Any:
         """The model underneath, as it was given; what was tuned does not show in it."""
         return self._model

@@ -12,15 +12,17 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.runnables.config import run_in_executor
 
 from nudge_integrations.common.files import read_file, write_atomically
-from nudge_integrations.common.index import Metric
+from nudge_integrations.common.index import ExactIndex, Metric
 from nudge_integrations.errors import CorruptFileError, DataError
-from nudge_integrations.langchain.documents import documents_of, to_json, with_ids
+from nudge_integrations.langchain.documents import copied, documents_of, to_json, with_ids
 from nudge_integrations.langchain.embeddings import NudgeEmbeddings
 from nudge_integrations.langchain.search import ExactSearch
 from nudge_integrations.tuning.lookup import as_tuned, check_metric
 from nudge_integrations.tuning.saved import LANGCHAIN
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from nudge_integrations.tuning.tuned import TunedVectors
 
 
@@ -253,7 +255,7 @@ class NudgeVectorStore(ExactSearch):
     @classmethod
     def load(
         cls, path: str | os.PathLike[str], embedding: Embeddings, tuned: TunedVectors | None = None
-    ) -> NudgeVectorStore:
+    ) -> Self:
         """Load what `save` saved, bit for bit.
 
         The model is the one whose vectors were saved; another dimension shows at a search.
@@ -268,9 +270,31 @@ class NudgeVectorStore(ExactSearch):
             documents = {str(each["id"]): Document(**each) for each in saved}
         except (TypeError, ValueError) as error:
             raise CorruptFileError(f"{file} was edited: {error}; save it again") from error
+        return cls._restored(embedding, index, documents, tuned=tuned)
+
+    @classmethod
+    def _restored(
+        cls,
+        embedding: Embeddings,
+        index: ExactIndex,
+        documents: dict[str, Document],
+        tuned: TunedVectors | None = None,
+    ) -> Self:
         store = cls(embedding, metric=index.metric, tuned=tuned)
         store._index, store._documents = index, documents
         return store
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        with self._writing:
+            index = ExactIndex.from_state(self.metric, *self._index.state())
+            return self._restored, (self._embedding, index, dict(self._documents))
+
+    def __deepcopy__(self, _: Any) -> Self:
+        # The embedding model is shared: it may hold a client that cannot be copied.
+        _, (embedding, index, documents) = self.__reduce__()
+        return self._restored(
+            embedding, index, {id_: copied(each) for id_, each in documents.items()}
+        )
 
     def _put(self, documents: list[Document], vectors: Any) -> list[str]:
         ids = [str(document.id) for document in documents]

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
-from llama_index.core.bridge.pydantic import PrivateAttr
+from llama_index.core.bridge.pydantic import Field, PrivateAttr
 
 from nudge_integrations.tuning.lookup import TextLookup, as_tuned
 
@@ -45,6 +45,10 @@ class NudgeEmbedding(BaseEmbedding):
         NudgeError: No model of that name can be loaded.
     """
 
+    tuned_digest: str = Field(
+        default="", description="Names the tuned vectors, so that no cache mixes two runs."
+    )
+
     _model: Any = PrivateAttr(default=None)
     _base: BaseEmbedding = PrivateAttr()
     _lookup: TextLookup = PrivateAttr()
@@ -61,10 +65,11 @@ class NudgeEmbedding(BaseEmbedding):
         while isinstance(model, NudgeEmbedding):
             model = model.nudge_base_model()
         inner = model if isinstance(model, BaseEmbedding) else _AsBaseEmbedding(model)
-        super().__init__(
+        super().__init__(  # type: ignore[call-arg]
             model_name=inner.model_name,
             embed_batch_size=inner.embed_batch_size,
             num_workers=inner.num_workers,
+            tuned_digest=lookup.tuned.digest if lookup.tuned else "",
         )
         self._model, self._base, self._lookup = model, inner, lookup
 
@@ -74,6 +79,13 @@ class NudgeEmbedding(BaseEmbedding):
         if name == "callback_manager":
             self._base.callback_manager = value
         super().__setattr__(name, value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self)._restored, (self._model, self._lookup)
+
+    @classmethod
+    def _restored(cls, model: Any, lookup: TextLookup) -> NudgeEmbedding:
+        return cls(model, lookup.tuned, check_model=lookup.unchecked)
 
     @classmethod
     def class_name(cls) -> str:

@@ -126,11 +126,12 @@ def _exchange(
 ) -> Exchange:
     path = _file_of(path)
     data = read_file(path, "saved store")
-    layout = _LAYOUTS.get(header_of(data).get("kind", ""))
+    kind = header_of(data).get("kind", "")
+    layout = _LAYOUTS.get(kind)
     if layout is None:
         raise CorruptFileError(
             f"{path} is no saved NudgeVectorStore but "
-            f"{header_of(data).get('kind', 'something else')}; other stores take tuned vectors "
+            f"{f'holds {kind!r}' if kind else 'something else'}; other stores take tuned vectors "
             "through NudgeEmbedding (LlamaIndex) or NudgeEmbeddings (LangChain)"
         )
     index, documents = layout.unpack(data, path)

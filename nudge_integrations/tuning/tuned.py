@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from nudge_integrations.common.arrays import FloatMatrix, as_matrix
-from nudge_integrations.common.files import load_arrays, save_arrays, text_hash
+from nudge_integrations.common.files import load_arrays, save_arrays, sha256, text_hash
 from nudge_integrations.common.text import described
 from nudge_integrations.embedding import ModelFingerprint
 from nudge_integrations.errors import (
@@ -97,6 +97,11 @@ class TunedVectors:
             f"TunedVectors({len(self)} moved documents, method={self.method!r}, "
             f"step={self.step:g}, metric={self.metric!r}, model={self.model.name!r})"
         )
+
+    @cached_property
+    def digest(self) -> str:
+        """Names what texts are answered with: equal for equal texts and vectors, 16 hex digits."""
+        return sha256("".join(self.text_hashes).encode() + self.vectors.tobytes())[:16]
 
     @cached_property
     def _row_of_hash(self) -> dict[str, int]:

@@ -380,12 +380,37 @@ def test_the_local_file_system_by_name_is_the_local_one(path: Path) -> None:
     assert len(NudgeVectorStore.from_persist_path(f"file://{path}", fs=local).client) == 2
 
 
-def test_a_storage_context_that_is_not_told_of_the_store_fails_and_does_not_come_up_empty(
-    tmp_path: Path,
+def test_a_storage_context_that_is_not_told_of_the_store_loads_it_all_the_same(
+    index: VectorStoreIndex, tmp_path: Path
 ) -> None:
-    store = NudgeVectorStore()
-    store.add([TextNode(id_="a", text="A", embedding=[1.0, 0.0])])
-    StorageContext.from_defaults(vector_store=store).persist(str(tmp_path))
+    index.storage_context.persist(str(tmp_path))
 
-    with pytest.raises(AttributeError):
+    storage_context = StorageContext.from_defaults(persist_dir=str(tmp_path))
+    loaded = load_index_from_storage(storage_context, embed_model=MockEmbedding(embed_dim=3))
+
+    assert type(storage_context.vector_store) is NudgeVectorStore
+    assert type(storage_context.vector_stores["image"]) is SimpleVectorStore
+    before, after = (each.as_retriever(similarity_top_k=3) for each in (index, loaded))
+    assert after.retrieve("a question") == before.retrieve("a question")
+    assert len(after.retrieve("a question")) == 3
+
+
+def test_a_storage_context_still_loads_the_framework_s_own_store(tmp_path: Path) -> None:
+    nodes = [TextNode(id_="n1", text="text")]
+    index = VectorStoreIndex(nodes, embed_model=MockEmbedding(embed_dim=3))
+    index.storage_context.persist(str(tmp_path))
+
+    storage_context = StorageContext.from_defaults(persist_dir=str(tmp_path))
+
+    assert type(storage_context.vector_store) is SimpleVectorStore
+    assert storage_context.vector_store.get("n1") == [0.5, 0.5, 0.5]
+
+
+def test_a_damaged_store_is_named_by_a_storage_context_as_well(
+    index: VectorStoreIndex, tmp_path: Path
+) -> None:
+    index.storage_context.persist(str(tmp_path))
+    flip_last_byte(tmp_path / "default__vector_store.json")
+
+    with pytest.raises(CorruptFileError, match="default__vector_store"):
         StorageContext.from_defaults(persist_dir=str(tmp_path))
