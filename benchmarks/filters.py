@@ -86,13 +86,7 @@ class World:
 
 def tried(world: World) -> dict[str, Filter]:
     documents, ids = world.data.documents, world.ids
-    found: dict[str, Filter] = {
-        "names its passage": lambda some, _: filters.without_naming(some),
-    }
-    for words in (4, 6, 8):
-        found[f"copied run above {words} words"] = lambda some, _, words=words: (
-            filters.without_copies(some, world.texts, words)
-        )
+    found: dict[str, Filter] = {}
     for least in (0.9, 0.95):
         found[f"near-duplicates at {least:g}"] = lambda some, vectors, least=least: (
             filters.without_near_duplicates(some, vectors, least)

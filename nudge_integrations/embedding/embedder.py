@@ -15,10 +15,10 @@ import numpy as np
 from nudge_integrations.common.arrays import FloatMatrix, IntVector, name_some
 from nudge_integrations.common.files import text_hash
 from nudge_integrations.embedding.cache import VectorCache, cache_folder
-from nudge_integrations.embedding.encoder import checked_vectors
+from nudge_integrations.embedding.encoder import ModelFingerprint, checked_vectors
 from nudge_integrations.embedding.encoders import as_encoder
-from nudge_integrations.embedding.fingerprint import PROBE_TEXT, ModelFingerprint
 from nudge_integrations.embedding.hub import DEFAULT_MODEL
+from nudge_integrations.embedding.models import PROBE_TEXT
 from nudge_integrations.errors import DataError, ModelMismatchError
 
 Kind = Literal["query", "document"]
@@ -83,27 +83,36 @@ class Embedder:
 
     @cached_property
     def fingerprint(self) -> ModelFingerprint:
-        """What identifies the model; embeds one short document the first time.
+        """What identifies the model; embeds one short text as a document and as a query.
 
         Raises:
-            ModelMismatchError: The model's settings are those under which vectors are cached, but
-                it answers otherwise: another model now stands behind the same name.
+            ModelMismatchError: The model has the settings under which vectors are cached, but
+                answers differently: another model, or another query prefix, is in use now.
         """
         fingerprint = self.encoder.fingerprint
         with self._open_cache() as cache:
-            if cache is None:
-                return fingerprint
-            key = [text_hash(PROBE_TEXT)]
-            for _, stored in cache.read("probe", key):
-                earlier = ModelFingerprint(fingerprint.name, fingerprint.digest, stored[0])
-                if not fingerprint.matches(earlier):
-                    raise ModelMismatchError(
-                        f"the model {fingerprint.name!r} no longer gives the vectors that are "
-                        f"cached under its name: delete {cache.path}, or pass cache=False"
-                    )
-                return fingerprint
-            cache.write("probe", key, fingerprint.probe[None])
+            if cache is not None:
+                self._check_probe(cache, "document", fingerprint)
+                # Where weights and prompts are hashed, a query can hold no surprise.
+                if not self.encoder.digest_is_exact:
+                    found = self.encoder.encode_queries([PROBE_TEXT])
+                    what = f"query vectors from {fingerprint.name!r}"
+                    probe = checked_vectors(found, ["the probe text"], what)[0]
+                    query = ModelFingerprint(fingerprint.name, fingerprint.digest, probe)
+                    self._check_probe(cache, "query", query)
         return fingerprint
+
+    def _check_probe(self, cache: VectorCache, kind: Kind, now: ModelFingerprint) -> None:
+        """Compare the model's vector of one text with the one from when the cache began."""
+        key = [text_hash(PROBE_TEXT)]
+        for _, stored in cache.read(f"{kind} probe", key):
+            if not now.matches(ModelFingerprint(now.name, now.digest, stored[0])):
+                raise ModelMismatchError(
+                    f"the model {now.name!r} no longer gives the {kind} vectors that are cached "
+                    f"under its name: delete {cache.path}, or pass cache=False"
+                )
+            return
+        cache.write(f"{kind} probe", key, now.probe[None])
 
     @property
     def dimension(self) -> int:
@@ -277,11 +286,13 @@ def _checked_texts(kind: Kind, texts: Sequence[str], ids: Sequence[str] | None) 
         raise DataError(f"there are no {_PLURAL[kind]} to embed; give at least one")
     if ids is not None and len(ids) != len(texts):
         raise DataError(f"{len(ids)} ids for {len(texts)} {_PLURAL[kind]}; give each text one id")
-    names = list(ids) if ids is not None else [str(position) for position in range(len(texts))]
+    names = list(ids) if ids is not None else list(map(str, range(len(texts))))
+    empty = []
     for name, text in zip(names, texts, strict=True):
         if not isinstance(text, str):
             raise DataError(f"the {kind} {name!r} is no text but a {type(text).__name__}")
-    empty = [name for name, text in zip(names, texts, strict=True) if not text.strip()]
+        if not text.strip():
+            empty.append(name)
     if empty:
         raise DataError(
             f"the text of {_PLURAL[kind]} {name_some(empty)} is empty; leave them out, since an "

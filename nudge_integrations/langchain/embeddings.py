@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.embeddings import Embeddings
 
-from nudge_integrations.embedding.fingerprint import PROBE_TEXT
+from nudge_integrations.embedding.models import PROBE_TEXT
 from nudge_integrations.errors import DataError, ModelMismatchError
 from nudge_integrations.tuning.checks import as_tuned
 

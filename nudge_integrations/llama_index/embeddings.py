@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.bridge.pydantic import PrivateAttr
 
-from nudge_integrations.embedding.fingerprint import PROBE_TEXT
+from nudge_integrations.embedding.models import PROBE_TEXT
 from nudge_integrations.errors import DataError, ModelMismatchError
 from nudge_integrations.tuning.checks import as_tuned
 

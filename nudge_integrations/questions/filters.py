@@ -5,7 +5,6 @@ Each takes candidates and returns those that stay; a question's answers may grow
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -15,49 +14,9 @@ from nudge_integrations.common.topk import search
 from nudge_integrations.questions.candidates import Candidate, joined
 
 _BLOCK = 2048
-_WORD = re.compile(r"\w+")
-# The passage named instead of what it is about; in the languages most asked for.
-_NAMES_PASSAGE = re.compile(
-    r"\b(?:according to|based on|mentioned in|described in|stated in|discussed in|provided in|"
-    r"given in|referred to in|outlined in|in|of|by|from) (?:the|this|that) (?:(?:given|provided|"
-    r"above|following|present|current) )?(?:text|passage|document|context|excerpt|article|"
-    r"paragraph|snippet|author|section above)\b"
-    r"|\b(?:the|this) (?:given |provided |above )?(?:passage|excerpt|snippet|paragraph)\b"
-    r"|\bdoes (?:the|this) (?:text|document|author|article)\b"
-    r"|\b(?:laut|gemäß|in|aus) (?:dem|diesem) (?:text|dokument|abschnitt|artikel|auszug)\b"
-    r"|\b(?:selon|d'après|dans) (?:le|ce|cet|l') ?(?:texte|document|passage|extrait|article)\b"
-    r"|\b(?:según|en) (?:el|este) (?:texto|documento|pasaje|fragmento|artículo)\b",
-    re.IGNORECASE,
-)
 
 Judge = Callable[[Sequence[tuple[str, list[str]]]], list[list[str]]]
 """Takes questions, each with ids of documents; returns those of them that answer it."""
-
-
-def without_naming(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Drop questions that name their own passage, such as "according to the text"."""
-    return [each for each in candidates if not _NAMES_PASSAGE.search(each.text)]
-
-
-def without_copies(
-    candidates: Sequence[Candidate], texts: Mapping[str, str], words: int
-) -> list[Candidate]:
-    """Drop questions that share a run of more than so many words with a document of theirs."""
-    runs: dict[str, set[tuple[str, ...]]] = {}
-
-    def copied(text: str, document: str) -> bool:
-        if document not in runs:
-            runs[document] = set(_runs(texts[document], words + 1))
-        return not runs[document].isdisjoint(_runs(text, words + 1))
-
-    return [
-        each for each in candidates if not any(copied(each.text, name) for name in each.documents)
-    ]
-
-
-def _runs(text: str, size: int) -> list[tuple[str, ...]]:
-    words = _WORD.findall(text.casefold())
-    return list(zip(*(words[start:] for start in range(size)), strict=False))
 
 
 def _first_alike(vectors: FloatMatrix, least: float) -> IntVector:

@@ -339,7 +339,7 @@ def test_a_damaged_cache_is_refused_before_anything_is_embedded(cache_dir: Path)
     cache_dir.mkdir()
     (cache_dir / FILE_NAME).write_bytes(b"no database at all" * 100)
     encoder = CountingEncoder()
-    with pytest.raises(CorruptFileError, match="delete that file"):
+    with pytest.raises(CorruptFileError, match="delete it"):
         quiet(encoder).embed_documents(TEXTS)
     assert encoder.seen == []
 

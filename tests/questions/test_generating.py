@@ -255,7 +255,7 @@ def test_fruitless_documents_are_named(documents: dict[str, str]) -> None:
         ({"a": "x"}, {"max_documents": 0}, "max_documents=0"),
         ({"a": "x"}, {"concurrency": 0}, "concurrency=0"),
         ({"a": "x"}, {"judge": len}, "judge needs embed_model"),
-        ({"a": "x"}, {"filters": {"names_passage": True}}, "QuestionFilters"),
+        ({"a": "x"}, {"filters": {"round_trip": 1}}, "QuestionFilters"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_asked(
