@@ -25,7 +25,7 @@ from nudge_integrations import NudgeC
 from nudge_integrations.common.topk import search
 from nudge_integrations.evaluation.metrics import QueryTotals, score_rankings
 from nudge_integrations.questions import filters
-from nudge_integrations.questions.candidates import Candidate, merged
+from nudge_integrations.questions.filters import Candidate, merged
 
 HERE = Path(__file__).parent
 SETS = ("datatalks_faq_llm2human", "llamaindex_10k_llmgen")
@@ -46,7 +46,6 @@ class World:
             Candidate(text, tuple(str(row) for row in answers))
             for text, answers in zip(part.texts, part.answers, strict=True)
         )
-        self.texts = dict(zip(self.ids, data.texts, strict=True))
 
     def vectors(self, some: list[Candidate]) -> np.ndarray:
         return self.part.vectors[[self.row[each.text] for each in some]]
@@ -107,7 +106,7 @@ def tried(world: World) -> dict[str, Filter]:
         from nudge_integrations.questions.selection import QuestionFilters, Space, filtered
 
         space = Space(ids, lambda: documents, world.vectors)
-        return filtered(some, world.texts, QuestionFilters(), space).kept
+        return filtered(some, QuestionFilters(), space).kept
 
     found["the package's default"] = usual
     return found

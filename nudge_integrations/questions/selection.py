@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from nudge_integrations.common.arrays import FloatMatrix
 from nudge_integrations.errors import DataError
 from nudge_integrations.questions import filters
-from nudge_integrations.questions.candidates import Candidate, merged
+from nudge_integrations.questions.filters import Candidate, merged
 
 _EXAMPLES = 5
 
@@ -111,7 +111,6 @@ class Filtered:
 
 def filtered(
     candidates: Sequence[Candidate],
-    texts: Mapping[str, str],
     chosen: QuestionFilters,
     space: Space | None,
 ) -> Filtered:
@@ -119,7 +118,6 @@ def filtered(
 
     Args:
         candidates: Questions.
-        texts: Document id -> text.
         chosen: Which filters.
         space: Embeddings; None skips the filters that need them.
     """

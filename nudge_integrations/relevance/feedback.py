@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from nudge_integrations.common.arrays import name_some
 from nudge_integrations.common.files import text_hash
 from nudge_integrations.errors import DataError
 from nudge_integrations.relevance.checks import Judgments, Texts
-from nudge_integrations.relevance.leakage import text_key
+from nudge_integrations.relevance.splits import text_key
 
 _log = logging.getLogger(__name__)
 
@@ -77,18 +77,6 @@ class FeedbackOptions:
         unknown = sorted(set(self.columns) - set(_COLUMNS))
         if unknown:
             raise DataError(f"columns names {name_some(unknown)}; there are {', '.join(_COLUMNS)}")
-
-
-class FeedbackArguments(TypedDict, total=False):
-    """The fields of `FeedbackOptions`, for those who hand them on."""
-
-    weights: Mapping[str, float]
-    thresholds: Sequence[float]
-    min_support: int
-    half_life_days: float | None
-    now: datetime | None
-    scrub: Callable[[str], str | None] | None
-    columns: Mapping[str, str]
 
 
 @dataclass(frozen=True)

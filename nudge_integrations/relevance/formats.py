@@ -13,9 +13,7 @@ from nudge_integrations.relevance.feedback import FeedbackOptions, read_feedback
 from nudge_integrations.relevance.llama_index_json import fields_of, read_json, write_json
 
 if TYPE_CHECKING:
-    from typing_extensions import Self, Unpack
-
-    from nudge_integrations.relevance.feedback import FeedbackArguments
+    from typing_extensions import Self
 
 
 class Formats:
@@ -103,7 +101,7 @@ class Formats:
         cls,
         source: Any,
         corpus: Mapping[str, str] | None = None,
-        **options: Unpack[FeedbackArguments],
+        **options: Any,
     ) -> Self:
         """Make judgments of what people clicked, liked and disliked.
 

@@ -16,7 +16,7 @@ from openai_server import Ask, OpenAIServer
 from nudge_integrations import Embedder, QuestionFilters, RelevanceDataset, generate_questions
 from nudge_integrations.errors import DataError
 from nudge_integrations.questions import filters, near_duplicates, train_and_test
-from nudge_integrations.questions.candidates import Candidate, as_dataset, merged
+from nudge_integrations.questions.filters import Candidate, as_dataset, merged
 from nudge_integrations.questions.generating import GeneratedQuestions
 from nudge_integrations.questions.selection import Space, filtered
 from nudge_integrations.relevance import leaks, text_key
@@ -136,7 +136,7 @@ def test_the_report_counts_and_shows_what_was_dropped() -> None:
     )
 
     chosen = QuestionFilters(round_trip=1)
-    found = filtered(given_, {"a": "x", "b": "y"}, chosen, space)
+    found = filtered(given_, chosen, space)
 
     assert [each.text for each in found.kept] == ["same"]
     counts = {each.name: (each.count, each.examples) for each in found.dropped}
@@ -272,3 +272,14 @@ def test_documents_are_embedded_only_for_filters_that_look_at_them() -> None:
     assert embedded(QuestionFilters()) == []
     both = QuestionFilters(round_trip=2, other_answers=True)
     assert sorted(embedded(both)) == ["aaab", "bbba"]  # each once
+
+
+def test_the_filter_that_dropped_most_is_named_when_no_question_is_left() -> None:
+    with pytest.raises(DataError, match="'does not find its document' dropped 1"):
+        generate_questions(
+            {"a": "x", "b": "zzzz"},
+            lambda prompt: "" if "zzzz" in prompt else json.dumps(["zz?"]),
+            filters=QuestionFilters(round_trip=1),
+            embed_model=embedder(),
+            show_progress=False,
+        )
