@@ -9,6 +9,7 @@ An object of a library's class can only exist once that library is imported, so 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import re
 import sys
@@ -28,6 +29,7 @@ PROBE_TEXT = (
 
 _SAMPLE = 2048
 _DEEPEST = 4
+_LONGEST = 4096
 
 # Settings that name a model; one of them must be there, or nothing identifies it.
 _NAMING = (
@@ -187,12 +189,30 @@ def _for_people(name: str) -> str:
 
 def _settings(model: Any) -> dict[str, Any]:
     """All plain settings of `model` that are no secrets; those that name it only with a name."""
-    settings = _plain({k: v for k, v in _attributes(model).items() if not k.startswith("_")})
+    names = _setting_names(model)
+    settings: dict[str, Any] = _plain(
+        {name: value for name, value in _attributes(model).items() if name in names}
+    )
     for name in _NAMING:
         if not isinstance(settings.get(name), str) or settings[name].lower() in _NO_NAMES:
             settings.pop(name, None)
-    found: dict[str, Any] = settings
-    return found
+    # What is long is data that the object holds, such as what it has embedded so far.
+    return {name: each for name, each in settings.items() if len(_to_json(each)) <= _LONGEST}
+
+
+def _setting_names(model: Any) -> set[str]:
+    """Declared fields; else what the constructor takes, and texts and flags.
+
+    Numbers and lists that nobody passed in are what the object counts or collects.
+    """
+    public = {name: each for name, each in _attributes(model).items() if not name.startswith("_")}
+    fields = getattr(type(model), "model_fields", None)
+    if fields is not None:
+        return public.keys() & fields.keys()
+    taken = inspect.signature(type(model)).parameters
+    if any(each.kind is each.VAR_KEYWORD for each in taken.values()):
+        return set(public)
+    return {name for name, each in public.items() if name in taken or isinstance(each, str | bool)}
 
 
 def _models_inside(model: Any, depth: int) -> Iterator[Any]:
@@ -253,5 +273,5 @@ def _without_credentials(text: str) -> str:
     return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
 
 
-def _to_json(settings: Mapping[str, Any]) -> str:
+def _to_json(settings: Any) -> str:
     return json.dumps(settings, sort_keys=True)
