@@ -208,7 +208,7 @@ def _setting_names(model: Any) -> set[str]:
     public = {name: each for name, each in _attributes(model).items() if not name.startswith("_")}
     fields = getattr(type(model), "model_fields", None)
     if fields is not None:
-        return public.keys() & fields.keys()
+        return set(public).intersection(fields)
     taken = inspect.signature(type(model)).parameters
     if any(each.kind is each.VAR_KEYWORD for each in taken.values()):
         return set(public)
