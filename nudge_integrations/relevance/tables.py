@@ -68,7 +68,7 @@ def missing(value: Any) -> bool:
     if value is None or (isinstance(value, str) and not value.strip()):
         return True
     try:
-        return bool(value != value)  # noqa: PLR0124
+        return bool(value != value)
     except (TypeError, ValueError):  # pandas.NA has no truth value, nor has an array
         return not isinstance(value, Sequence) and not hasattr(value, "__len__")
 
@@ -100,9 +100,9 @@ def _rows_of_file(path: Path, what: str) -> Iterator[tuple[str, Row]]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             if kind in _SEPARATORS:
                 reader = csv.DictReader(file, delimiter=_SEPARATORS[kind])
-                for row in reader:
-                    row.pop(None, None)  # type: ignore[call-overload]
-                    yield f"{path}, line {reader.line_num}", row
+                for cells in reader:
+                    cells.pop(None, None)
+                    yield f"{path}, line {reader.line_num}", cells
             elif kind == ".json":
                 for place, row in rows_of(parsed_json(file.read(), str(path)), what):
                     yield f"{path}, {place}", row
