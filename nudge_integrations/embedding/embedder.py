@@ -8,22 +8,24 @@ import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from nudge_integrations.common.arrays import FloatMatrix, IntVector, name_some
+from nudge_integrations.common.arrays import FloatMatrix, IntVector
 from nudge_integrations.common.files import text_hash
 from nudge_integrations.embedding.cache import VectorCache, cache_folder
-from nudge_integrations.embedding.encoder import ModelFingerprint, checked_vectors
+from nudge_integrations.embedding.encoder import (
+    PLURAL,
+    Kind,
+    ModelFingerprint,
+    checked_texts,
+    checked_vectors,
+)
 from nudge_integrations.embedding.encoders import as_encoder
 from nudge_integrations.embedding.hub import DEFAULT_MODEL
 from nudge_integrations.embedding.models import PROBE_TEXT
 from nudge_integrations.errors import DataError, ModelMismatchError
-
-Kind = Literal["query", "document"]
-
-_PLURAL: dict[Kind, str] = {"query": "queries", "document": "documents"}
 
 logger = logging.getLogger(__name__)
 
@@ -149,7 +151,7 @@ class Embedder:
         texts: Sequence[str],
         ids: Sequence[str] | None,
     ) -> FloatMatrix:
-        names = _checked_texts(kind, texts, ids)
+        names = checked_texts(kind, texts, ids)
         texts = list(texts)
         first: dict[str, int] = {}
         inverse = np.array([first.setdefault(text, len(first)) for text in texts], dtype=np.int64)
@@ -189,7 +191,7 @@ class Embedder:
         return tqdm(
             total=rows.count,
             initial=rows.count - missing,
-            desc=f"Embedding {_PLURAL[kind]}",
+            desc=f"Embedding {PLURAL[kind]}",
             unit="text",
             disable=not (self.show_progress and missing),
         )
@@ -276,29 +278,6 @@ class _Rows:
         """All rows, once they are filled."""
         assert self._vectors is not None
         return self._vectors
-
-
-def _checked_texts(kind: Kind, texts: Sequence[str], ids: Sequence[str] | None) -> list[str]:
-    """Names of the texts, after refusing what cannot be embedded."""
-    if isinstance(texts, str):
-        raise DataError(f"a single text goes in as a list: [{texts[:40]!r}]")
-    if not len(texts):
-        raise DataError(f"there are no {_PLURAL[kind]} to embed; give at least one")
-    if ids is not None and len(ids) != len(texts):
-        raise DataError(f"{len(ids)} ids for {len(texts)} {_PLURAL[kind]}; give each text one id")
-    names = list(ids) if ids is not None else list(map(str, range(len(texts))))
-    empty = []
-    for name, text in zip(names, texts, strict=True):
-        if not isinstance(text, str):
-            raise DataError(f"the {kind} {name!r} is no text but a {type(text).__name__}")
-        if not text.strip():
-            empty.append(name)
-    if empty:
-        raise DataError(
-            f"the text of {_PLURAL[kind]} {name_some(empty)} is empty; leave them out, since an "
-            "empty text has no meaningful vector"
-        )
-    return names
 
 
 def as_embedder(model: Any, *, show_progress: bool = True) -> Embedder:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,9 @@ import numpy.typing as npt
 from nudge_integrations.common.arrays import FloatMatrix, as_matrix, name_some
 from nudge_integrations.embedding.models import PROBE_TEXT
 from nudge_integrations.errors import CorruptFileError, DataError
+
+Kind = Literal["query", "document"]
+PLURAL: dict[Kind, str] = {"query": "queries", "document": "documents"}
 
 _SAME_MODEL_COSINE = 0.999
 _SAVED_DIGITS = 7
@@ -143,6 +146,40 @@ class Encoder(ABC):
         vectors = self.encode_documents([PROBE_TEXT])
         matrix = checked_vectors(vectors, ["the probe text"], f"vectors from {self.name!r}")
         return ModelFingerprint(self.name, self.digest, matrix[0])
+
+
+def checked_texts(kind: Kind, texts: Sequence[str], ids: Sequence[str] | None) -> list[str]:
+    """Names of the texts, after refusing what cannot be embedded.
+
+    Raises:
+        DataError: No texts, or one that is empty or no valid text; it is named.
+    """
+    if isinstance(texts, str):
+        raise DataError(f"a single text goes in as a list: [{texts[:40]!r}]")
+    if not len(texts):
+        raise DataError(f"there are no {PLURAL[kind]} to embed; give at least one")
+    if ids is not None and len(ids) != len(texts):
+        raise DataError(f"{len(ids)} ids for {len(texts)} {PLURAL[kind]}; give each text one id")
+    names = list(ids) if ids is not None else list(map(str, range(len(texts))))
+    empty = []
+    for name, text in zip(names, texts, strict=True):
+        if not isinstance(text, str):
+            raise DataError(f"the {kind} {name!r} is no text but a {type(text).__name__}")
+        if not text.strip():
+            empty.append(name)
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise DataError(
+                f"the {kind} {name!r} has half a surrogate pair at character {error.start}, which "
+                'no model can read; replace it: text.encode("utf-8", "replace").decode()'
+            ) from error
+    if empty:
+        raise DataError(
+            f"the text of {PLURAL[kind]} {name_some(empty)} is empty; leave them out, since an "
+            "empty text has no meaningful vector"
+        )
+    return names
 
 
 def checked_vectors(vectors: Any, ids: Sequence[str], what: str) -> FloatMatrix:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -73,6 +74,15 @@ def missing(value: Any) -> bool:
         return not isinstance(value, Sequence) and not hasattr(value, "__len__")
 
 
+def finite_number(value: Any) -> float | None:
+    """A cell as a number; None for what is none, or is not finite."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
 def cell_text(value: Any) -> str:
     """A cell as text; whole floats, which pandas makes of integers beside NaN, as integers."""
     if isinstance(value, float) and value.is_integer():
@@ -121,7 +131,7 @@ def _json_lines(path: Path, lines: Iterable[str]) -> Iterator[tuple[str, Row]]:
     for number, line in enumerate(lines, 1):
         if line.strip():
             place = f"{path}, line {number}"
-            row = parsed_json(line, place)
+            row = parsed_json(line.strip(), place)
             if not isinstance(row, dict):
                 raise DataError(f"{place}: not an object of columns")
             yield place, row
