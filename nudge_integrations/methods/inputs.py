@@ -12,12 +12,10 @@ import torch
 
 from nudge_integrations.common.arrays import FloatMatrix, IntVector, as_matrix
 from nudge_integrations.errors import DataError
-from nudge_integrations.evaluation.metrics import Metric, parse_metric
 from nudge_integrations.methods.judgments import Judgments, concatenate
 from nudge_integrations.methods.paths import Float64
 
 Similarity = Literal["cosine", "dot"]
-_FIRST_PLACE = ("hit_rate@1", "recall_cap@1", "mrr@1", "precision@1")
 
 
 class QuerySet(NamedTuple):
@@ -126,27 +124,6 @@ def checked_steps(steps: Sequence[float] | Float64 | str, largest: float) -> Flo
     if len(wrong):
         raise DataError(f"steps (gamma) must be within 0 .. {largest:g}, got {wrong[0]:g}")
     return np.unique(np.concatenate([[0.0], values]))
-
-
-def checked_metric(metric: str | Metric | None, exact: bool) -> Metric | None:
-    """The metric to choose the step by; None for whatever the caller then takes.
-
-    Args:
-        metric: As the user gave it.
-        exact: Whether the step is to be exact, which only a metric of the first place allows.
-
-    Raises:
-        DataError: No such metric, or one that looks deeper than an exact step can.
-    """
-    if metric is None:
-        return parse_metric("hit_rate@1") if exact else None
-    parsed = parse_metric(metric)
-    if exact and str(parsed) not in _FIRST_PLACE:
-        raise DataError(
-            f"steps='exact' needs a metric of the first place ({', '.join(_FIRST_PLACE)}), got "
-            f"{parsed}; leave steps out to search a fine grid"
-        )
-    return parsed
 
 
 def check_judgments(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -16,13 +16,11 @@ from nudge_integrations.methods.fit import Fit
 from nudge_integrations.methods.inputs import (
     QuerySet,
     Similarity,
-    checked_metric,
     checked_steps,
 )
-from nudge_integrations.methods.kernels import Kernel, checked_kernel
 from nudge_integrations.methods.paths import Float64, Path
 from nudge_integrations.methods.problem import Problem
-from nudge_integrations.methods.step import Choice, choose_step, exact_step
+from nudge_integrations.methods.step import Choice, choose_step
 
 
 class PathMethod(Method):
@@ -30,13 +28,8 @@ class PathMethod(Method):
 
     Args:
         device: See `Method`.
-        metric: See `Method`.
-        steps: Steps to choose from, the paper's gamma. Left out: a fine grid. `"exact"`: the best
-            of all steps up to the end of that grid, for metrics of the first place such as
-            `"hit_rate@1"` (its default).
-        kernel: `"torch"`: plain operations, on any device. `"triton"`: one fused kernel, on an
-            NVIDIA GPU only; tested in Triton's interpreter, not yet measured on a GPU.
-        shared: `folds`, `seed` and `show_progress` of `Method`.
+        steps: Steps (the paper's gamma) to choose from. Defaults to a fine grid.
+        shared: `metric`, `folds`, `seed` and `show_progress` of `Method`.
 
     Raises:
         DataError: An argument out of range; it is named.
@@ -46,15 +39,11 @@ class PathMethod(Method):
         self,
         device: Any = None,
         *,
-        metric: str | None = None,
-        steps: Sequence[float] | Literal["exact"] | None = None,
-        kernel: Kernel = "torch",
+        steps: Sequence[float] | None = None,
         **shared: Any,
     ) -> None:
-        self.exact = isinstance(steps, str) and steps == "exact"
-        super().__init__(device, metric=checked_metric(metric, self.exact), **shared)
-        self.kernel = checked_kernel(kernel, self.device)
-        if steps is None or self.exact:
+        super().__init__(device, **shared)
+        if steps is None:
             self.steps = self._grid()
         else:
             self.steps = checked_steps(steps, self.largest_step)
@@ -131,7 +120,6 @@ class PathMethod(Method):
             steps=steps.tolist(),
             folds=self.folds,
             seed=self.seed,
-            kernel=self.kernel,
         )
         choice, _ = chooser._choose(problem, train, validation, None, None, metric.k)
         return choice.step if choice else 0.0
@@ -160,8 +148,6 @@ class PathMethod(Method):
         if not trials:
             nothing = "no answered question was left to choose a step on, so step 0"
             return None, asked or nothing
-        if self.exact and fixed is None:
-            steps = np.union1d(steps, exact_step(trials, float(steps[-1])))
         choice = choose_step(trials, steps, metric, fold, depth, fixed)
         if asked:
             return choice, asked

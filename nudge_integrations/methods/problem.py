@@ -13,7 +13,7 @@ from nudge_integrations.errors import DataError
 from nudge_integrations.methods.directions import directions
 from nudge_integrations.methods.document_vectors import DocumentVectors
 from nudge_integrations.methods.inputs import QuerySet, Similarity
-from nudge_integrations.methods.kernels import Kernel, torch_kernel, triton_kernel
+from nudge_integrations.methods.kernels import torch_kernel
 from nudge_integrations.methods.paths import Path
 from nudge_integrations.methods.step import Trial
 
@@ -25,7 +25,6 @@ class Mover(Protocol):
 
     device: torch.device
     show_progress: bool
-    kernel: Kernel
     keeps_length: ClassVar[bool]
 
     def path(self, units: FloatMatrix, targets: FloatMatrix) -> Path:
@@ -96,8 +95,7 @@ class Problem:
         asked = held.some(answered)
         moved = self.paths(train)
         device = self.method.device
-        kernel = triton_kernel if self.method.kernel == "triton" else torch_kernel
-        found = kernel.shortlist(
+        found = torch_kernel.shortlist(
             *(self._queries(asked.queries), self.vectors, asked.judgments),
             *(moved.rows, moved.targets, moved.path),
             last=last,
