@@ -16,7 +16,7 @@ from nudge_integrations.common.arrays import IntVector
 from nudge_integrations.common.topk import top_k
 from nudge_integrations.methods.document_vectors import DocumentVectors
 from nudge_integrations.methods.judgments import Judgments
-from nudge_integrations.methods.kernels.tensors import tensor
+from nudge_integrations.methods.tensors import tensor
 
 NEAREST = 100
 _TILE_ROWS = 512

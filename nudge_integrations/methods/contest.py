@@ -17,7 +17,7 @@ from nudge_integrations.methods.document_vectors import DocumentVectors
 from nudge_integrations.methods.folds import Split
 from nudge_integrations.methods.inputs import QuerySet, Similarity
 from nudge_integrations.methods.judgments import Judgments
-from nudge_integrations.methods.kernels.tensors import tensor
+from nudge_integrations.methods.tensors import tensor
 
 _HOPELESS = 0.02  # a way that has fallen this far below its best does not come back
 

@@ -30,7 +30,7 @@ import torch
 
 from nudge_integrations.common.arrays import IntVector
 from nudge_integrations.methods.judgments import Judgments
-from nudge_integrations.methods.kernels.precision import ROUGH, rough_supported
+from nudge_integrations.methods.tensors import ROUGH, rough_supported
 
 _TILE_BYTES = 16 << 20
 _MATRICES = 3  # alive at once at the peak, of the size of a tile

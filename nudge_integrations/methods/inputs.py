@@ -52,23 +52,24 @@ class QuerySet(NamedTuple):
         return QuerySet(self.queries, replace(self.judgments, n_documents=n_documents))
 
 
-def with_beside(
-    train: QuerySet, held_out: QuerySet | None, beside: Any
+def with_neighbours(
+    train: QuerySet, held_out: QuerySet | None, neighbours: Any
 ) -> tuple[QuerySet, QuerySet | None]:
-    """Both sets of queries with the scores of what competes beside the corpus.
+    """Both sets of queries with the scores of further documents outside the corpus.
 
     Raises:
         DataError: Not one row of scores a query, or scores that are NaN or +inf.
     """
-    scores = np.asarray(beside, np.float32)
+    scores = np.asarray(neighbours, np.float32)
     first = len(train.queries)
     count = first + (0 if held_out is None else len(held_out.queries))
     if scores.ndim != 2 or len(scores) != count:
         raise DataError(
-            f"beside must have one row of scores a query: shape ({count}, k), got {scores.shape}"
+            f"neighbours must hold one row of scores per query: shape ({count}, k), "
+            f"got {scores.shape}"
         )
     if not (scores < np.inf).all():
-        raise DataError("beside must be scores: numbers, or -inf for none; it holds NaN or +inf")
+        raise DataError("neighbours must be scores, or -inf for none; it holds NaN or +inf")
     if held_out is not None:
         held_out = held_out._replace(beside=scores[first:])
     return train._replace(beside=scores[:first]), held_out

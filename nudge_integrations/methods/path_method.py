@@ -70,7 +70,7 @@ class PathMethod(Method):
         gamma: float | None,
         groups: IntVector | None,
     ) -> Fit:
-        problem = Problem(self, documents, similarity)
+        problem = Problem(self, self.path, documents, similarity)
         choice, reason = self._choose(problem, train, validation, gamma, groups)
         step = choice.step if choice else gamma or 0.0
         if validation is not None and selection == "cross-validation":
@@ -94,7 +94,7 @@ class PathMethod(Method):
         val_k: int,
         gamma: float | Sequence[float] | None,
     ) -> tuple[IntVector, FloatMatrix]:
-        problem = Problem(self, DocumentVectors.of(vectors), "dot")
+        problem = Problem(self, self.path, DocumentVectors.of(vectors), "dot")
         step = self._parity_step(problem, train, validation, val_k, gamma)
         return problem.move(train, step)
 

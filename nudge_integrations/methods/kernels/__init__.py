@@ -1,1 +1,0 @@
-"""The hot loop: two products over the corpus, and what can still win afterwards."""
