@@ -23,6 +23,11 @@ class AdditionPath:
 
     count: int
 
+    @classmethod
+    def between(cls, units: FloatMatrix, directions: FloatMatrix) -> AdditionPath:  # noqa: ARG003
+        """The paths of as many documents as there are rows."""
+        return cls(len(units))
+
     def coefficients(self, step: float) -> tuple[Float64, Float64]:
         """`a = 1`, `b = t`."""
         return np.ones(self.count), np.full(self.count, float(step))

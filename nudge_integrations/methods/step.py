@@ -60,12 +60,14 @@ class Choice:
     Attributes:
         step: The step; 0 when no other beats the vectors as they are.
         curve: Every step that was looked at, with its mean score.
-        held_out: The honest before and after of the held-out questions.
+        held_out: Before and after of the held-out questions.
+        n_trials: Number of trials that the curve is the mean of.
     """
 
     step: float
     curve: tuple[tuple[float, float], ...]
     held_out: HeldOut
+    n_trials: int
 
     @property
     def base_score(self) -> float:
@@ -112,6 +114,7 @@ def choose_step(
         step=float(step),
         curve=tuple(zip(steps.tolist(), scores.mean(axis=1).tolist(), strict=True)),
         held_out=_held_out(trials, chosen, k),
+        n_trials=len(trials),
     )
 
 
