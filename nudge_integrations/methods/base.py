@@ -225,9 +225,9 @@ class Method(ABC):
         validation = None
         if val_set is not None:
             validation = read_set(val_set, count, width, "val_set").on(len(vectors))
-        with ThreadPoolExecutor(1) as pool:
+        with ThreadPoolExecutor(1) as thread:
             # Fresh memory is slow to come by, and this needs no processor to speak of.
-            copying = pool.submit(vectors[:count].copy)
+            copying = thread.submit(vectors[:count].copy)
             rows, moved = self._like_nudge_ft(vectors, train, validation, val_k, gamma)
             result: FloatMatrix = copying.result()
         result[rows] = moved

@@ -31,7 +31,7 @@ import torch
 from nudge_integrations.common.arrays import IntVector
 from nudge_integrations.methods.field import WIDTHS, Field, kernel
 from nudge_integrations.methods.judgments import Judgments
-from nudge_integrations.methods.kernels.precision import ROUGH, rough_supported
+from nudge_integrations.methods.tensors import ROUGH, rough_supported
 
 FIRST_MOVE = 0.08  # how far the first unit of time moves documents with questions, on average
 _WIDTH = 64  # a product of so many dimensions is worth half precision

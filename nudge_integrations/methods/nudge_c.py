@@ -176,7 +176,9 @@ class NudgeC(Method):
     ) -> tuple[IntVector, FloatMatrix]:
         """Move every document by the field, block by block."""
         rows, vectors = [np.zeros(0, np.int64)], [np.zeros((0, documents.dimension), np.float32)]
-        for start, block in documents.blocks() if field else ():
+        for start, block in documents.blocks():
+            if field is None:
+                break
             where, ends = field.move(block)
             ends *= documents.lengths[where + start][:, None]
             rows.append(where + start)

@@ -18,7 +18,7 @@ from nudge_integrations.methods.document_vectors import DocumentVectors
 from nudge_integrations.methods.flow import Ground
 from nudge_integrations.methods.inputs import QuerySet, Similarity
 from nudge_integrations.methods.judgments import Judgments
-from nudge_integrations.methods.kernels.tensors import tensor
+from nudge_integrations.methods.tensors import tensor
 
 _MOST_NEAREST, _FEWEST_NEAREST, _PAIRS = 100, 30, 100_000
 _TILE_ROWS = 512
