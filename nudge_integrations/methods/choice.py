@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -152,7 +153,8 @@ def _climb(
     for way in (1, -1):
         place, moved = middle + way, False
         while 0 <= place < len(values):
-            other = replace(best, **{name: values[place]})
+            changed: dict[str, Any] = {name: values[place]}
+            other = replace(best, **changed)
             if score(other) <= score(best):
                 break
             best, moved, place = other, True, place + way
@@ -296,7 +298,7 @@ def _sound(trials: Trials, splits: Sequence[Split]) -> bool:
     grades = trials.grades(splits, next(iter(trials._known))[1])[0]
     hits = float((grades > 0).any(axis=1).mean())
     expected = trials.pool.depth * judgments.counts[asked].mean() / judgments.n_documents
-    return hits > 3 * expected + 3 * np.sqrt(max(expected, 1e-3) / len(asked))
+    return bool(hits > 3 * expected + 3 * np.sqrt(max(expected, 1e-3) / len(asked)))
 
 
 def asked_in(splits: Sequence[Split]) -> IntVector:

@@ -242,4 +242,5 @@ def _targets(judged: Judgments) -> torch.Tensor:
 
 
 def _units(vectors: torch.Tensor) -> torch.Tensor:
-    return vectors / torch.linalg.vector_norm(vectors, dim=1, keepdim=True).clamp_(min=1e-12)
+    lengths: torch.Tensor = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+    return vectors / lengths.clamp_(min=1e-12)

@@ -24,18 +24,18 @@ class QuerySet(NamedTuple):
     Attributes:
         queries: Shape `(q, d)`, float32.
         judgments: Which documents answer them.
-        beside: Shape `(q, any)`, float32: scores of documents that are not in the corpus at hand
+        neighbours: Shape `(q, any)`, float32: scores of documents that are not in the corpus at hand
             but are in the store, and answer no question; -inf for none.
     """
 
     queries: FloatMatrix
     judgments: Judgments
-    beside: FloatMatrix | None = None
+    neighbours: FloatMatrix | None = None
 
     def some(self, rows: npt.NDArray[Any]) -> QuerySet:
         """Some of the queries (row numbers or a mask), with all that belongs to them."""
-        beside = None if self.beside is None else self.beside[rows]
-        return QuerySet(self.queries[rows], self.judgments.select(rows), beside)
+        neighbours = None if self.neighbours is None else self.neighbours[rows]
+        return QuerySet(self.queries[rows], self.judgments.select(rows), neighbours)
 
     def and_those_of(self, other: QuerySet) -> QuerySet:
         """These queries, then the others."""
@@ -43,8 +43,8 @@ class QuerySet(NamedTuple):
             np.concatenate([self.queries, other.queries]),
             concatenate(self.judgments, other.judgments),
             None
-            if self.beside is None or other.beside is None
-            else np.concatenate([self.beside, other.beside]),
+            if self.neighbours is None or other.neighbours is None
+            else np.concatenate([self.neighbours, other.neighbours]),
         )
 
     def on(self, n_documents: int) -> QuerySet:
@@ -71,8 +71,8 @@ def with_neighbours(
     if not (scores < np.inf).all():
         raise DataError("neighbours must be scores, or -inf for none; it holds NaN or +inf")
     if held_out is not None:
-        held_out = held_out._replace(beside=scores[first:])
-    return train._replace(beside=scores[:first]), held_out
+        held_out = held_out._replace(neighbours=scores[first:])
+    return train._replace(neighbours=scores[:first]), held_out
 
 
 def checked_device(device: Any) -> torch.device:
