@@ -23,12 +23,12 @@ import numpy as np
 import torch
 from machine import described
 from methods import HERE, Data, load
+from nudge_integrations.methods.contrast import Contrast, Setting
 from quality import SETS
 
 from nudge_integrations import NudgeC, NudgeN
 from nudge_integrations.evaluation.metrics import QueryTotals, score_rankings
 from nudge_integrations.methods import contest, contrast
-from nudge_integrations.methods.contrast import Contrast, Setting
 
 INFINITE = float("inf")
 MANY = 7000  # more documents than any of the sets has

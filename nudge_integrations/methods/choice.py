@@ -29,6 +29,11 @@ NEAREST = (3, 10, 30)
 _ENOUGH = 1500  # questions: from more, a mean is hardly more certain
 _HOPELESS = 0.03  # stop once the score drops this far below its best
 _FEWEST = 3  # questions: from fewer, no standard error can be had
+_WEIGHT_UNSEEN = 0.5  # of the estimated change of unseen questions, beside that of the others
+# Standard errors that a gain must exceed. Where base vectors rank the labelled answers no better
+# than chance, labels may be random; elsewhere tuning is known to help more often than not.
+_SURE, _LIKELY = 2.0, 1.0
+_HARMLESS, _SHORT = 0.005, 2  # a loss that is none; the longest cautious step, a place in `times`
 
 
 @dataclass(frozen=True)
@@ -197,13 +202,17 @@ def choose(
         for row, each in enumerate(finalists):
             means = trials.scores(apart, each).mean(axis=1)
             harm[row] = means - means[0]
-    decision = _decide(scores, labels[asked], harm, protect_unseen, fixed, _sound(trials, splits))
+    sound = _sound(trials, splits)
+    decision = _decide(scores, labels[asked], harm, protect_unseen, fixed, sound)
+    alone = not _seen(trials, splits).any()
+    if alone and sound and decision.time == 0 and not fixed:
+        decision = _cautious(decision, scores, harm, min(protect_unseen, _HARMLESS))
     setting, time = finalists[decision.row], decision.time
     before = scores[0, 0].mean()
     return Chosen(
         setting,
         float(steps[time]),
-        asked_for if fixed else _reason(trials, decision, before, setting, splits, bool(apart)),
+        asked_for if fixed else _reason(trials, decision, before, setting, splits, alone),
         tuple(zip(steps.tolist(), scores[decision.row].mean(axis=1).tolist(), strict=True)),
         _held_out(trials, splits, finalists, decision),
         _apart(trials, apart, setting, time) if time and apart and not fixed else None,
@@ -222,7 +231,7 @@ class Decision:
         error: Its standard error.
         score: Mean score of what was chosen.
         unseen: Estimated change of questions about unlabelled documents.
-        careful: Whether the step was shortened because the evidence is weak.
+        cautious: Whether the step is a short one that nothing could measure.
     """
 
     row: int
@@ -232,7 +241,7 @@ class Decision:
     error: float
     score: float
     unseen: float
-    careful: bool = False
+    cautious: bool = False
 
 
 def _decide(
@@ -262,8 +271,7 @@ def _decide(
     open_ |= np.tile(np.arange(times) == 0, finalists)
     if fixed:
         open_ = np.tile(np.arange(times) == times - 1, finalists)
-    # A question about an unlabelled document counts like one about a labelled document.
-    totals = flat.sum(axis=1) + np.where(open_, WEIGHT_UNSEEN * count * changes, -np.inf)
+    totals = flat.sum(axis=1) + np.where(open_, _WEIGHT_UNSEEN * count * changes, -np.inf)
     chosen = np.zeros(count, np.int64)
     for label in np.unique(groups):
         inside = groups == label
@@ -275,20 +283,22 @@ def _decide(
     crossed = np.stack(np.divmod(chosen, times), axis=1)
     row, time = divmod(best, times)
     gain = float(gains.mean())
-    careful = False
-    if not fixed:
-        bar = _SURE if not sound else _LIKELY
-        if not gain > bar * error:
-            row = time = 0
-            crossed = np.zeros_like(crossed)
+    if not fixed and not gain > (_LIKELY if sound else _SURE) * error:
+        row = time = 0
+        crossed = np.zeros_like(crossed)
     return Decision(
         *(row, time, crossed, gain, error),
-        *(float(scores[row, time].mean()), float(harm[row, time]), careful),
+        *(float(scores[row, time].mean()), float(harm[row, time])),
     )
 
 
-WEIGHT_UNSEEN = 0.5
-_SURE, _LIKELY = 2.0, 1.0
+def _cautious(decision: Decision, scores: Float64, harm: Float64, bearable: float) -> Decision:
+    """A short step that harms no question about another document, where no gain can be measured."""
+    changes = np.minimum(scores.mean(axis=2) - scores[:, :1].mean(axis=2), harm)
+    harmless = np.flatnonzero((changes[0] >= -bearable).cumprod())
+    time = min(int(harmless[-1]), _SHORT)
+    moved = float(scores[0, time].mean())
+    return replace(decision, row=0, time=time, score=moved, unseen=harm[0, time], cautious=True)
 
 
 def _sound(trials: Trials, splits: Sequence[Split]) -> bool:
@@ -342,23 +352,29 @@ def _reason(
     before: float,
     setting: Setting,
     splits: Sequence[Split],
-    has_apart: bool,
+    alone: bool,
 ) -> str:
-    metric, questions = trials.metric, len(asked_in(splits))
-    how = f"on {questions:,} held-out questions"
+    metric = trials.metric
+    how = f"on {len(asked_in(splits)):,} held-out questions"
+    step = f"step {trials.times[decision.time - 1]:g}" if decision.time else "step 0"
+    if decision.cautious:
+        return (
+            "each document has one question, so no held-out question shows what its own document "
+            f"gains; a cautious {step} was taken, which changes questions about other documents "
+            f"by {decision.unseen:+.4f} (estimated). To measure more, pass val_dataset, or add a "
+            "paraphrase of each question"
+        )
     if decision.time == 0 and decision.gain <= 0:
-        reason = f"no step raised {metric} {how}, so vectors are unchanged"
-    elif decision.time == 0:
-        reason = (
+        return f"no step raised {metric} {how}, so vectors are unchanged"
+    if decision.time == 0:
+        return (
             f"the best step raised {metric} by {decision.gain:.4f} {how}, which may be luck "
             f"(standard error {decision.error:.4f}), so vectors are unchanged"
         )
-    else:
-        step = trials.times[decision.time - 1]
-        reason = (
-            f"step {step:g} was best {how}: {metric} {before:.4f} -> {decision.score:.4f} "
-            f"({setting})"
-        )
-        if has_apart:
-            reason += f"; unseen queries {decision.unseen:+.4f} (estimated)"
+    reason = (
+        f"{step} was best {how}: {metric} {before:.4f} -> {decision.score:.4f} ({setting}); "
+        f"unseen queries {decision.unseen:+.4f} (estimated)"
+    )
+    if alone:
+        reason += "; each document has one question, so only what neighbours teach was measured"
     return reason

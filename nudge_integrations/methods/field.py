@@ -91,7 +91,7 @@ class Field:
             units = unit_rows(block)
             cosines = torch.from_numpy(units) @ anchors.T
             weights = kernel(cosines, self.widths, self.own, labelled)
-            near = cosines if far > 0 else cosines[:, labelled]
+            near = cosines if far > 0 and self.widths else cosines[:, labelled]
             limit = 1 - far * far / 2 if far > 0 else SAME
             chosen = (near >= limit).any(dim=1).numpy()
             if not chosen.any():

@@ -24,8 +24,8 @@ class QuerySet(NamedTuple):
     Attributes:
         queries: Shape `(q, d)`, float32.
         judgments: Which documents answer them.
-        neighbours: Shape `(q, any)`, float32: scores of documents that are not in the corpus at hand
-            but are in the store, and answer no question; -inf for none.
+        neighbours: Shape `(q, any)`, float32: scores of documents that are in the store but not in
+            the corpus at hand, and answer no question; -inf for none.
     """
 
     queries: FloatMatrix

@@ -7,6 +7,7 @@ move at all. It is this package's own method, not the paper's.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -25,11 +26,13 @@ from nudge_integrations.methods.fit import Fit
 from nudge_integrations.methods.flow import Flow, moved_by
 from nudge_integrations.methods.folds import Folds, sample
 from nudge_integrations.methods.inputs import QuerySet, Similarity
+from nudge_integrations.methods.judgments import Judgments
 from nudge_integrations.methods.pool import Pool
 
 _TEMPERATURES = (0.02, 0.03, 0.05, 0.08)
 _RIDGES = (float("inf"), 100.0, 30.0, 10.0)
 _MOST_QUESTIONS = 4096
+_CHUNKS = 3
 
 
 class NudgeC(Method):
@@ -128,7 +131,8 @@ class NudgeC(Method):
             seed=self.seed,
         )
         times = TIMES if gamma is None else steps_up_to(gamma)
-        grid = Grid(self.temperatures, self.ridges)
+        files = _in_whole_files(pool.ground.judgments)
+        grid = Grid(self.temperatures, self.ridges, any_answer=bool(files))
         with tqdm(desc="Choosing", unit="trial", delay=1, disable=not self.show_progress) as bar:
             trials = Trials(pool, folds, times, metric, bar)
             found = choose(
@@ -154,7 +158,7 @@ class NudgeC(Method):
             step=found.step,
             rows=moved,
             vectors=vectors,
-            reason=found.reason,
+            reason=_about_files(files) + found.reason,
             curve=found.curve,
             held_out=held_out,
             unseen=unseen,
@@ -200,6 +204,28 @@ class NudgeC(Method):
         documents = self._read(vectors, "dot")
         fit = self._tuned(documents, train, validation, selection, "dot", fixed, None)
         return fit.rows, fit.vectors
+
+
+def _in_whole_files(judgments: Judgments) -> int:
+    """How many documents share their questions with at least two others, if most of them do.
+
+    So it is where every chunk of a file is marked as the answer.
+    """
+    order = np.argsort(judgments.documents, kind="stable")
+    starts = np.flatnonzero(np.diff(judgments.documents[order], prepend=-1))
+    asked = np.split(judgments.query_of_entry[order], starts[1:])
+    sharing = Counter(each.tobytes() for each in asked)
+    count = sum(number for number in sharing.values() if number >= _CHUNKS)
+    return count if count > len(asked) / 2 else 0
+
+
+def _about_files(count: int) -> str:
+    if not count:
+        return ""
+    return (
+        f"{count:,} documents share all their questions with others, as the chunks of a file do, "
+        "so each question credits its best chunk, and scores count any chunk as a hit; "
+    )
 
 
 def steps_up_to(step: float) -> tuple[float, ...]:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from nudge_integrations.errors import DataError
 from nudge_integrations.methods import Judgments, NudgeC, get_method
+from nudge_integrations.methods.choice import Decision, _decide
 from nudge_integrations.methods.folds import Folds, sample, touched
-from nudge_integrations.methods.settings import Candidates, decide
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -54,12 +54,15 @@ def fit(case: World, method: NudgeC | None = None, **options: Any) -> Any:
     return method.fit(case.documents, case.queries, case.judgments, **options)
 
 
-def test_new_questions_gain_and_only_answers_move() -> None:
+def test_new_questions_gain_and_the_field_says_where_documents_go() -> None:
     case = world()
     train = World(case.documents, case.queries[::2], case.answers[::2])
     found = fit(train)
     assert found.step > 0
-    assert set(found.rows.tolist()) == set(train.answers)
+    assert set(found.rows.tolist()) >= set(train.answers)
+    rows, vectors = found.field.move(case.documents)
+    np.testing.assert_array_equal(rows, found.rows)
+    np.testing.assert_allclose(vectors, found.vectors, atol=1e-5)
     before, after = (
         case.score(vectors, case.queries[1::2], case.answers[1::2])
         for vectors in (case.documents, case.tuned(found))
@@ -70,7 +73,7 @@ def test_new_questions_gain_and_only_answers_move() -> None:
         np.linalg.norm(case.documents[found.rows], axis=1),
         rtol=1e-5,
     )
-    assert "cross-validation in 5 parts" in found.reason
+    assert f"on {len(train.queries)} held-out questions" in found.reason
     assert "unseen queries" in found.reason
     assert found.curve[0][0] == 0
     assert len(found.held_out.queries) == len(train.queries)
@@ -123,14 +126,15 @@ def test_a_step_can_be_asked_for() -> None:
     assert nothing.held_out is not None
     np.testing.assert_array_equal(nothing.held_out.before, nothing.held_out.after)
     assert some.step == 0.4
-    assert len(some.rows) == 30
+    assert set(some.rows.tolist()) >= set(case.answers)
 
 
 def test_one_question_moves_nothing_unless_a_step_is_asked_for() -> None:
     case = world(asked=1, each=1)
     assert fit(case).step == 0
     found = fit(case, gamma=0.4)
-    assert (found.step, found.rows.tolist()) == (0.4, [0])
+    assert found.step == 0.4
+    assert 0 in found.rows
 
 
 def test_validation_questions_choose_and_then_shape_or_not() -> None:
@@ -143,9 +147,13 @@ def test_validation_questions_choose_and_then_shape_or_not() -> None:
     for selection, expected in (("holdout", 25), ("cross-validation", 30)):
         found = fit(train, validation=(held.queries, held.judgments), selection=selection)
         assert found.step > 0
-        assert len(found.rows) == expected
-        assert f"on {len(rows)} validation questions" in found.reason
-        assert found.held_out.queries.min() >= len(train.queries)
+        assert found.field.labelled.sum() == expected
+        asked = found.held_out.queries
+        if selection == "holdout":
+            assert asked.min() >= len(train.queries)
+            assert len(asked) == len(rows)
+        else:  # cross-validation over all questions joins the validation questions
+            assert set(asked.tolist()) == set(range(len(train.queries) + len(rows)))
 
 
 def test_the_call_of_nudge_ft() -> None:
@@ -155,7 +163,7 @@ def test_the_call_of_nudge_ft() -> None:
     unit = case.documents / np.linalg.norm(case.documents, axis=1, keepdims=True)
     assert found.shape == case.documents.shape
     changed = np.flatnonzero((np.abs(found - unit) > 1e-6).any(axis=1))
-    assert changed.tolist() == list(range(30))
+    assert set(changed.tolist()) >= set(range(30))
     with pytest.raises(DataError, match="one gamma"):
         NudgeC("cpu").finetune_embeddings(case.documents, train, gamma=[0.1, 0.2])
 
@@ -164,10 +172,10 @@ def test_many_questions_are_sampled_to_choose_and_all_shape(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("nudge_integrations.methods.nudge_c._MOST_QUESTIONS", 60)
-    monkeypatch.setattr("nudge_integrations.methods.nudge_c_choice._ENOUGH", 20)
+    monkeypatch.setattr("nudge_integrations.methods.choice._ENOUGH", 20)
     found = fit(world())
     assert found.step > 0
-    assert len(found.rows) == 30
+    assert found.field.labelled.sum() == 30
     assert len(found.held_out.queries) < 60
 
 
@@ -196,7 +204,7 @@ def test_folds(seed: int, folds: int) -> None:
     lists = [rng.choice(documents, 1 + seed % min(3, documents)).tolist() for _ in range(count)]
     judgments = Judgments.from_lists(lists, documents)
     labels = rng.integers(0, folds, count)
-    found = Folds.of(judgments, labels, None, np.arange(count), folds=folds, seed=seed)
+    found = Folds.of(judgments, labels, None, hold_out=False, folds=folds, seed=seed)
     for train, asked in found.by_question:
         assert not set(labels[train]) & set(labels[asked])
     if found.by_question:
@@ -211,25 +219,50 @@ def test_folds(seed: int, folds: int) -> None:
     assert (np.diff(some) > 0).all()
 
 
+def decided(scores: Any, groups: Any, harm: Any, protect: float, **options: Any) -> Decision:
+    options = {"fixed": False, "sound": False, **options}
+    return _decide(np.asarray(scores)[None], groups, np.asarray(harm)[None], protect, **options)
+
+
 def test_luck_is_not_chosen() -> None:
     lucky = 0
     for seed in range(100):
         rng = np.random.default_rng(seed)
         base = rng.random(100)
-        noise = rng.normal(0, 0.2, (50, 100))
-        candidates = Candidates(
-            np.vstack([base, base + noise]), rng.integers(0, 5, 100), np.zeros(51)
-        )
-        lucky += decide(candidates, 0.05).best > 0
-    assert (
-        lucky <= 8
-    )  # 5 are expected; more than 8 come up in 6 of 100 such tests, never with seeds
+        scores = np.vstack([base, base + rng.normal(0, 0.2, (50, 100))])
+        lucky += decided(scores, rng.integers(0, 5, 100), np.zeros(51), 0.05).time > 0
+    # 5 are expected; more than 8 come up in 6 of 100 such tests, never with these seeds
+    assert lucky <= 8
 
 
 def test_harm_beyond_the_bound_is_not_chosen() -> None:
     scores = np.stack([np.zeros(50), np.full(50, 0.3), np.full(50, 0.2)])
-    candidates = Candidates(scores, np.arange(50) % 5, np.array([0.0, -0.04, -0.01]))
-    assert decide(candidates, 0.05).best == 1
-    assert decide(candidates, 0.02).best == 2
-    assert decide(candidates, 0.0).best == 0
-    assert decide(candidates, 0.0, fixed=True).best == 1
+    groups, harm = np.arange(50) % 5, np.array([0.0, -0.04, -0.01])
+    assert decided(scores, groups, harm, 0.05).time == 1
+    assert decided(scores, groups, harm, 0.02).time == 2
+    assert decided(scores, groups, harm, 0.0).time == 0
+    assert decided(scores, groups, harm, 0.0, fixed=True).time == 2
+
+
+def test_gains_of_unseen_questions_count() -> None:
+    scores = np.stack([np.zeros(50), np.full(50, 0.21), np.full(50, 0.2)])
+    groups, harm = np.arange(50) % 5, np.array([0.0, 0.0, 0.1])
+    assert decided(scores, groups, harm, 0.02).time == 2
+
+
+def test_one_question_a_document_is_said_and_stepped_cautiously() -> None:
+    case = world(asked=60, each=1)
+    found = fit(case)
+    assert "each document has one question" in found.reason
+    if "cautious" in found.reason:
+        assert "val_dataset" in found.reason
+        assert found.step <= 2
+        assert "paraphrase" in found.reason
+
+
+def test_chunks_of_whole_files_are_told() -> None:
+    case = world(documents=120, asked=30, each=6)
+    lists = [[3 * row, 3 * row + 1, 3 * row + 2] for row in case.answers]
+    found = NudgeC("cpu").fit(case.documents, case.queries, Judgments.from_lists(lists, 120))
+    assert found.reason.startswith("90 documents share all their questions with others")
+    assert "share" not in fit(case).reason
