@@ -5,7 +5,7 @@ Two products per query and document give its score at every step.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -38,7 +38,7 @@ class PathMethod(Method):
     _grid: ClassVar[Float64]
     _parity_grid: ClassVar[Float64]
     """The steps that nudge-ft chooses from."""
-    _path: ClassVar[Callable[[FloatMatrix, FloatMatrix], Path]]
+    _path: ClassVar[type[Path]]
 
     def __init__(
         self, device: Any = None, *, steps: Sequence[float] | None = None, **shared: Any
@@ -164,9 +164,9 @@ class NudgeN(PathMethod):
     keeps_length = True
     largest_step = 2.0
     # Even in the angle, 0.03 rad apart: gamma itself grows with its square.
-    _grid = np.asarray(2 - 2 * np.cos(0.03 * np.arange(41, dtype=np.float64)))
-    _parity_grid = 0.02 * np.arange(25)
-    _path = RotationPath.between
+    _grid = np.asarray(2 - 2 * np.cos(0.03 * np.arange(41)), dtype=np.float64)
+    _parity_grid = np.asarray(0.02 * np.arange(25), dtype=np.float64)
+    _path = RotationPath
 
 
 class NudgeM(PathMethod):
@@ -180,8 +180,8 @@ class NudgeM(PathMethod):
     name = "nudge-m"
     keeps_length = False
     largest_step = float("inf")
-    _grid = _parity_grid = 0.02 * np.arange(76)
-    _path = AdditionPath.between
+    _grid = _parity_grid = np.asarray(0.02 * np.arange(76), dtype=np.float64)
+    _path = AdditionPath
 
     def check_similarity(self, similarity: str) -> None:
         """Refuse any similarity but the inner product.

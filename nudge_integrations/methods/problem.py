@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -42,7 +42,7 @@ class Problem:
     def __init__(
         self,
         method: Method,
-        path: Callable[[FloatMatrix, FloatMatrix], Path],
+        path: type[Path],
         documents: DocumentVectors,
         similarity: Similarity,
     ) -> None:
@@ -68,7 +68,7 @@ class Problem:
             towards = directions(self._queries(train.queries), train.judgments)
             start = self.vectors.take(towards.rows)
             units, targets = unit_rows(start), towards.vectors
-            path = self.path(units, targets)
+            path = self.path.between(units, targets)
             if self.method.keeps_length and units is not start:
                 targets = targets * norms(start)[:, None]
             self._last = train.queries, Paths(towards.rows, start, targets, path)
