@@ -17,7 +17,8 @@ from test_plan import opened, planned
 from nudge_integrations.errors import CorruptFileError, StoreError
 from nudge_integrations.stores import open_store, recover, revert, status
 from nudge_integrations.stores import store as base
-from nudge_integrations.stores.journal import Journal, journal_of
+from nudge_integrations.stores.files import FileSidecar
+from nudge_integrations.stores.plan import sidecar_of
 
 
 @pytest.fixture(autouse=True)
@@ -165,15 +166,15 @@ def test_a_full_disk_for_the_journal_stops_before_the_first_vector(
     held, data, store = opened(backend)
     before = store.read(data.ids)
     plan = planned(backend, held, data)
-    real = Journal._connect
+    real = FileSidecar._connect
 
-    def tiny(self: Journal) -> sqlite3.Connection:
+    def tiny(self: FileSidecar) -> sqlite3.Connection:
         database = real(self)
         database.execute("PRAGMA max_page_count = 6")  # SQLite then says that the disk is full
         return database
 
     with monkeypatch.context() as patch:
-        patch.setattr(Journal, "_connect", tiny)
+        patch.setattr(FileSidecar, "_connect", tiny)
         with pytest.raises(StoreError, match=r"full.*free space"):
             plan.apply()
     for name, vector in store.read(data.ids).items():
@@ -187,7 +188,7 @@ def test_a_damaged_journal_is_named_and_nothing_is_written(
     backend = make(Chroma)
     held, data, store = opened(backend)
     planned(backend, held, data).apply()
-    path = journal_of(store).path
+    path = sidecar_of(store).path
     whole = path.read_bytes()
     tuned = store.read(data.ids)
     with sqlite3.connect(path) as database:
