@@ -49,8 +49,12 @@ class Goal:
 
     def target(self, name: str, now: FloatVector) -> FloatVector | None:
         """What the row shall hold; None if it holds somebody else's vector."""
-        original = self.entries[name].original_of(now)
-        return original if original is None or self.back else self.entries[name].tuned
+        entry = self.entries[name]
+        original = entry.original_of(now)
+        if original is None or self.back:
+            return original
+        # A vector from before somebody replaced the row came back: it is theirs again.
+        return entry.tuned if np.array_equal(original, entry.original) else None
 
     def exact(self, name: str) -> bool:
         """Whether every bit counts: originals come back as they were."""

@@ -196,7 +196,7 @@ def test_a_later_process_reverts_what_it_finds_in_the_journal(
     assert revert(held, show_progress=False, **backend.options).written > 30
     for name, vector in store.read(data.ids).items():
         np.testing.assert_array_equal(vector, before[name])
-    assert len(list(journals.glob("*.sqlite3"))) == 1
+    assert not journals.exists()
     with pytest.raises(StoreError, match="never tuned"):
         revert(held, journal=journals / "elsewhere", **backend.options)
 

@@ -17,8 +17,16 @@ from nudge_integrations.common.arrays import FloatMatrix
 from nudge_integrations.common.lazy import require
 from nudge_integrations.errors import UnsupportedStoreError
 from nudge_integrations.stores.files import FileSidecar
-from nudge_integrations.stores.sidecar import Sidecar
-from nudge_integrations.stores.store import Hits, LiveStore, Metric, checked_metric, finite, same
+from nudge_integrations.stores.sidecar import Entry, Sidecar
+from nudge_integrations.stores.store import (
+    FloatVector,
+    Hits,
+    LiveStore,
+    Metric,
+    checked_metric,
+    finite,
+    same,
+)
 
 
 class FaissStore(LiveStore):
@@ -98,6 +106,16 @@ class FaissStore(LiveStore):
             return {str(number): row for number, row in place.items()}
         return {name: place[number] for name, number in self._names.items() if number in place}
 
+    @property
+    def numbered(self) -> bool:
+        """Whether ids are positions, which change if rows are removed."""
+        return not self._mapped and self._names is None
+
+    def all_rows(self) -> Iterator[tuple[str, FloatVector]]:
+        """Every id and its vector."""
+        for row, vector in enumerate(self._stored()):
+            yield str(row), vector
+
     def _stored(self) -> FloatMatrix:
         """The vectors themselves, not a copy."""
         flat = self._flat
@@ -141,6 +159,7 @@ class FaissSidecar(FileSidecar):
 
     def __init__(self, store: FaissStore, folder: Path) -> None:
         super().__init__(store, folder)
+        self._keys: dict[str, str] = {}
         if id(store._index) not in _paths:
             _paths[id(store._index)] = self._found(folder) or (
                 folder / f"faiss-{secrets.token_hex(8)}.sqlite3"
@@ -148,6 +167,30 @@ class FaissSidecar(FileSidecar):
             weakref.finalize(store._index, _paths.pop, id(store._index), None)
         self.path = _paths[id(store._index)]
         self.where = str(self.path)
+
+    def entries(self) -> dict[str, Entry]:
+        """Rows whose originals are kept; without an id map, rows move up if others are removed."""
+        found = super().entries()
+        self._keys = {}
+        if self.store.numbered:
+            held, _ = self.store.look(found)
+            rows = {each.tobytes(): name for name, each in self.store.all_rows()}
+            for name, entry in found.items():
+                stays = name in held and entry.original_of(held[name]) is not None
+                row = name if stays else rows.get(entry.tuned.tobytes(), name)
+                self._keys[name if row in self._keys else row] = name
+            found = {row: found[name] for row, name in self._keys.items()}
+        return found
+
+    def _drop(self, kind: str, keys: list[str]) -> None:
+        moved = self._keys if kind == "row" else {}
+        super()._drop(kind, [moved.get(key, key) for key in keys])
+
+    def _save(self, kind: str, records: Mapping[str, str]) -> None:
+        old = {key: self._keys[key] for key in records if self._keys.get(key, key) != key}
+        super()._save(kind, records)
+        if kind == "row" and old:
+            super()._drop(kind, [name for name in old.values() if name not in records])
 
     def _found(self, folder: Path) -> Path | None:
         for self.path in sorted(folder.glob("faiss-*.sqlite3")):
