@@ -40,7 +40,7 @@ _TUNE_EXAMPLES = """\
   nudge revert --store chroma:./db#docs"""
 
 _RECOVER = f"""\
-End an --apply or a revert that was interrupted, from the journal; or undo it.
+Finish an --apply or a revert that was interrupted; or undo it.
 
 {_STORES}"""
 
@@ -107,7 +107,8 @@ def add_details(group: Any) -> None:
         "--journal",
         metavar="DIR",
         type=Path,
-        help="folder of the originals (default: $NUDGE_JOURNAL_DIR or the user's data folder)",
+        help="folder for the originals, if you may not create tables or collections (default: "
+        "beside the vectors, in the store's own database)",
     )
 
 
@@ -194,7 +195,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def recover(args: argparse.Namespace) -> int:
-    """End what was interrupted."""
+    """Finish what was interrupted."""
     from nudge_integrations.stores import open_store
     from nudge_integrations.stores import recover as ended
 
@@ -218,7 +219,10 @@ def revert(args: argparse.Namespace) -> int:
     from nudge_integrations.stores import revert as put_back
 
     store = open_store(str(args.store), **details(args))
-    say(str(put_back(store, journal=args.journal, show_progress=args.show_progress)))
+    done = put_back(
+        store, forget=args.forget, journal=args.journal, show_progress=args.show_progress
+    )
+    say(str(done))
     return 0
 
 
@@ -234,13 +238,14 @@ def _datasets(args: argparse.Namespace) -> tuple[RelevanceDataset, RelevanceData
 
 
 def _undo(args: argparse.Namespace) -> str:
-    from nudge_integrations.stores.secrets import hidden
+    from nudge_integrations.stores.open import shown_address
 
-    words = ["nudge", "revert", "--store", hidden(args.store)]
+    shown = shown_address(args.store)
+    words = ["nudge", "revert", "--store", shown]
     for name in ("metric", "id_column", "vector_column", "vector", "journal"):
         value = getattr(args, name)
         if value is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]
-    if hidden(args.store) != args.store:
-        note("the password is left out of the line below")
+    if shown != args.store:
+        note("user, password and parameters of the address are left out of the line below")
     return shlex.join(words)

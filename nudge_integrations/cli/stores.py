@@ -33,7 +33,7 @@ _APPLY_EXAMPLES = """\
 _REVERT = """\
 Put the original vectors back, byte for byte: into a NudgeVectorStore that was
 saved, wherever it holds the tuned vector of the run --tuned; or into a store
-that is running, such as chroma:./db#docs, from the journal of `nudge tune`."""
+that is running, such as chroma:./db#docs, from the originals kept beside it."""
 
 _REVERT_EXAMPLES = """\
   nudge revert --tuned tuned --store my_store
@@ -56,7 +56,13 @@ def add_to(commands: Commands) -> None:
             + ("; or the address of a running one" if name == "revert" else ""),
         )
         if name == "revert":
-            live.add_details(parser.add_argument_group("running stores"))
+            group = parser.add_argument_group("running stores")
+            live.add_details(group)
+            group.add_argument(
+                "--forget",
+                action="store_true",
+                help="give up the originals of rows that cannot be restored now",
+            )
             add_quiet(parser)
 
 

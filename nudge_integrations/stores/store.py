@@ -208,9 +208,7 @@ class LiveStore(ABC):
         Raises:
             StoreError: The store did not answer, or refused.
         """
-        vectors = as_matrix(
-            vectors, "vectors to write", ids=ids, dimension=self.dimension, allow_zero=True
-        )
+        vectors = as_matrix(vectors, "vectors to write", ids=ids, dimension=self.dimension)
         if len(set(ids)) != len(ids):
             raise DataError("ids to write must be different from each other")
         for start in range(0, len(ids), self.batch):

@@ -18,7 +18,6 @@ from nudge_integrations.errors import CorruptFileError, StoreError
 from nudge_integrations.stores import open_store, recover, revert, status
 from nudge_integrations.stores import store as base
 from nudge_integrations.stores.files import FileSidecar
-from nudge_integrations.stores.plan import sidecar_of
 
 
 @pytest.fixture(autouse=True)

@@ -142,6 +142,7 @@ def test_what_is_no_vector_is_refused_before_it_is_written(make: Callable[..., B
     store, names, vectors = filled(make(LangChainMemory))
     bad: list[Any] = [
         np.full((1, D), np.nan, np.float32),
+        np.zeros((1, D), np.float32),
         np.ones((1, D + 1), np.float32),
         np.ones((2, D), np.float32),
     ]
