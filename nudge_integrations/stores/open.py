@@ -182,10 +182,10 @@ def shown_address(address: str) -> str:
     if not mark:
         place, collection = address, ""
     kind, colon, where = place.partition(":")
-    if kind in ("postgresql", "postgres"):
-        shown = shown_place(place) if where.startswith("//") else f"{kind}:{hidden(where)}"
+    if where.startswith("//"):
+        shown = shown_place(place)
     else:
-        shown = f"{kind}{colon}{shown_place(where)}"
+        shown = f"{kind}{colon}{hidden(shown_place(where))}"
     return f"{shown}{mark}{'***' if '@' in collection else collection}"
 
 

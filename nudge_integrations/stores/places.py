@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from nudge_integrations.common.arrays import name_some
 from nudge_integrations.common.text import did_you_mean
@@ -25,7 +25,8 @@ def shown_place(where: str) -> str:
         host, port = parts.hostname or "", parts.port
     except ValueError:
         return "an address that cannot be parsed"
-    if "@" in parts.path:  # a password with a raw "/" in it
+    # A password with a raw "/" in it, or an address inside the address.
+    if any(sign in unquote(parts.path) for sign in ("@", "://")):
         return "an address that cannot be parsed"
     return f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}"
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 LEASE_SECONDS = 60.0
 WATCH_SECONDS = 5.0
-_SETTLE_SECONDS = 0.02
+_SETTLE_SECONDS, _PATIENCE = 0.05, 10.0
 _RECENT = 4
 """Tuned vectors of earlier runs that are still recognised, for rows that come from a backup."""
 
@@ -182,9 +182,12 @@ class Sidecar(ABC):
         """
         mine = secrets.token_hex(8)
         self._wait_for(self._lease())
+        begun = time.monotonic()
         self._take(mine)
-        # Whoever wrote last holds the lock: look again after the others had time to write.
-        time.sleep(_SETTLE_SECONDS)
+        # Whoever wrote last holds the lock. Others that saw it free, too, need time to write; and
+        # if this process was slow, one that went ahead needs time to notice that it lost it.
+        slow = _PATIENCE * (time.monotonic() - begun)
+        time.sleep(min(max(_SETTLE_SECONDS, slow), WATCH_SECONDS))
 
         def renew() -> None:
             if self._lease().get("owner") != mine:

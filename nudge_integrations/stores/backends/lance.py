@@ -167,6 +167,8 @@ class LanceStore(LiveStore):
         known = self._literals(ids)
         if not known:
             return ()
+        # An open table does not see what other processes wrote since.
+        self._table.checkout_latest()
         found = (
             self._table.search()
             .where(f"{_quoted(self._id, '`')} IN ({', '.join(known)})")
