@@ -251,7 +251,7 @@ class NudgeVectorStore(ExactSearch):
         with self._writing:
             ids, vectors = self._index.state()
             documents = [to_json(self._documents[id_]) for id_ in ids]
-        manifest = {"metric": self.metric, "documents": documents}
+        manifest = {"metric": self.metric, "documents": documents, "notes": self._index.notes}
         save_arrays(_file(path), _KIND, _VERSION, manifest, {"vectors": vectors})
 
     @classmethod
@@ -271,6 +271,7 @@ class NudgeVectorStore(ExactSearch):
             documents = [Document(**saved) for saved in manifest["documents"]]
             ids = [str(document.id) for document in documents]
             index = ExactIndex.from_state(manifest["metric"], ids, arrays["vectors"])
+            index.notes = manifest.get("notes", {})
         except (KeyError, TypeError, ValueError) as error:
             raise CorruptFileError(f"{_file(path)} was edited: {error}; save it again") from error
         store = cls(embedding, metric=index.metric, tuned=tuned)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import posixpath
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ def save_nodes(
     nodes: Sequence[BaseNode],
     matrix: FloatMatrix,
     fs: AbstractFileSystem | None = None,
+    notes: Mapping[str, Any] | None = None,
 ) -> None:
     """Write nodes at `persist_path`, and their vectors into a safetensors file beside it.
 
@@ -46,12 +47,14 @@ def save_nodes(
         nodes: The nodes, without embeddings.
         matrix: One row a node, `(len(nodes), dimension)` float32.
         fs: Any fsspec file system; by default the local one.
+        notes: What is known of a live tuning of these vectors.
 
     Raises:
         DataError: A node that JSON cannot hold.
         NudgeError: The folder cannot be written to.
     """
-    manifest = {"metric": metric, "nodes": [to_json(node) for node in nodes]}
+    nodes_json = [to_json(node) for node in nodes]
+    manifest = {"metric": metric, "nodes": nodes_json, "notes": dict(notes or {})}
     arrays = {"vectors": matrix}
     if fs is None or isinstance(fs, LocalFileSystem):
         save_arrays(_local(persist_path, fs), KIND, _VERSION, manifest, arrays, header=_NOT_SIMPLE)
@@ -72,11 +75,11 @@ def save_nodes(
 
 def load_nodes(
     persist_path: str, fs: AbstractFileSystem | None = None
-) -> tuple[str, list[BaseNode], FloatMatrix]:
+) -> tuple[str, list[BaseNode], FloatMatrix, dict[str, Any]]:
     """Read what `save_nodes` wrote, every byte of it checked.
 
     Returns:
-        Metric, nodes, and their vectors `(len(nodes), dimension)`.
+        Metric, nodes, their vectors `(len(nodes), dimension)`, and notes.
 
     Raises:
         CorruptFileError: Missing, truncated, edited, or not written by this store.
@@ -86,7 +89,8 @@ def load_nodes(
         manifest, arrays = load_arrays(_local(persist_path, fs), KIND, _VERSION)
     else:
         manifest, arrays = _fetch(persist_path, fs)
-    return manifest["metric"], from_json(manifest["nodes"]), arrays["vectors"]
+    nodes = from_json(manifest["nodes"])
+    return manifest["metric"], nodes, arrays["vectors"], manifest.get("notes", {})
 
 
 def find_stores(

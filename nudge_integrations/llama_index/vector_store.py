@@ -164,7 +164,7 @@ class NudgeVectorStore(ExactSearch):
         with self._writing:
             ids, matrix = self._index.state()
             nodes = [self._nodes[id_] for id_ in ids]
-        save_nodes(persist_path, self.metric, nodes, matrix, fs)
+        save_nodes(persist_path, self.metric, nodes, matrix, fs, self._index.notes)
 
     @classmethod
     def from_persist_path(
@@ -176,10 +176,11 @@ class NudgeVectorStore(ExactSearch):
             CorruptFileError: Missing, truncated, edited, or not saved by this store.
             DataError: A node of a class of your own whose module was not imported.
         """
-        metric, nodes, matrix = load_nodes(persist_path, fs)
+        metric, nodes, matrix, notes = load_nodes(persist_path, fs)
         store = cls(metric=metric)
         ids = [node.node_id for node in nodes]
         store._index = ExactIndex.from_state(store._index.metric, ids, matrix)
+        store._index.notes = notes
         store._nodes = dict(zip(ids, nodes, strict=True))
         return store
 

@@ -66,9 +66,9 @@ def exchange(
     store: LiveStore,
     goal: Goal,
     done: Exchanged,
-    *,
     renew: Callable[[], None],
-    settled: Callable[[list[str]], None],
+    *,
+    settled: Callable[[list[str]], None] = lambda _: None,
     show_progress: bool,
 ) -> None:
     """Move rows to their goal batch by batch; each is read, compared, written, and read back.

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
@@ -103,7 +103,7 @@ class Plan:
                     mine = {**earlier, **entries}
                     mine = {name: mine[name] for name in self._rows if name in mine}
                     goal = Goal(mine, back=False)
-                    _exchange(store, goal, done, renew, self._show_progress)
+                    exchange(store, goal, done, renew, show_progress=self._show_progress)
                 except ReadOnlyStoreError:
                     self._undo_preparations(earlier, entries, before, done)
                     raise
@@ -246,7 +246,7 @@ def recover(
         if facts.get("state") == "preparing":
             return _abandoned(opened, sidecar, entries, facts)
         _enter(sidecar, facts, "applying")
-        _exchange(opened, Goal(entries, back=False), done, renew, show_progress)
+        exchange(opened, Goal(entries, back=False), done, renew, show_progress=show_progress)
         sidecar.forget(name for name in done.written if not _moves(entries[name]))
         _complain(opened, done)
         _enter(sidecar, facts, "applied")
@@ -348,17 +348,6 @@ def _mark(store: LiveStore, sidecar: Sidecar, token: str) -> None:
             )
 
 
-def _exchange(
-    store: LiveStore,
-    goal: Goal,
-    done: Exchanged,
-    renew: Callable[[], None],
-    show_progress: bool,
-    settled: Callable[[list[str]], None] = lambda _: None,
-) -> None:
-    exchange(store, goal, done, renew=renew, settled=settled, show_progress=show_progress)
-
-
 def _reverted(
     store: LiveStore, sidecar: Sidecar, show_progress: bool, forget: bool = False
 ) -> Outcome:
@@ -372,8 +361,14 @@ def _reverted(
         facts, entries = sidecar.facts(), sidecar.entries()
         if entries:
             _enter(sidecar, facts, "reverting")
-        goal = Goal(entries, back=True)
-        _exchange(store, goal, done, renew, show_progress, sidecar.forget)
+        exchange(
+            store,
+            Goal(entries, back=True),
+            done,
+            renew,
+            settled=sidecar.forget,
+            show_progress=show_progress,
+        )
         _complain(store, done)
         sidecar.keep_questions(())
         if forget:
