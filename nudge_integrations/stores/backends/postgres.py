@@ -383,6 +383,8 @@ class PostgresSidecar(Sidecar):
                 "kind text, key text, value text NOT NULL, "
                 "PRIMARY KEY (collection, field, kind, key))"
             )
+            # Vectors hardly compress, and trying takes longer than writing them.
+            self._run("ALTER TABLE {sidecar} ALTER COLUMN value SET STORAGE EXTERNAL")
             self._run(query, *values)
 
     def _drop(self, kind: str, keys: list[str]) -> None:
