@@ -10,13 +10,13 @@ import asyncio
 import itertools
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nudge_integrations.common.arrays import FloatMatrix, as_matrix, name_some
-from nudge_integrations.common.text import did_you_mean
+from nudge_integrations.common.options import read_options
 from nudge_integrations.errors import DataError, MetricMismatchError, StoreError
 from nudge_integrations.relevance import RelevanceDataset, check_leaks
 from nudge_integrations.stores.open import STORE_OPTIONS, open_store
@@ -31,7 +31,7 @@ from nudge_integrations.stores.report import Cost, PlanReport, turned
 from nudge_integrations.stores.search import Nearby, measured_recall, nearby, scale_of
 from nudge_integrations.stores.sidecar import Entry, Sidecar, TrainingQuestion
 from nudge_integrations.stores.store import FloatVector, LiveStore
-from nudge_integrations.tuning.options import EngineOptions, check_options, method_of
+from nudge_integrations.tuning.options import EngineOptions
 
 if TYPE_CHECKING:
     from nudge_integrations.evaluation import EvaluationReport
@@ -100,7 +100,7 @@ def tune(
         (1, 1)
     """
     chosen = _options(options, method, show_progress)
-    mover = method_of(chosen)
+    mover = chosen.make_method()
     given = [RelevanceDataset.coerce(dataset)]
     if val_dataset is not None:
         given.append(RelevanceDataset.coerce(val_dataset))
@@ -276,21 +276,13 @@ def _read_rows(store: LiveStore, labelled: list[str], entries: Mapping[str, Entr
 
 
 def _options(options: Mapping[str, Any], method: Any, show_progress: bool) -> EngineOptions:
-    unknown = sorted(set(options) - set(_OPTIONS))
-    if unknown:
-        raise DataError(
-            f"unknown argument {name_some(unknown)}; there are {', '.join(_OPTIONS)}"
-            + (
-                f"; what is about the store goes in as store_options={{{unknown[0]!r}: "
-                f"{options[unknown[0]]!r}}}"
-                if unknown[0] in STORE_OPTIONS
-                else did_you_mean(unknown[0], _OPTIONS)
-            )
-        )
-    given: Any = {**options, "method": method}
-    check_options(given, None)
-    chosen: Any = {**given, "show_progress": show_progress}
-    return cast("EngineOptions", chosen)
+    def about_the_store(name: str) -> str:
+        if name not in STORE_OPTIONS:
+            return ""
+        return f"; store options are passed as store_options={{{name!r}: {options[name]!r}}}"
+
+    chosen = read_options(EngineOptions, options, names=_OPTIONS, hint=about_the_store)
+    return replace(chosen, method=method, show_progress=show_progress)
 
 
 def _with_earlier(
@@ -326,9 +318,9 @@ def _fit(method: Method, snapshot: Snapshot, options: EngineOptions) -> Fit:
         parts[0].vectors(),
         judged[0],
         validation=(parts[1].vectors(), judged[1]) if len(parts) > 1 else None,
-        selection=options.get("selection", "cross-validation"),
+        selection=options.selection,
         similarity="dot" if snapshot.store.metric == "dot" else "cosine",
-        gamma=options.get("gamma"),
+        gamma=options.gamma,
         groups=fold_numbers(keys, method.seed, method.folds),
         beside=snapshot.near.scores,
     )
