@@ -45,7 +45,7 @@ _TUNE_EXAMPLES = """\
   nudge revert --store chroma:./db#docs"""
 
 _RECOVER = f"""\
-End an --apply or a revert that was interrupted, from the journal; or undo it.
+Finish an --apply or a revert that was interrupted; or undo it.
 
 {_STORES}"""
 

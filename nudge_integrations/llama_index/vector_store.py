@@ -240,6 +240,7 @@ class NudgeVectorStore(ExactSearch):
     def __reduce__(self) -> tuple[Any, ...]:
         with self._writing:
             index = ExactIndex.from_state(self._index.metric, *self._index.state())
+            index.notes = dict(self._index.notes)
             return self._restored, (index, dict(self._nodes))
 
     def __deepcopy__(self, _: Any = None) -> Self:
