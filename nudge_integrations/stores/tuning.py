@@ -249,12 +249,7 @@ class _Found:
 def _read_rows(store: LiveStore, labelled: list[str], entries: Mapping[str, Entry]) -> _Found:
     """Read every document that can move, or did; with the original of each."""
     vectors, bad = store.look([*labelled, *(name for name in entries if name not in set(labelled))])
-    judged = [name for name in labelled if name in bad]
-    if judged and "rows" not in bad[judged[0]]:
-        raise DataError(
-            f"row {judged[0]!r} of {store.identity} {bad[judged[0]]}: embed these again or leave "
-            "them out"
-        )
+    _refuse_bad(store, {name: bad[name] for name in labelled if name in bad})
     rows, replaced = {}, []
     for name, vector in vectors.items():
         original = entries[name].original_of(vector) if name in entries else vector
@@ -407,9 +402,20 @@ def _check_there(store: LiveStore, datasets: list[RelevanceDataset]) -> None:
     judged = (dataset.qrels[name] for dataset in datasets for name in dataset.judged_queries)
     labelled = list(dict.fromkeys(id_ for each in judged for id_, grade in each.items() if grade))
     for start in range(0, len(labelled), _FEW):
-        if any(store.look(labelled[start : start + _FEW])):
+        found, bad = store.look(labelled[start : start + _FEW])
+        _refuse_bad(store, bad)
+        if found or bad:
             return
     raise _strangers(labelled, store)
+
+
+def _refuse_bad(store: LiveStore, bad: Mapping[str, str]) -> None:
+    """Refuse judged rows without a usable vector; ids of several rows are only left out."""
+    for name, reason in bad.items():
+        if "several rows" not in reason:
+            raise DataError(
+                f"row {name!r} of {store.identity} {reason}: embed these again or leave them out"
+            )
 
 
 def _strangers(labelled: list[str], store: LiveStore) -> DataError:
