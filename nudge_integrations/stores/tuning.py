@@ -317,7 +317,7 @@ def _fit(method: Method, snapshot: Snapshot, options: EngineOptions) -> Fit:
         similarity="dot" if snapshot.store.metric == "dot" else "cosine",
         gamma=options.gamma,
         groups=fold_numbers(keys, method.seed, method.folds),
-        beside=snapshot.near.scores,
+        neighbours=snapshot.near.scores,
     )
 
 
