@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -290,7 +291,7 @@ def sidecar_of(store: LiveStore, folder: str | os.PathLike[str] | None = None) -
     """
     own = store.sidecar()
     if folder is not None or own is None:
-        kept: Sidecar = store.sidecar_in(journal_folder(folder))
+        kept: Sidecar = _in_folder(store, journal_folder(folder))
         if own is not None and own.entries():
             raise StoreError(
                 f"{store.identity} is tuned and its originals are in {own.where}: leave out "
@@ -305,6 +306,12 @@ def sidecar_of(store: LiveStore, folder: str | os.PathLike[str] | None = None) -
             f"({mark}): pass journal= with that folder, on the machine that has it"
         )
     return kept
+
+
+def _in_folder(store: LiveStore, folder: Path) -> Sidecar:
+    # FAISS finds its file by the vectors in the index.
+    make = getattr(store, "sidecar_in", None)
+    return FileSidecar(store, folder) if make is None else make(folder)
 
 
 def new_facts(method: str, step: float) -> dict[str, Any]:

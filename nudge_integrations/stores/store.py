@@ -7,7 +7,7 @@ import re
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,11 +22,6 @@ from nudge_integrations.errors import (
     UnsupportedStoreError,
 )
 from nudge_integrations.stores.secrets import hidden
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from nudge_integrations.stores.sidecar import Sidecar
 
 Metric = Literal["cosine", "dot", "l2"]
 FloatVector = npt.NDArray[np.float32]
@@ -98,15 +93,9 @@ class LiveStore(ABC):
     def _write(self, ids: list[str], vectors: FloatMatrix, expected: FloatMatrix) -> None:
         """Replace the vectors of rows that are there, and nothing else of them."""
 
-    def sidecar(self) -> Sidecar | None:
-        """Where the collection's own database keeps the originals; None if it has no room."""
+    def sidecar(self) -> Any:
+        """The `Sidecar` in the collection's own database; None if that has no room for one."""
         return None
-
-    def sidecar_in(self, folder: Path) -> Sidecar:
-        """A sidecar in a folder, for whoever may not create tables or collections."""
-        from nudge_integrations.stores.files import FileSidecar
-
-        return FileSidecar(self, folder)
 
     def mark(self) -> str | None:
         """The journal that a note on the collection itself names; None without a note."""
