@@ -45,7 +45,7 @@ _TUNE_EXAMPLES = """\
   nudge revert --store chroma:./db#docs"""
 
 _RECOVER = f"""\
-End an --apply or a revert that was interrupted, from the journal; or undo it.
+Finish an --apply or a revert that was interrupted; or undo it.
 
 {_STORES}"""
 
@@ -100,7 +100,7 @@ def add_details(group: Any) -> None:
     text = "LanceDB (default: vector), PostgreSQL (default: embedding)"
     flag(group, "--vector-column NAME", text)
     flag(group, "--vector NAME", "Qdrant: which of the named vectors")
-    text = "folder of the originals (default: $NUDGE_JOURNAL_DIR or the user's data folder)"
+    text = "folder for the originals (default: beside the vectors, in the store's own database)"
     flag(group, "--journal DIR", text)
 
 
@@ -182,7 +182,10 @@ def revert(args: argparse.Namespace) -> int:
     from nudge_integrations.stores import revert as put_back
 
     store = open_store(str(args.store), **details(args))
-    say(str(put_back(store, journal=args.journal, show_progress=args.show_progress)))
+    done = put_back(
+        store, forget=args.forget, journal=args.journal, show_progress=args.show_progress
+    )
+    say(str(done))
     return 0
 
 
@@ -198,13 +201,14 @@ def _datasets(args: argparse.Namespace) -> tuple[RelevanceDataset, RelevanceData
 
 
 def _undo(args: argparse.Namespace) -> str:
-    from nudge_integrations.stores.secrets import hidden
+    from nudge_integrations.stores.open import shown_address
 
-    words = ["nudge", "revert", "--store", hidden(args.store)]
+    shown = shown_address(args.store)
+    words = ["nudge", "revert", "--store", shown]
     for name in ("metric", "id_column", "vector_column", "vector", "journal"):
         value = getattr(args, name)
         if value is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]
-    if hidden(args.store) != args.store:
-        note("the password is left out of the line below")
+    if shown != args.store:
+        note("user, password and parameters of the address are left out of the line below")
     return shlex.join(words)

@@ -32,7 +32,7 @@ _APPLY_EXAMPLES = """\
 _REVERT = """\
 Restore the original vectors, byte for byte: in a saved NudgeVectorStore,
 wherever it holds a tuned vector of the run --tuned, or in a running store such
-as chroma:./db#docs, from the journal of `nudge tune`."""
+as chroma:./db#docs, from the originals kept beside it."""
 
 _REVERT_EXAMPLES = """\
   nudge revert --tuned tuned --store my_store
@@ -51,7 +51,9 @@ def add_to(commands: Commands) -> None:
     parser = add_command(commands, "revert", revert, summary, _REVERT, _REVERT_EXAMPLES)
     add_tuned(parser, required=False)
     flag(parser, "--store PATH", f"{_STORE}, or the address of a running one", required=True)
-    live.add_details(parser.add_argument_group("running stores"))
+    group = parser.add_argument_group("running stores")
+    live.add_details(group)
+    flag(group, "--forget", "give up the originals of rows that cannot be restored now")
     add_quiet(parser)
 
 

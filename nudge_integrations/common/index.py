@@ -48,6 +48,9 @@ class ExactIndex:
     Args:
         metric: `"cosine"` or `"dot"` (inner product).
 
+    Attributes:
+        notes: What is known of a tuning of these vectors; saved beside them.
+
     Raises:
         DataError: Another metric.
     """
@@ -58,6 +61,7 @@ class ExactIndex:
         self._metric: Metric = metric
         self._lock = threading.Lock()
         self._rows = Rows()
+        self.notes: dict[str, dict[str, str]] = {}
 
     @property
     def metric(self) -> Metric:

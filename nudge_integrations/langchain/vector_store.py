@@ -250,7 +250,8 @@ class NudgeVectorStore(ExactSearch):
         with self._writing:
             ids, vectors = self._index.state()
             documents = [to_json(self._documents[id_]) for id_ in ids]
-        write_atomically(_file(path), LANGCHAIN.pack(self.metric, documents, vectors))
+        data = LANGCHAIN.pack(self.metric, documents, vectors, self._index.notes)
+        write_atomically(_file(path), data)
 
     @classmethod
     def load(
@@ -287,6 +288,7 @@ class NudgeVectorStore(ExactSearch):
     def __reduce__(self) -> tuple[Any, ...]:
         with self._writing:
             index = ExactIndex.from_state(self.metric, *self._index.state())
+            index.notes = dict(self._index.notes)
             return self._restored, (self._embedding, index, dict(self._documents))
 
     def __deepcopy__(self, _: Any) -> Self:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
@@ -25,6 +26,7 @@ def save_nodes(
     nodes: Sequence[BaseNode],
     matrix: FloatMatrix,
     fs: AbstractFileSystem | None = None,
+    notes: Mapping[str, Any] | None = None,
 ) -> None:
     """Write nodes and vectors into one safetensors file; locally it is replaced atomically.
 
@@ -34,12 +36,13 @@ def save_nodes(
         nodes: The nodes, without embeddings.
         matrix: One row per node, `(len(nodes), dimension)` float32.
         fs: Any fsspec file system; by default the local one.
+        notes: What is known of a live tuning of these vectors.
 
     Raises:
         DataError: A node that JSON cannot hold.
         NudgeError: The folder cannot be written to.
     """
-    data = LLAMA_INDEX.pack(metric, [to_json(node) for node in nodes], matrix)
+    data = LLAMA_INDEX.pack(metric, [to_json(node) for node in nodes], matrix, notes or {})
     if _is_local(fs):
         write_atomically(_local(persist_path, fs), data)
     else:

@@ -165,7 +165,7 @@ class NudgeVectorStore(ExactSearch):
         with self._writing:
             ids, matrix = self._index.state()
             nodes = [self._nodes[id_] for id_ in ids]
-        save_nodes(persist_path, self.metric, nodes, matrix, fs)
+        save_nodes(persist_path, self.metric, nodes, matrix, fs, self._index.notes)
 
     @classmethod
     def from_persist_path(
@@ -240,6 +240,7 @@ class NudgeVectorStore(ExactSearch):
     def __reduce__(self) -> tuple[Any, ...]:
         with self._writing:
             index = ExactIndex.from_state(self._index.metric, *self._index.state())
+            index.notes = dict(self._index.notes)
             return self._restored, (index, dict(self._nodes))
 
     def __deepcopy__(self, _: Any = None) -> Self:

@@ -1,4 +1,4 @@
-"""Putting other vectors into a live store, safely: only where it holds what it is believed to."""
+"""Replace vectors in a live store, safely: only where it holds what it is believed to hold."""
 
 from __future__ import annotations
 
@@ -8,27 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from tqdm import tqdm
 
+from nudge_integrations.stores.sidecar import Entry
 from nudge_integrations.stores.store import FloatVector, LiveStore, same
 
 _BATCH = 200
-"""Rows between reading and writing back: what somebody else writes in between may be lost where a
-store cannot compare, so few."""
+"""Rows between reading and writing: what somebody else writes in between may be lost where a store
+cannot compare, so few."""
 _ROUNDS = 3
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """A vector to put into a row.
-
-    Attributes:
-        target: What it shall hold.
-        known: What it may hold now; whatever else is there is somebody else's.
-        exact: Whether to the last bit.
-    """
-
-    target: FloatVector
-    known: tuple[FloatVector, ...]
-    exact: bool = False
 
 
 @dataclass
@@ -36,11 +22,13 @@ class Exchanged:
     """What became of the rows.
 
     Attributes:
-        written: Rows that now hold the target, as the store keeps it.
+        written: Rows that were read back with their target, as the store keeps it.
         changed: Left alone: somebody put another vector there.
-        gone: Not in the store any more; not brought back.
-        failed: The store took the vector, and still holds the old one.
-        rounded: Written, but the store rounds, and the last bit could not be had.
+        gone: Not in the store, or not visible to this user; not brought back.
+        failed: The store accepted the vector but still holds the old one.
+        rounded: Written, but the store rounds, so the last bit differs.
+        unreadable: Left alone: the row holds no usable vector; with the reason.
+        touched: Rows of which a write was tried.
     """
 
     written: dict[str, FloatVector] = field(default_factory=dict)
@@ -48,113 +36,109 @@ class Exchanged:
     gone: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     rounded: list[str] = field(default_factory=list)
+    unreadable: dict[str, str] = field(default_factory=dict)
+    touched: set[str] = field(default_factory=set)
 
-    def add(self, other: Exchanged) -> None:
-        """Count another batch in."""
-        self.written |= other.written
-        for name in ("changed", "gone", "failed", "rounded"):
-            getattr(self, name).extend(getattr(other, name))
+
+@dataclass(frozen=True)
+class Goal:
+    """Where rows shall go: to their tuned vectors, or back to their originals."""
+
+    entries: Mapping[str, Entry]
+    back: bool
+
+    def target(self, name: str, now: FloatVector) -> FloatVector | None:
+        """What the row shall hold; None if it holds somebody else's vector."""
+        entry = self.entries[name]
+        original = entry.original_of(now)
+        if original is None or self.back:
+            return original
+        # A vector from before somebody replaced the row came back: it is theirs again.
+        return entry.tuned if np.array_equal(original, entry.original) else None
+
+    def exact(self, name: str) -> bool:
+        """Whether every bit counts: originals come back as they were."""
+        entry = self.entries[name]
+        return self.back or np.array_equal(entry.tuned, entry.original)
 
 
 def exchange(
     store: LiveStore,
-    wanted: Mapping[str, Wanted],
-    settled: Callable[[Exchanged], None],
-    show_progress: bool = False,
-) -> Exchanged:
-    """Exchange vectors batch by batch; each is read, compared, written, and read back.
+    goal: Goal,
+    done: Exchanged,
+    renew: Callable[[], None],
+    *,
+    settled: Callable[[list[str]], None] = lambda _: None,
+    show_progress: bool,
+) -> None:
+    """Move rows to their goal batch by batch; each is read, compared, written, and read back.
 
     Args:
         store: Where.
-        wanted: Id -> what to put there.
-        settled: Told after every batch.
+        goal: Which rows, and what to put there.
+        done: Filled on the way, so that it tells what happened before an error, too.
+        renew: Called before every batch: renews the lock or raises.
+        settled: Told the rows of every batch once they were read back.
         show_progress: Whether to draw a progress bar.
     """
-    result = Exchanged()
-    names = list(wanted)
+    names = list(goal.entries)
     size = min(_BATCH, store.batch)
-    bar = tqdm(
-        total=len(names),
-        desc="Exchanging vectors",
-        unit="vector",
-        delay=1,
-        disable=not show_progress,
-    )
-    with bar:
+    with tqdm(
+        total=len(names), desc="Writing", unit="vector", delay=1, disable=not show_progress
+    ) as bar:
         for start in range(0, len(names), size):
             part = names[start : start + size]
-            done = _batch(store, {name: wanted[name] for name in part})
-            settled(done)
-            result.add(done)
+            renew()
+            _batch(store, part, goal, done)
+            settled([name for name in part if name in done.written])
             bar.update(len(part))
-    return result
 
 
-def _batch(store: LiveStore, wanted: Mapping[str, Wanted]) -> Exchanged:
-    done = Exchanged()
-    left = list(wanted)
-    for _ in range(_ROUNDS):
-        now = store.read(left)
-        to_write = _sort(now, left, wanted, done)
-        if not to_write:
-            return done
+def _batch(store: LiveStore, names: list[str], goal: Goal, done: Exchanged) -> None:
+    left = names
+    tried: set[str] = set()
+    for attempt in range(_ROUNDS + 1):
+        now, bad = store.look(left)
+        done.unreadable |= bad
+        targets = _to_write([name for name in left if name not in bad], now, goal, done, tried)
+        if not targets:
+            return
+        left = list(targets)
+        if attempt == _ROUNDS:
+            break
+        done.touched.update(left)
         for exact in (False, True):
-            rows = [name for name in to_write if wanted[name].exact == exact]
+            rows = [name for name in left if goal.exact(name) == exact]
             if rows:
-                targets = np.stack([wanted[name].target for name in rows])
-                before = np.stack([now[name] for name in rows])
                 write = store.write_exactly if exact else store.write
-                write(rows, targets, before)
-        left = _verified(store.read(to_write), to_write, wanted, done)
-        if not left:
-            return done
+                held = np.stack([now[name] for name in rows])
+                write(rows, np.stack([targets[name] for name in rows]), held)
+        tried.update(left)
     done.failed += left
-    return done
 
 
-def _sort(
-    now: Mapping[str, FloatVector],
+def _to_write(
     names: list[str],
-    wanted: Mapping[str, Wanted],
+    now: Mapping[str, FloatVector],
+    goal: Goal,
     done: Exchanged,
-) -> list[str]:
-    """Rows to write; the others are booked."""
-    to_write = []
+    tried: set[str],
+) -> dict[str, FloatVector]:
+    """Targets of rows that must be written; all others are recorded in `done`."""
+    targets: dict[str, FloatVector] = {}
     for name in names:
         if name not in now:
             done.gone.append(name)
-        elif _arrived(now[name], wanted[name]):
+            continue
+        target = goal.target(name, now[name])
+        if target is None:
+            done.changed.append(name)
+        elif np.array_equal(now[name], target):
             done.written[name] = now[name]
-        elif any(same(now[name], known) for known in wanted[name].known):
-            to_write.append(name)
-        else:
-            done.changed.append(name)
-    return to_write
-
-
-def _verified(
-    after: Mapping[str, FloatVector],
-    names: list[str],
-    wanted: Mapping[str, Wanted],
-    done: Exchanged,
-) -> list[str]:
-    """Rows that still hold what they did."""
-    left = []
-    for name in names:
-        if name not in after:
-            done.gone.append(name)
-        elif same(after[name], wanted[name].target):
-            done.written[name] = after[name]
-            if wanted[name].exact and not _arrived(after[name], wanted[name]):
+        elif same(now[name], target) and (not goal.exact(name) or name in tried):
+            done.written[name] = now[name]
+            if goal.exact(name):
                 done.rounded.append(name)
-        elif any(same(after[name], known) for known in wanted[name].known):
-            left.append(name)
         else:
-            done.changed.append(name)
-    return left
-
-
-def _arrived(vector: FloatVector, wanted: Wanted) -> bool:
-    if wanted.exact:
-        return np.array_equal(vector, wanted.target)
-    return same(vector, wanted.target)
+            targets[name] = target
+    return targets

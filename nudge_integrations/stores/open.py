@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import os
 from collections.abc import Callable
 from typing import Any
 
 from nudge_integrations.common.text import described, did_you_mean
-from nudge_integrations.errors import DataError, UnsupportedStoreError
+from nudge_integrations.errors import (
+    DataError,
+    MissingExtraError,
+    NudgeError,
+    StoreError,
+    UnsupportedStoreError,
+)
+from nudge_integrations.stores.places import shown_place
+from nudge_integrations.stores.secrets import hidden
 from nudge_integrations.stores.store import LiveStore
 
 _SUPPORTED = (
@@ -16,8 +26,6 @@ _SUPPORTED = (
     "QdrantClient or MilvusClient with collection=..., a lancedb Table, a FAISS index; or an "
     "address such as 'postgresql://host/database#table'"
 )
-
-
 STORE_OPTIONS = (
     "collection",
     "vector",
@@ -28,7 +36,46 @@ STORE_OPTIONS = (
     "schema",
     "names",
 )
-"""What `open_store` is told of a store beside the store itself."""
+"""What `open_store` is told of a store besides the store itself."""
+
+# Package and class -> backend and how it opens; "" calls the class itself.
+_OPENERS = {
+    ("nudge_integrations", "NudgeVectorStore"): "memory.IndexStore",
+    ("langchain_core", "InMemoryVectorStore"): "memory.LangChainMemoryStore",
+    ("llama_index", "SimpleVectorStore"): "memory.LlamaIndexMemoryStore",
+    ("chromadb", "Collection"): "chroma.ChromaStore",
+    ("langchain_chroma", "Chroma"): "chroma.ChromaStore.from_wrapper",
+    ("llama_index", "ChromaVectorStore"): "chroma.ChromaStore.from_wrapper",
+    ("qdrant_client", "QdrantClient"): "qdrant.QdrantStore",
+    ("langchain_qdrant", "QdrantVectorStore"): "qdrant.QdrantStore.from_langchain",
+    ("llama_index", "QdrantVectorStore"): "qdrant.QdrantStore.from_llama_index",
+    ("lancedb", "Table"): "lance.LanceStore",
+    ("llama_index", "LanceDBVectorStore"): "lance.LanceStore.from_llama_index",
+    ("langchain_postgres", "PGVectorStore"): "postgres.PostgresStore.from_langchain",
+    ("llama_index", "PGVectorStore"): "postgres.PostgresStore.from_llama_index",
+    ("pymilvus", "MilvusClient"): "milvus.MilvusStore",
+    ("langchain_milvus", "Milvus"): "milvus.MilvusStore.from_langchain",
+    ("faiss", "Index"): "faiss.FaissStore",
+    ("langchain_community", "FAISS"): "faiss.FaissStore.from_langchain",
+    ("llama_index", "FaissVectorStore"): "faiss.FaissStore.from_llama_index",
+    ("llama_index", "FaissMapVectorStore"): "faiss.FaissStore.from_llama_index",
+}
+_ADDRESSES = {
+    "chroma": "chroma.ChromaStore",
+    "qdrant": "qdrant.QdrantStore",
+    "lancedb": "lance.LanceStore",
+    "postgresql": "postgres.PostgresStore",
+    "postgres": "postgres.PostgresStore",
+    "milvus": "milvus.MilvusStore",
+}
+# What people have in hand besides the store, by the name of its class.
+_INSTEAD = {
+    "VectorStoreRetriever": "the retriever's store: retriever.vectorstore",
+    "BaseIndex": "the index's store: index.vector_store",
+    "FinetuneEngine": "your store; the engine's own is engine.get_finetuned_vector_store()",
+    "ClientAPI": "one of the client's collections: client.get_collection(NAME)",
+    "DBConnection": "one of the database's tables: database.open_table(NAME)",
+}
 
 
 def open_store(store: Any, *, name: str | None = None, **options: Any) -> LiveStore:
@@ -40,8 +87,8 @@ def open_store(store: Any, *, name: str | None = None, **options: Any) -> LiveSt
             `qdrant:http://HOST:PORT#COLLECTION` (or a folder), `lancedb:FOLDER#TABLE`,
             `postgresql://USER@HOST/DATABASE#TABLE`, `milvus:http://HOST:PORT#COLLECTION` (or a
             file).
-        name: What to call a store that lives in this process alone, so that its journal is
-            found again by a later process that loads it.
+        name: What to call a FAISS index, so that a later process that loads it finds the file
+            with its originals.
         options: What the object does not tell: `collection`, `vector` (Qdrant), `vector_field`
             (Milvus), `id_column`, `vector_column`, `metric` (LanceDB, PostgreSQL), `schema`
             (PostgreSQL), `names` (FAISS).
@@ -55,25 +102,41 @@ def open_store(store: Any, *, name: str | None = None, **options: Any) -> LiveSt
     if isinstance(store, LiveStore):
         opened = store
     elif isinstance(store, str):
-        from nudge_integrations.stores.addresses import open_address
-
-        opened = open_address(store, options)
+        opened = _open_address(store, options)
     else:
-        opened = _called(_opener(store), store, options)
+        opened = _opened(f"a {type(store).__name__}", _opener(store), (store,), options)
     if name is not None:
-        opened.identity, opened.lives_on = f"{opened.kind} {name!r}", True
+        opened.identity = f"{opened.kind} {name!r}"
+        opened.uid = f"{opened.kind} named {name}"
     return opened
 
 
-def _called(open_it: Callable[..., LiveStore], store: Any, options: dict[str, Any]) -> LiveStore:
-    import inspect
+def _backend(path: str) -> Callable[..., LiveStore]:
+    module, *names = path.split(".")
+    found: Any = importlib.import_module(f"nudge_integrations.stores.backends.{module}")
+    for name in names:
+        found = getattr(found, name)
+    return found  # type: ignore[no-any-return]
 
-    known = dict(inspect.signature(open_it).parameters)
-    del known["store"]
+
+def _opened(
+    what: str, open_it: Callable[..., LiveStore], given: tuple[Any, ...], options: dict[str, Any]
+) -> LiveStore:
+    """Call a backend's opener with the options that it knows.
+
+    Raises:
+        DataError: An option that it does not know, or lacks.
+        StoreError: Whatever the client of the store raises.
+    """
+    target = open_it.__init__ if inspect.isclass(open_it) else open_it
+    known = dict(inspect.signature(target).parameters)
+    known.pop("self", None)
+    for name in list(known)[: len(given)]:
+        del known[name]
     unknown = [each for each in options if each not in known]
     if unknown:
         raise DataError(
-            f"a {type(store).__name__} has no option {unknown[0]!r}"
+            f"{what} has no option {unknown[0]!r}"
             + (f", only {', '.join(known)}" if known else "")
             + did_you_mean(unknown[0], known)
         )
@@ -81,22 +144,68 @@ def _called(open_it: Callable[..., LiveStore], store: Any, options: dict[str, An
     missing = [name for name in needed if name not in options]
     if missing:
         raise DataError(
-            f"a {type(store).__name__} alone does not say which {missing[0]}: pass "
+            f"{what} alone does not say which {missing[0]}: pass "
             f"{missing[0]}='...' (to tune: store_options={{{missing[0]!r}: '...'}})"
         )
-    return open_it(store, **options)
+    try:
+        return open_it(*given, **options)
+    except (NudgeError, MissingExtraError):
+        raise
+    except Exception as error:
+        # Which exceptions there are depends on the client of the store and its release.
+        raise StoreError(
+            f"cannot open {what}: {type(error).__name__}: {hidden(error).strip()}; is the place "
+            "right, and the server running?"
+        ) from None
+
+
+def _open_address(address: str, options: dict[str, Any]) -> LiveStore:
+    place, mark, collection = address.rpartition("#")
+    kind, _, where = (place if mark else address).partition(":")
+    kind = kind.lower()
+    wrong = _what_is_wrong(kind, where, collection if mark else "")
+    if wrong:
+        raise DataError(
+            f"{shown_address(address)!r} is no address of a store: give KIND:PLACE#COLLECTION, "
+            "such as chroma:./db#docs, qdrant:http://localhost:6333#docs, lancedb:./db#docs, "
+            f"postgresql://localhost/shop#docs or milvus:./milvus.db#docs; {wrong}"
+        )
+    open_it = _backend(f"{_ADDRESSES[kind]}.from_address")
+    given = place if kind in ("postgresql", "postgres") else where
+    what = kind if options else shown_address(address)
+    return _opened(what, open_it, (given, collection), options)
+
+
+def shown_address(address: str) -> str:
+    """An address without user, password and parameters; what cannot be parsed is left out."""
+    place, mark, collection = address.rpartition("#")
+    if not mark:
+        place, collection = address, ""
+    kind, colon, where = place.partition(":")
+    if where.startswith("//"):
+        shown = shown_place(place)
+    else:
+        shown = f"{kind}{colon}{hidden(shown_place(where))}"
+    return f"{shown}{mark}{'***' if '@' in collection else collection}"
+
+
+def _what_is_wrong(kind: str, where: str, collection: str) -> str:
+    if kind not in _ADDRESSES:
+        return f"there is no kind {kind!r}{did_you_mean(kind, _ADDRESSES)}"
+    if not collection:
+        return "it names no collection: #COLLECTION is missing at its end"
+    if not where or (kind in ("postgresql", "postgres") and not where.startswith("//")):
+        return f"{hidden(where)!r} is no place" + (": // is missing" if where else "")
+    return ""
 
 
 def _opener(store: Any) -> Callable[..., LiveStore]:
     """By the names of its classes and of the packages they come from: nothing is imported."""
     for kind in type(store).__mro__:
-        found = _OPENERS.get((kind.__module__.split(".")[0], kind.__name__))
-        if found is None and kind.__module__.startswith("llama_index."):
-            found = _OPENERS.get(("llama_index", kind.__name__))
-        if found is not None:
-            return found
-        if kind.__module__.startswith("faiss") and kind.__name__ == "Index":
-            return _faiss
+        package = kind.__module__.split(".")[0]
+        for name in (package, "faiss" if package.startswith("faiss") else package):
+            if (name, kind.__name__) in _OPENERS:
+                return _backend(_OPENERS[name, kind.__name__])
     what = f"{type(store).__module__}.{type(store).__name__}"
     raise UnsupportedStoreError(
         f"{described(store) if isinstance(store, type) else what} is no store that can be tuned in "
@@ -112,153 +221,3 @@ def _instead_of(store: Any) -> str:
         return f"the {store.__name__} that holds your documents, not its class"
     names = (kind.__name__ for kind in type(store).__mro__)
     return next((_INSTEAD[name] for name in names if name in _INSTEAD), "")
-
-
-def _nudge(store: Any) -> LiveStore:
-    from nudge_integrations.stores.backends.memory import IndexStore
-
-    return IndexStore(store)
-
-
-def _langchain_memory(store: Any) -> LiveStore:
-    from nudge_integrations.stores.backends.memory import LangChainMemoryStore
-
-    return LangChainMemoryStore(store)
-
-
-def _llama_index_memory(store: Any) -> LiveStore:
-    from nudge_integrations.stores.backends.memory import LlamaIndexMemoryStore
-
-    return LlamaIndexMemoryStore(store)
-
-
-def _chroma(store: Any) -> LiveStore:
-    from nudge_integrations.stores.backends.chroma import ChromaStore
-
-    return ChromaStore(store)
-
-
-def _chroma_wrapper(store: Any) -> LiveStore:
-    return _chroma(store._collection)
-
-
-def _qdrant(store: Any, collection: str, vector: str | None = None) -> LiveStore:
-    from nudge_integrations.stores.backends.qdrant import QdrantStore
-
-    return QdrantStore(store, collection, vector)
-
-
-def _qdrant_langchain(store: Any) -> LiveStore:
-    return _qdrant(store.client, store.collection_name, store.vector_name)
-
-
-def _qdrant_llama_index(store: Any) -> LiveStore:
-    return _qdrant(store.client, store.collection_name)
-
-
-def _lance(
-    store: Any,
-    id_column: str = "id",
-    vector_column: str = "vector",
-    metric: Any = None,
-) -> LiveStore:
-    from nudge_integrations.stores.backends.lance import LanceStore
-
-    return LanceStore(store, id_column, vector_column, metric)
-
-
-def _lance_llama_index(store: Any, metric: Any = None) -> LiveStore:
-    return _lance(store.table, "id", store.vector_column_name, metric)
-
-
-def _postgres_langchain(store: Any) -> LiveStore:
-    from nudge_integrations.stores.backends.postgres import PostgresStore
-
-    inner = store._PGVectorStore__vs
-    url = inner.engine.url.set(drivername="postgresql")
-    strategy = str(getattr(inner.distance_strategy, "name", inner.distance_strategy))
-    metrics: dict[str, Any] = {
-        "COSINE_DISTANCE": "cosine",
-        "INNER_PRODUCT": "dot",
-        "EUCLIDEAN": "l2",
-    }
-    return PostgresStore(
-        url.render_as_string(hide_password=False),
-        inner.table_name,
-        inner.id_column,
-        inner.embedding_column,
-        inner.schema_name,
-        metrics.get(strategy),
-    )
-
-
-def _postgres_llama_index(store: Any) -> LiveStore:
-    from nudge_integrations.stores.backends.postgres import PostgresStore
-
-    url = str(store.connection_string)
-    scheme, _, rest = url.partition("://")
-    # The driver of SQLAlchemy is not libpq's business.
-    plain = f"{scheme.split('+')[0]}://{rest}"
-    return PostgresStore(
-        plain, f"data_{store.table_name}", "node_id", "embedding", store.schema_name, "cosine"
-    )
-
-
-def _milvus(store: Any, collection: str, vector_field: str | None = None) -> LiveStore:
-    from nudge_integrations.stores.backends.milvus import MilvusStore
-
-    return MilvusStore(store, collection, vector_field)
-
-
-def _milvus_langchain(store: Any) -> LiveStore:
-    field = store._vector_field
-    return _milvus(store.client, store.collection_name, field if isinstance(field, str) else None)
-
-
-def _faiss(store: Any, names: Any = None) -> LiveStore:
-    from nudge_integrations.stores.backends.faiss import FaissStore
-
-    return FaissStore(store, names)
-
-
-def _faiss_langchain(store: Any) -> LiveStore:
-    return _faiss(store.index, {name: row for row, name in store.index_to_docstore_id.items()})
-
-
-def _faiss_llama_index(store: Any) -> LiveStore:
-    return _faiss(store.client)
-
-
-def _faiss_map(store: Any) -> LiveStore:
-    return _faiss(store.client, store._node_id_to_faiss_id_map)
-
-
-# What people have in hand beside the store, by the name of its class.
-_INSTEAD = {
-    "VectorStoreRetriever": "the retriever's store: retriever.vectorstore",
-    "BaseIndex": "the index's store: index.vector_store",
-    "FinetuneEngine": "your store; the engine's own is engine.get_finetuned_vector_store()",
-    "ClientAPI": "one of the client's collections: client.get_collection(NAME)",
-    "DBConnection": "one of the database's tables: database.open_table(NAME)",
-}
-
-_OPENERS: dict[tuple[str, str], Callable[..., LiveStore]] = {
-    ("nudge_integrations", "NudgeVectorStore"): _nudge,
-    ("langchain_core", "InMemoryVectorStore"): _langchain_memory,
-    ("llama_index", "SimpleVectorStore"): _llama_index_memory,
-    ("chromadb", "Collection"): _chroma,
-    ("langchain_chroma", "Chroma"): _chroma_wrapper,
-    ("llama_index", "ChromaVectorStore"): _chroma_wrapper,
-    ("qdrant_client", "QdrantClient"): _qdrant,
-    ("langchain_qdrant", "QdrantVectorStore"): _qdrant_langchain,
-    ("llama_index", "QdrantVectorStore"): _qdrant_llama_index,
-    ("lancedb", "Table"): _lance,
-    ("llama_index", "LanceDBVectorStore"): _lance_llama_index,
-    ("langchain_postgres", "PGVectorStore"): _postgres_langchain,
-    ("llama_index", "PGVectorStore"): _postgres_llama_index,
-    ("pymilvus", "MilvusClient"): _milvus,
-    ("langchain_milvus", "Milvus"): _milvus_langchain,
-    ("langchain_community", "FAISS"): _faiss_langchain,
-    ("llama_index", "FaissVectorStore"): _faiss_llama_index,
-    ("llama_index", "FaissMapVectorStore"): _faiss_map,
-}

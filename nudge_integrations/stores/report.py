@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,8 +52,8 @@ class PlanReport:
         documents: How many documents the store holds.
         labelled: How many of them answer a question.
         moved: How many would be elsewhere than they were at first.
-        median_angle: How far these turn, in degrees, in the middle.
-        largest_angle: At most.
+        median_angle: Median of how far these turn, in degrees.
+        largest_angle: The largest of these angles, in degrees.
         questions: How many questions shape the vectors.
         earlier_questions: How many of them come from earlier runs.
         quality: Before and after, on questions held out; None where none could be.
@@ -63,6 +63,7 @@ class PlanReport:
         missing: Documents that are named as answers and are not in the store.
         replaced: Documents that were tuned, and whose vector somebody replaced since: the new
             vector counts as the original.
+        unreadable: Documents that were left out, each with the reason.
         strange: Answers are no nearer to their questions than other documents are: another model
             seems to have filled the store.
     """
@@ -81,6 +82,7 @@ class PlanReport:
     recall: float | None
     missing: tuple[str, ...] = ()
     replaced: tuple[str, ...] = ()
+    unreadable: Mapping[str, str] = field(default_factory=dict)
     strange: bool = False
 
     def summary(self) -> str:
@@ -103,8 +105,8 @@ class PlanReport:
             + ".",
             f"{self.moved:,} vectors would stand elsewhere than they did at first"
             + (
-                f", turned by {self.median_angle:.1f} degrees in the middle and "
-                f"{self.largest_angle:.1f} at most"
+                f", turned by a median of {self.median_angle:.1f} degrees and by at most "
+                f"{self.largest_angle:.1f}"
                 if self.moved
                 else ""
             )
@@ -133,6 +135,9 @@ class PlanReport:
                 f"Replaced since they were tuned, so taken as new: {len(self.replaced):,} "
                 f"({name_some(self.replaced)})."
             )
+        if self.unreadable:
+            name, reason = next(iter(self.unreadable.items()))
+            lines.append(f"Left out: {len(self.unreadable):,} documents; {name!r} {reason}.")
         return lines
 
 
@@ -153,10 +158,11 @@ class Outcome:
     Attributes:
         store: What the collection is called.
         action: `"apply"`, `"revert"`, ...
-        written: How many vectors were exchanged, each read back and compared.
-        changed: Rows left alone, since somebody put another vector there meanwhile.
-        gone: Rows that are not in the store any more; they were not brought back.
+        written: How many rows were read back with the vector that they should hold.
+        changed: Rows left alone, since somebody put another vector there.
+        gone: Rows that are not in the store, or not visible to this user; not brought back.
         rounded: Rows whose store rounds what it is given, so that the last digit differs.
+        unreadable: Rows left alone because they hold no usable vector; with the reason.
     """
 
     store: str
@@ -165,6 +171,7 @@ class Outcome:
     changed: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
     rounded: tuple[str, ...] = ()
+    unreadable: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, store: str, action: str, done: Exchanged) -> Outcome:
@@ -176,17 +183,24 @@ class Outcome:
             tuple(done.changed),
             tuple(done.gone),
             tuple(done.rounded),
+            dict(done.unreadable),
         )
 
     def __str__(self) -> str:
         lines = [f"{self.store}: {self.written:,} vectors written and verified ({self.action})."]
         for names, what in (
-            (self.changed, "left alone, changed by somebody else meanwhile"),
-            (self.gone, "not in the store any more, not brought back"),
+            (self.changed, "left alone, since somebody else changed them"),
+            (self.gone, "not in the store, or not visible to this user; not brought back"),
             (self.rounded, "differ in the last digit, since the store rounds"),
         ):
             if names:
                 lines.append(f"{len(names):,} {what}: {name_some(names)}")
+        lines += [f"left alone: {name!r} {why}" for name, why in self.unreadable.items()]
+        if self.action == "revert" and (self.changed or self.gone or self.unreadable):
+            lines.append(
+                "The originals of rows that were not restored are kept: revert again once they "
+                "are back, or give them up with revert(forget=True)."
+            )
         return "\n".join(lines)
 
 
@@ -196,13 +210,15 @@ class Status:
 
     Attributes:
         store: What the collection is called.
-        state: `"untuned"`, `"tuned"`, or `"applying"` or `"reverting"` where that was interrupted.
+        state: `"untuned"`; `"tuned"`; `"left"` if a revert could not restore some rows; or
+            `"preparing"`, `"applying"` or `"reverting"` if that was interrupted.
         method: Of the last run.
         step: Of the last run.
         when: When it began, UTC, ISO 8601.
-        tuned: How many vectors stand elsewhere than they did at first.
+        tuned: How many rows have their original in the journal.
         questions: How many questions shaped them.
         journal: Where the originals are.
+        left: Rows that the last revert could not restore.
     """
 
     store: str
@@ -213,15 +229,21 @@ class Status:
     tuned: int
     questions: int
     journal: str
+    left: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         if self.state == "untuned":
             return f"{self.store}: not tuned."
+        if self.state == "left":
+            return (
+                f"{self.store}: reverted but for {len(self.left):,} rows that were gone, replaced "
+                f"or unreadable ({name_some(self.left)}). Their originals: {self.journal}"
+            )
         text = (
-            f"{self.store}: {self.tuned:,} vectors tuned by {(self.method or '').upper()} at step "
-            f"{self.step:.4g} from {self.questions:,} questions, {self.when}. "
+            f"{self.store}: {self.tuned:,} vectors tuned by {(self.method or '?').upper()} at step "
+            f"{self.step or 0:.4g} from {self.questions:,} questions, {self.when}. "
             f"Originals: {self.journal}"
         )
-        if self.state in ("applying", "reverting"):
-            text += f"\n{self.state} was interrupted: `recover` ends it, or undoes it."
+        if self.state != "tuned":
+            text += f"\n{self.state} was interrupted: `recover` finishes it, or undoes it."
         return text

@@ -1,8 +1,10 @@
-"""What a live store must be able to do: read vectors by id, search, and exchange vectors."""
+"""What a live store must be able to do: read vectors by id, search, and replace vectors."""
 
 from __future__ import annotations
 
 import math
+import re
+import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal, TypeVar
@@ -12,7 +14,14 @@ import numpy.typing as npt
 import tenacity
 
 from nudge_integrations.common.arrays import FloatMatrix, as_matrix, name_some, unit_rows
-from nudge_integrations.errors import DataError, StoreError
+from nudge_integrations.errors import (
+    DataError,
+    NudgeError,
+    ReadOnlyStoreError,
+    StoreError,
+    UnsupportedStoreError,
+)
+from nudge_integrations.stores.secrets import hidden
 
 Metric = Literal["cosine", "dot", "l2"]
 FloatVector = npt.NDArray[np.float32]
@@ -24,6 +33,7 @@ FIRST_WAIT = 0.2  # seconds; doubled from try to try, up to
 LONGEST_WAIT = 10.0
 _SAME = 1e-6  # of a vector's length: stores that normalise round the last digit
 _ULP = 6e-8
+_WHOLE = re.compile(r"-?[0-9]{1,20}")
 
 T = TypeVar("T")
 
@@ -31,15 +41,15 @@ T = TypeVar("T")
 class LiveStore(ABC):
     """Vectors by id in a store that is in use.
 
-    Ids are strings here, whatever the store makes of them. A backend implements the methods that
-    begin with `_`, for batches of bounded size and ids without duplicates; order, missing ids,
-    retries after transient errors and checks are done here, once for all.
+    Ids are strings here, whatever the store makes of them, in one canonical form. A backend
+    implements the methods that begin with `_`, for batches of bounded size and ids without
+    duplicates; order, missing ids, retries and checks are handled here.
 
     Attributes:
         metric: How the store ranks: `"cosine"`, `"dot"` or `"l2"`.
-        identity: What this collection is called in journals and messages; holds no secret.
-        lives_on: Whether another process finds the same collection under this identity.
-        owner: The object that the vectors live and die with, where they do not live on.
+        identity: What messages call this collection; holds no secret.
+        uid: Names the very collection, however its address is spelled.
+        secrets: Values that must never appear in a message.
     """
 
     kind: ClassVar[str]
@@ -48,10 +58,10 @@ class LiveStore(ABC):
     queries_at_once: ClassVar[int] = 64
     tries: int = 300
     """How often `write_exactly` writes the few rows that are not yet exact."""
-    lives_on: bool = True
-    owner: Any = None
     metric: Metric
     identity: str
+    uid: str
+    secrets: tuple[str, ...] = ()
 
     @property
     @abstractmethod
@@ -73,15 +83,31 @@ class LiveStore(ABC):
 
     @abstractmethod
     def _read(self, ids: list[str]) -> Iterable[tuple[str, Any]]:
-        """Ids and vectors of those that are there, in any order."""
+        """Ids and vectors of those that are there, in any order; an id of two rows twice."""
 
     @abstractmethod
     def _search(self, vectors: FloatMatrix, k: int, exact: bool) -> list[Hits]:
         """The contract of `search`."""
 
     @abstractmethod
-    def _write(self, ids: list[str], vectors: FloatMatrix, expected: FloatMatrix | None) -> None:
-        """Exchange the vectors of rows that are there, and nothing else of them."""
+    def _write(self, ids: list[str], vectors: FloatMatrix, expected: FloatMatrix) -> None:
+        """Replace the vectors of rows that are there, and nothing else of them."""
+
+    def sidecar(self) -> Any:
+        """The `Sidecar` in the collection's own database; None if that has no room for one."""
+        return None
+
+    def mark(self) -> str | None:
+        """The journal that a note on the collection itself names; None without a note."""
+        return None
+
+    def set_mark(self, mark: str | None) -> bool:  # noqa: ARG002
+        """Leave a note on the collection, or remove it; False where it cannot hold one."""
+        return False
+
+    def canonical(self, name: str) -> str | None:
+        """The one spelling of an id; None for what cannot be an id of this store."""
+        return name
 
     def _transient(self) -> tuple[type[BaseException], ...]:
         """Errors of the store's client after which the same call may succeed."""
@@ -95,28 +121,44 @@ class LiveStore(ABC):
         """Whether `search(..., exact=True)` is more exact than without."""
         return self.exact
 
-    def read(self, ids: Sequence[str]) -> dict[str, FloatVector]:
-        """Vectors by id, float32, in the order asked for, each id once; missing ids are left out.
+    def read(self, ids: Iterable[str]) -> dict[str, FloatVector]:
+        """Vectors by canonical id, float32, in the order asked for; missing ids are left out.
 
         Raises:
-            StoreError: The store did not answer, or answered with something that is no vector.
+            StoreError: The store did not answer.
+            DataError: A row holds something that is no finite vector of the store's dimension.
         """
-        wanted = list(dict.fromkeys(ids))
+        found, bad = self.look(ids)
+        for name, reason in bad.items():
+            raise DataError(
+                f"row {name!r} of {self.identity} {reason}: embed these again or leave them out"
+            )
+        return found
+
+    def look(self, ids: Iterable[str]) -> tuple[dict[str, FloatVector], dict[str, str]]:
+        """Like `read`, but rows without a usable vector come back apart, each with the reason.
+
+        Raises:
+            StoreError: The store did not answer.
+        """
+        known = (self.canonical(name) for name in ids)
+        wanted = list(dict.fromkeys(name for name in known if name is not None))
         found: dict[str, FloatVector] = {}
+        bad: dict[str, str] = {}
+        size = self.dimension if wanted else 0
         for start in range(0, len(wanted), self.batch):
             part = wanted[start : start + self.batch]
-            pairs = self._calmly("read vectors", self._pairs, part)
-            if pairs:
-                names = [name for name, _ in pairs]
-                rows = as_matrix(
-                    [np.asarray(vector, np.float32) for _, vector in pairs],
-                    f"vectors in {self.identity}",
-                    ids=names,
-                    dimension=self.dimension,
-                    allow_zero=True,
-                )
-                found.update(zip(names, rows, strict=True))
-        return {name: found[name] for name in wanted if name in found}
+            for name, value in self.with_retries("read vectors", self._pairs, part):
+                vector = np.asarray(value, np.float32)
+                if vector.shape != (size,):
+                    bad[name] = f"has {vector.size} dimensions instead of {size}"
+                elif not np.isfinite(vector).all():
+                    bad[name] = "has a vector with NaN or infinity"
+                elif name in found and not np.array_equal(found[name], vector):
+                    bad[name] = "stands in several rows with different vectors"
+                else:
+                    found[name] = vector
+        return {name: found[name] for name in wanted if name in found and name not in bad}, bad
 
     def search(self, vectors: FloatMatrix, k: int, *, exact: bool = False) -> list[Hits]:
         """The `k` nearest of each query, best first; fewer where the store holds fewer.
@@ -138,21 +180,19 @@ class LiveStore(ABC):
         found: list[Hits] = []
         for start in range(0, len(vectors), self.queries_at_once):
             tile = vectors[start : start + self.queries_at_once]
-            found += self._calmly("search", self._search, tile, k, exact)
+            found += self.with_retries("search", self._search, tile, k, exact)
         return found
 
-    def write(
-        self, ids: Sequence[str], vectors: FloatMatrix, expected: FloatMatrix | None = None
-    ) -> None:
-        """Exchange vectors of rows that are there; nothing else of a row is touched.
+    def write(self, ids: Sequence[str], vectors: FloatMatrix, expected: FloatMatrix) -> None:
+        """Replace vectors of rows that are there; nothing else of a row is touched.
 
-        Whoever calls reads the rows back: some stores pass over rows silently.
+        The caller reads the rows back: some stores pass over rows silently.
 
         Args:
             ids: Which, each once.
             vectors: Shape `(len(ids), dimension)`.
-            expected: What they hold now. Stores that can compare leave a row alone that holds
-                another vector by then.
+            expected: What they hold now, same shape. Stores that can compare leave a row alone
+                if it holds another vector by then.
 
         Raises:
             StoreError: The store did not answer, or refused.
@@ -162,8 +202,9 @@ class LiveStore(ABC):
             raise DataError("ids to write must be different from each other")
         for start in range(0, len(ids), self.batch):
             part = slice(start, start + self.batch)
-            before = None if expected is None else expected[part]
-            self._calmly("write vectors", self._write, list(ids[part]), vectors[part], before)
+            self.with_retries(
+                "write vectors", self._write, list(ids[part]), vectors[part], expected[part]
+            )
 
     def write_exactly(
         self, ids: Sequence[str], vectors: FloatMatrix, expected: FloatMatrix
@@ -184,7 +225,7 @@ class LiveStore(ABC):
                 np.stack([wishes[name] for name in rows]),
                 np.stack([now[name] for name in rows]),
             )
-            now = self.read(rows)
+            now, _ = self.look(rows)
             rows = [name for name in now if not np.array_equal(now[name], targets[name])]
             rows = [name for name in rows if same(now[name], targets[name])]
             if not rows:
@@ -196,7 +237,7 @@ class LiveStore(ABC):
                     wishes[name] = (targets[name].astype(np.float64) * scale).astype(np.float32)
                 else:
                     wishes[name] = wishes[name] + (targets[name] - now[name])
-        found = self.read(ids)
+        found, _ = self.look(ids)
         return [
             name
             for name in ids
@@ -206,8 +247,13 @@ class LiveStore(ABC):
     def _pairs(self, ids: list[str]) -> list[tuple[str, Any]]:
         return list(self._read(ids))
 
-    def _calmly(self, doing: str, call: Callable[..., T], *given: Any, **named: Any) -> T:
-        """Call, and again after transient errors; what remains is a `StoreError`."""
+    def with_retries(self, doing: str, call: Callable[..., T], *given: Any, **named: Any) -> T:
+        """Call with retries; raise `StoreError` if the error persists.
+
+        Raises:
+            ReadOnlyStoreError: This user may not do it.
+            StoreError: Any other error of the store.
+        """
         kinds: tuple[type[BaseException], ...] = (
             ConnectionError,
             TimeoutError,
@@ -221,27 +267,25 @@ class LiveStore(ABC):
         )
         try:
             return retrying(call, *given, **named)
-        except (DataError, StoreError):
+        except NudgeError:
             raise
         except Exception as error:
-            from nudge_integrations.stores.secrets import hidden
-
+            shown = hidden(error, self.secrets)
             if self._forbidden(error):
-                from nudge_integrations.errors import ReadOnlyStoreError
-
                 raise ReadOnlyStoreError(
-                    f"{self.identity} may be read but not written by this user: {hidden(error)}. "
-                    "Give credentials that may update vectors; nothing was changed"
+                    f"{self.identity} does not let this user {doing}: {shown}"
                 ) from None
             tries = f" {ATTEMPTS} times" if isinstance(error, kinds) else ""
             raise StoreError(
-                f"{self.identity} failed{tries} to {doing}: {type(error).__name__}: {hidden(error)}"
+                f"{self.identity} failed{tries} to {doing}: {type(error).__name__}: {shown}"
             ) from None
 
 
 def same(one: FloatVector, other: FloatVector) -> bool:
     """Whether two vectors differ by no more than a store's rounding."""
-    size = float(np.linalg.norm(other))
+    if one.shape != other.shape:
+        return False
+    size = float(np.linalg.norm(other.astype(np.float64)))
     return bool(np.abs(one - other).max(initial=0.0) <= _SAME * max(size, 1e-30))
 
 
@@ -267,8 +311,6 @@ def checked_metric(name: Any, known: Mapping[str, Metric], where: str) -> Metric
     Raises:
         UnsupportedStoreError: It means none of the three.
     """
-    from nudge_integrations.errors import UnsupportedStoreError
-
     if name not in known:
         raise UnsupportedStoreError(
             f"{where} ranks by {name!r}; vectors can be tuned for {name_some(list(known))}"
@@ -276,9 +318,19 @@ def checked_metric(name: Any, known: Mapping[str, Metric], where: str) -> Metric
     return known[name]
 
 
-def is_whole(name: str) -> bool:
-    """Whether an id is a whole number, as stores with such ids have them."""
-    return name.isascii() and name.removeprefix("-").isdigit()
+def whole_id(name: str, low: int, high: int) -> str | None:
+    """The canonical form of an integer id from `low` to `high`; None for anything else."""
+    if not _WHOLE.fullmatch(name) or not low <= int(name) <= high:
+        return None
+    return str(int(name))
+
+
+def uuid_id(name: str) -> str | None:
+    """The canonical form of a UUID in any spelling; None for anything else."""
+    try:
+        return str(uuid.UUID(name))
+    except ValueError:
+        return None
 
 
 def as_lists(vectors: FloatMatrix) -> list[list[float]]:

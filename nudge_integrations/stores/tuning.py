@@ -1,36 +1,44 @@
-"""`tune`: a plan for the store that is already running."""
+"""`tune`: a plan for the store that is already running.
+
+Read a snapshot (`Snapshot.read`), work out where documents go (`_fit`), and say what that would
+change (`_plan`). Nothing is written.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nudge_integrations.common.arrays import FloatMatrix, as_matrix
+from nudge_integrations.common.arrays import FloatMatrix, as_matrix, name_some
 from nudge_integrations.common.options import read_options
-from nudge_integrations.errors import DataError
+from nudge_integrations.errors import DataError, MetricMismatchError, StoreError
 from nudge_integrations.relevance import RelevanceDataset, check_leaks
-from nudge_integrations.stores.checks import check_filled, check_ranking, check_there, strangers
-from nudge_integrations.stores.entries import Entry
-from nudge_integrations.stores.journal import Journal, journal_of
 from nudge_integrations.stores.open import STORE_OPTIONS, open_store
-from nudge_integrations.stores.plan import Plan, Row, new_facts
-from nudge_integrations.stores.recall import measured_recall
+from nudge_integrations.stores.plan import Plan, Row, new_facts, sidecar_of
+from nudge_integrations.stores.questions import (
+    Questions,
+    answers_look_random,
+    ids_of,
+    query_embedder,
+)
 from nudge_integrations.stores.report import Cost, PlanReport, turned
-from nudge_integrations.stores.same_model import answers_look_random
-from nudge_integrations.stores.solving import Questions, ids_of, nearby, query_embedder, scale_of
-from nudge_integrations.stores.store import FloatVector, LiveStore, same
+from nudge_integrations.stores.search import Nearby, measured_recall, nearby, scale_of
+from nudge_integrations.stores.sidecar import Entry, Sidecar, TrainingQuestion
+from nudge_integrations.stores.store import FloatVector, LiveStore
 from nudge_integrations.tuning.options import EngineOptions
 
 if TYPE_CHECKING:
     from nudge_integrations.evaluation import EvaluationReport
     from nudge_integrations.methods import Fit, Method
 
+_FEW = 100
+_LARGEST = 1e37  # squared length of a vector; float32 ends at 3.4e38
 _OPTIONS = ("gamma", "selection", "protect_unseen", "validation_metric", "seed", "device")
 
 
@@ -64,8 +72,8 @@ def tune(
         fresh: Forget the questions of earlier runs. Otherwise they stay in force, so that several
             runs give what one with all questions would; a question that comes again brings its
             new answers.
-        journal: Folder of the journals: originals, for the way back. Left out:
-            `NUDGE_JOURNAL_DIR`, or the user's data folder.
+        journal: Folder for the originals, if you may not create tables or collections. Left
+            out: a table or collection beside the tuned one, which any machine finds.
         show_progress: Whether to draw progress bars.
         store_options: For `open_store`, such as `{"collection": "docs"}`.
         options: `gamma`, `selection`, `protect_unseen`, `validation_metric`, `seed`, `device`:
@@ -98,54 +106,18 @@ def tune(
         given.append(RelevanceDataset.coerce(val_dataset))
         check_leaks(train=given[0], validation=given[1])
     opened = open_store(store, **(store_options or {}))
-    check_ranking(mover, opened)
-    count = check_filled(opened)
-    kept = journal_of(opened, journal)
-    before = {} if fresh else kept.questions()
-    if not before:
-        check_there(opened, given)
-    embed = query_embedder(embed_query, show_progress)
-    questions = [Questions.embed(each, embed, opened, show_progress) for each in given]
-    train, earlier = _with_earlier(questions, before)
-    parts = [train, *questions[1:]]
-    documents, parts = _documents(opened, kept, parts)
-    originals = np.stack([row.original for row in documents.rows.values()])
-    found = nearby(
+    _check_ranking(mover, opened)
+    snapshot = Snapshot.read(
         opened,
-        np.concatenate([part.vectors() for part in parts]),
-        documents.rows,
-        mover.nearest,
-        scale_of(opened, originals),
-        show_progress,
+        sidecar_of(opened, journal),
+        given,
+        query_embedder(embed_query, show_progress),
+        fresh=fresh,
+        nearest=mover.nearest,
+        show_progress=show_progress,
     )
-    fit = _fit(mover, opened, parts, documents, originals, found.scores, chosen)
-    rows = _rows(documents, fit)
-    # A document that already wins all its questions stays where it is, bit for bit.
-    moved = [name for name, row in rows.items() if not np.array_equal(row.target, row.original)]
-    report = PlanReport(
-        store=opened.identity,
-        documents=count,
-        labelled=documents.labelled,
-        moved=len(moved),
-        **turned([rows[name].original for name in moved], [rows[name].target for name in moved]),
-        questions=len(train.asked),
-        earlier_questions=sum(key in earlier for key in train.asked),
-        quality=_quality(fit, parts, documents, len(moved), count),
-        reason=fit.reason,
-        cost=Cost(
-            len(rows) + found.vectors_read,
-            found.searches,
-            found.hits,
-            opened.dimension,
-            sum(not same(row.current, row.target) for row in rows.values()),
-        ),
-        recall=None if opened.exact else measured_recall(opened, train.vectors()),
-        missing=documents.missing,
-        replaced=documents.replaced,
-        strange=answers_look_random(parts[0], documents.places, originals),
-    )
-    facts = new_facts(kept.facts(), fit.method, fit.step)
-    return Plan(report, opened, kept, rows, train.asked, facts, show_progress)
+    fit = _fit(mover, snapshot, chosen)
+    return _plan(snapshot, fit, show_progress)
 
 
 async def atune(store: Any, dataset: Any, **arguments: Any) -> Plan:
@@ -153,26 +125,149 @@ async def atune(store: Any, dataset: Any, **arguments: Any) -> Plan:
     return await asyncio.to_thread(tune, store, dataset, **arguments)
 
 
-@dataclass(frozen=True)
-class _Documents:
-    """What was read.
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """What was read from a store and its sidecar, at one epoch.
 
     Attributes:
-        rows: Documents that answer a question or were tuned before, where they stand.
-        labelled: How many of them answer a question.
+        store: The collection.
+        sidecar: What is known of earlier runs.
+        epoch: The sidecar's state that everything here belongs to.
+        count: Documents in the store.
+        entries: Rows that were tuned before.
+        rows: Documents that answer a question or were tuned before: where they stand.
+        originals: Shape `(len(rows), d)`, float32: their originals.
+        parts: Training questions, and validation questions if there are any.
+        earlier: How many training questions come from earlier runs.
+        labelled: How many documents answer a question.
         missing: Answers that are not in the store.
         replaced: Documents that somebody gave another vector since they were tuned.
+        unreadable: Documents left out, each with the reason.
+        near: The nearest other documents of each question.
     """
 
-    rows: dict[str, Row]
+    store: LiveStore
+    sidecar: Sidecar
+    epoch: str | None
+    count: int
+    entries: Mapping[str, Entry]
+    rows: dict[str, tuple[FloatVector, FloatVector]]
+    originals: FloatMatrix
+    parts: list[Questions]
+    earlier: int
     labelled: int
     missing: tuple[str, ...]
     replaced: tuple[str, ...]
+    unreadable: Mapping[str, str]
+    near: Nearby
 
-    @cached_property
+    @property
     def places(self) -> dict[str, int]:
         """Row of each document."""
         return {name: row for row, name in enumerate(self.rows)}
+
+    @classmethod
+    def read(
+        cls,
+        store: LiveStore,
+        sidecar: Sidecar,
+        given: list[RelevanceDataset],
+        embed: Any,
+        *,
+        fresh: bool,
+        nearest: int,
+        show_progress: bool,
+    ) -> Snapshot:
+        """Read judged documents, those tuned before, and what is nearest to each question.
+
+        Raises:
+            DataError: Judgments of another store, or vectors that cannot be tuned.
+            StoreError: The store is empty, failed, or was tuned by another process meanwhile.
+        """
+        count = store.count()
+        if not count:
+            raise StoreError(f"{store.identity} is empty: add documents first")
+        epoch = sidecar.facts().get("epoch")
+        entries = sidecar.entries()
+        before = {} if fresh else sidecar.questions()
+        if not before:
+            _check_there(store, given)
+        questions = [Questions.embed(each, embed, store, show_progress) for each in given]
+        train, earlier = _with_earlier(questions, before)
+        parts = [train, *questions[1:]]
+        labelled = ids_of(parts)
+        found = _read_rows(store, labelled, entries)
+        there = [name for name in labelled if name in found.vectors]
+        if not there:
+            raise _strangers(labelled, store)
+        kept = [part.answered_by(found.vectors) for part in parts]
+        if not kept[0].asked:
+            raise DataError(f"no training question has an answer in {store.identity}")
+        parts = [kept[0], *(part for part in kept[1:] if part.asked)]
+        originals = np.stack([original for original, _ in found.rows.values()])
+        near = nearby(
+            store,
+            np.concatenate([part.vectors() for part in parts]),
+            found.rows,
+            nearest,
+            scale_of(store, originals),
+            show_progress,
+        )
+        if sidecar.facts().get("epoch") != epoch:
+            raise StoreError(
+                f"{store.identity} was tuned or reverted by another process while it was read: "
+                "make the plan again"
+            )
+        return cls(
+            store=store,
+            sidecar=sidecar,
+            epoch=epoch,
+            count=count,
+            entries=entries,
+            rows=found.rows,
+            originals=originals,
+            parts=parts,
+            earlier=sum(key in earlier for key in parts[0].asked),
+            labelled=len(there),
+            missing=tuple(
+                name for name in labelled if name not in found.vectors and name not in found.bad
+            ),
+            replaced=tuple(found.replaced),
+            unreadable=found.bad,
+            near=near,
+        )
+
+
+@dataclass(frozen=True)
+class _Found:
+    vectors: dict[str, FloatVector]
+    rows: dict[str, tuple[FloatVector, FloatVector]]
+    replaced: list[str]
+    bad: dict[str, str]
+
+
+def _read_rows(store: LiveStore, labelled: list[str], entries: Mapping[str, Entry]) -> _Found:
+    """Read every document that can move, or did; with the original of each."""
+    vectors, bad = store.look([*labelled, *(name for name in entries if name not in set(labelled))])
+    _refuse_bad(store, {name: bad[name] for name in labelled if name in bad})
+    rows, replaced = {}, []
+    for name, vector in vectors.items():
+        original = entries[name].original_of(vector) if name in entries else vector
+        if original is None:
+            replaced.append(name)
+            original = vector
+        rows[name] = (original, vector)
+    if rows:
+        originals = np.stack([original for original, _ in rows.values()])
+        as_matrix(originals, f"vectors in {store.identity}", ids=list(rows))
+        sizes = (originals.astype(np.float64) ** 2).sum(axis=1)
+        huge = [name for name, size in zip(rows, sizes, strict=True) if size > _LARGEST]
+        if huge:
+            raise DataError(
+                f"vectors of {name_some(huge)} in {store.identity} are too long for float32 "
+                "arithmetic (their squared length overflows): scale them down, or leave them out"
+            )
+    return _Found(vectors, rows, replaced, bad)
 
 
 def _options(options: Mapping[str, Any], method: Any, show_progress: bool) -> EngineOptions:
@@ -185,7 +280,9 @@ def _options(options: Mapping[str, Any], method: Any, show_progress: bool) -> En
     return replace(chosen, method=method, show_progress=show_progress)
 
 
-def _with_earlier(given: list[Questions], earlier: Mapping[str, Any]) -> tuple[Questions, set[str]]:
+def _with_earlier(
+    given: list[Questions], earlier: Mapping[str, TrainingQuestion]
+) -> tuple[Questions, set[str]]:
     """The training questions, and those of earlier runs that none of these datasets has."""
     held = {key for part in given[1:] for key in part.asked}
     old = {
@@ -205,92 +302,127 @@ def _with_earlier(given: list[Questions], earlier: Mapping[str, Any]) -> tuple[Q
     return Questions(together, given[0].texts), set(old)
 
 
-def _documents(
-    store: LiveStore, journal: Journal, parts: list[Questions]
-) -> tuple[_Documents, list[Questions]]:
-    """Read every document that can move, or did; and keep the questions that have an answer."""
-    entries = journal.entries()
-    labelled = ids_of(parts)
-    found = store.read([*labelled, *(name for name in entries if name not in set(labelled))])
-    there = [name for name in labelled if name in found]
-    if not there:
-        raise strangers(labelled, store)
-    names = list(found)
-    as_matrix(np.stack(list(found.values())), f"vectors in {store.identity}", ids=names)
-    rows, replaced = {}, []
-    for name, vector in found.items():
-        original, known = _original(vector, entries.get(name))
-        rows[name] = Row(original, vector, original)
-        if not known:
-            replaced.append(name)
-    kept = [part.answered_by(found) for part in parts]
-    if not kept[0].asked:
-        raise DataError(f"no training question has an answer in {store.identity}")
-    missing = tuple(name for name in labelled if name not in found)
-    kept = [kept[0], *(part for part in kept[1:] if part.asked)]
-    return _Documents(rows, len(there), missing, tuple(replaced)), kept
-
-
-def _original(vector: FloatVector, entry: Entry | None) -> tuple[FloatVector, bool]:
-    """Where a document stood at first; and whether its vector is one that we know."""
-    if entry is None:
-        return vector, True
-    between = () if entry.earlier is None else (entry.earlier,)
-    if any(same(vector, each) for each in (entry.tuned, entry.original, *between)):
-        return entry.original, True
-    return vector, False
-
-
-def _fit(
-    method: Method,
-    store: LiveStore,
-    parts: list[Questions],
-    documents: _Documents,
-    originals: FloatMatrix,
-    beside: FloatMatrix,
-    options: EngineOptions,
-) -> Fit:
+def _fit(method: Method, snapshot: Snapshot, options: EngineOptions) -> Fit:
     from nudge_integrations.methods.folds import fold_numbers
 
-    judged = [part.judgments(documents.places) for part in parts]
+    parts = snapshot.parts
+    judged = [part.judgments(snapshot.places) for part in parts]
     keys = [key for part in parts for key in part.asked]
     return method.fit(
-        originals,
+        snapshot.originals,
         parts[0].vectors(),
         judged[0],
         validation=(parts[1].vectors(), judged[1]) if len(parts) > 1 else None,
         selection=options.selection,
-        similarity="dot" if store.metric == "dot" else "cosine",
+        similarity="dot" if snapshot.store.metric == "dot" else "cosine",
         gamma=options.gamma,
         groups=fold_numbers(keys, method.seed, method.folds),
-        neighbours=beside,
+        neighbours=snapshot.near.scores,
     )
 
 
-def _rows(documents: _Documents, fit: Fit) -> dict[str, Row]:
-    names = list(documents.rows)
-    moved = {names[row]: vector for row, vector in zip(fit.rows, fit.vectors, strict=True)}
-    return {
-        name: Row(row.original, row.current, moved.get(name, row.original))
-        for name, row in documents.rows.items()
+def _plan(snapshot: Snapshot, fit: Fit, show_progress: bool) -> Plan:
+    """What the fit would change in the store."""
+    store, near, train = snapshot.store, snapshot.near, snapshot.parts[0]
+    names = list(snapshot.rows)
+    targets = {names[row]: vector for row, vector in zip(fit.rows, fit.vectors, strict=True)}
+    rows = {
+        name: Row(original, current, targets.get(name, original))
+        for name, (original, current) in snapshot.rows.items()
     }
+    # A document that already wins all its questions stays where it is, bit for bit.
+    moved = [name for name, row in rows.items() if not np.array_equal(row.target, row.original)]
+    wrong = [name for name in moved if not np.isfinite(rows[name].target).all()]
+    if wrong:
+        raise DataError(f"tuning {name_some(wrong)} gives no finite vector: leave them out")
+    report = PlanReport(
+        store=store.identity,
+        documents=snapshot.count,
+        labelled=snapshot.labelled,
+        moved=len(moved),
+        **turned([rows[name].original for name in moved], [rows[name].target for name in moved]),
+        questions=len(train.asked),
+        earlier_questions=snapshot.earlier,
+        quality=_quality(fit, snapshot, len(moved)),
+        reason=fit.reason,
+        cost=Cost(
+            len(rows) + near.vectors_read,
+            near.searches,
+            near.hits,
+            store.dimension,
+            sum(row.to_write for row in rows.values()),
+        ),
+        recall=None if store.exact else measured_recall(store, train.vectors()),
+        missing=snapshot.missing,
+        replaced=snapshot.replaced,
+        unreadable=dict(snapshot.unreadable),
+        strange=answers_look_random(train, snapshot.places, snapshot.originals),
+    )
+    facts, epochs = new_facts(fit.method, fit.step), {snapshot.epoch}
+    return Plan(report, store, snapshot.sidecar, rows, train.asked, facts, epochs, show_progress)
 
 
-def _quality(
-    fit: Fit, parts: list[Questions], documents: _Documents, moved: int, count: int
-) -> EvaluationReport | None:
+def _quality(fit: Fit, snapshot: Snapshot, moved: int) -> EvaluationReport | None:
     from nudge_integrations.tuning.held_out import held_out_report
 
+    parts = snapshot.parts
     asked = {key: each for part in parts for key, each in part.asked.items()}
     return held_out_report(
         fit,
         list(asked),
         [
-            np.array([grade for name, grade in each.answers.items() if name in documents.rows])
+            np.array([grade for name, grade in each.answers.items() if name in snapshot.rows])
             for each in asked.values()
         ],
         validated=len(parts) > 1,
         queries={key: text for part in parts for key, text in part.texts.items()},
         moved=moved,
-        documents=count,
+        documents=snapshot.count,
+    )
+
+
+def _check_ranking(method: Method, store: LiveStore) -> None:
+    """Refuse a method whose vectors the store would rank wrongly.
+
+    Raises:
+        MetricMismatchError: NUDGE-M, and a store that does not rank by the inner product.
+    """
+    if not method.keeps_length and store.metric != "dot":
+        raise MetricMismatchError(
+            f"{method.name.upper()} gives vectors of other lengths, and {store.identity} ranks by "
+            f"{store.metric}: use method='c' or 'n', or a store that ranks by the inner product"
+        )
+
+
+def _check_there(store: LiveStore, datasets: list[RelevanceDataset]) -> None:
+    """Refuse judgments of another store's documents before a question is embedded.
+
+    As a rule the first few ids tell, so that hardly anything is read twice.
+    """
+    judged = (dataset.qrels[name] for dataset in datasets for name in dataset.judged_queries)
+    labelled = list(dict.fromkeys(id_ for each in judged for id_, grade in each.items() if grade))
+    for start in range(0, len(labelled), _FEW):
+        found, bad = store.look(labelled[start : start + _FEW])
+        _refuse_bad(store, bad)
+        if found or bad:
+            return
+    raise _strangers(labelled, store)
+
+
+def _refuse_bad(store: LiveStore, bad: Mapping[str, str]) -> None:
+    """Refuse judged rows without a usable vector; ids of several rows are only left out."""
+    for name, reason in bad.items():
+        if "several rows" not in reason:
+            raise DataError(
+                f"row {name!r} of {store.identity} {reason}: embed these again or leave them out"
+            )
+
+
+def _strangers(labelled: list[str], store: LiveStore) -> DataError:
+    """The error about answers of which a store has none."""
+    return DataError(
+        f"none of the {len(labelled)} answers ({name_some(labelled)}) is in {store.identity}, "
+        f"whose ids are such as {name_some(list(itertools.islice(store.ids(), 1)))}: do the "
+        "judgments name documents by the ids of this store? LangChain's ids are those that "
+        "add_documents returned, LlamaIndex's are node ids"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,11 +64,16 @@ class Layout:
     pattern: str
     id_of: Callable[[Any], str]
 
-    def pack(self, metric: str, documents: Sequence[Any], vectors: FloatMatrix) -> bytes:
-        """The bytes of a saved store."""
-        return pack(
-            self.kind, _VERSION, {"metric": metric, "documents": documents}, {"vectors": vectors}
-        )
+    def pack(
+        self,
+        metric: str,
+        documents: Sequence[Any],
+        vectors: FloatMatrix,
+        notes: Mapping[str, Any],
+    ) -> bytes:
+        """The bytes of a saved store; `notes` are those of its `ExactIndex`."""
+        facts = {"metric": metric, "documents": documents, "notes": notes}
+        return pack(self.kind, _VERSION, facts, {"vectors": vectors})
 
     def unpack(self, data: bytes, path: str | os.PathLike[str]) -> tuple[ExactIndex, list[Any]]:
         """The vectors by id, and the documents in the same order.
@@ -80,7 +85,9 @@ class Layout:
         try:
             documents = facts["documents"]
             ids = [self.id_of(each) for each in documents]
-            return ExactIndex.from_state(facts["metric"], ids, arrays["vectors"]), documents
+            index = ExactIndex.from_state(facts["metric"], ids, arrays["vectors"])
+            index.notes = facts["notes"]
+            return index, documents
         except (KeyError, TypeError, ValueError) as error:
             raise CorruptFileError(f"{path} was edited: {error}; save it again") from error
 
@@ -140,7 +147,7 @@ def _exchange(
     left = index.replace(tuned.ids, expected, vectors)
     changed = len(tuned) - len(left)
     if changed:
-        write_atomically(path, layout.pack(index.metric, documents, index.matrix))
+        write_atomically(path, layout.pack(index.metric, documents, index.matrix, index.notes))
     reasons = _reasons(index, tuned, left, vectors)
     return Exchange(path, index.metric, len(documents), changed, **reasons)
 

@@ -1,6 +1,6 @@
 """A process that applies a plan, or reverts it, until it is killed.
 
-python applier.py KIND STORE_FOLDER JOURNALS plan|revert [SERVER_URL]
+python applier.py KIND STORE_FOLDER plan|revert|recover [SERVER_URL]
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ def tell(word: str) -> None:
 
 
 if __name__ == "__main__":
-    kind, folder, journals, what, url = sys.argv[1:6]
+    kind, folder, what, url = sys.argv[1:5]
     backend = STORES[kind](Path(folder), url)
-    from nudge_integrations.stores import revert
+    from nudge_integrations.stores import recover, revert
 
     if what == "plan":
-        plan = make_plan(backend, Path(journals))
+        plan = make_plan(backend)
         tell("ready")
         sys.stdin.readline()
         plan.apply()
@@ -30,5 +30,5 @@ if __name__ == "__main__":
         store = open_again(backend)
         tell("ready")
         sys.stdin.readline()
-        revert(store, journal=journals, show_progress=False)
+        (revert if what == "revert" else recover)(store, show_progress=False)
     tell("done")

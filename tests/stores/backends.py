@@ -12,6 +12,8 @@ import numpy as np
 from langchain_core.embeddings import Embeddings
 
 Rows = dict[str, Any]
+OWN = "__nudge__"
+"""Where stores in memory keep originals, so that they save them, too."""
 _SPACE = uuid.UUID("6ba7b810-9dad-11d1-80b4-00c04fd430c8")
 
 
@@ -105,7 +107,7 @@ class LangChainMemory(Backend):
 
     def rest(self) -> Rows:
         return {
-            name: {k: v for k, v in row.items() if k != "vector"}
+            name: {k: v for k, v in row.items() if k not in ("vector", OWN)}
             for name, row in self.store.store.items()
         }
 
@@ -163,7 +165,7 @@ class LlamaIndexMemory(Backend):
         self.store.add(self.nodes(ids, vectors))
 
     def rest(self) -> Rows:
-        return {"metadata": dict(self.store.data.metadata_dict)}
+        return {"metadata": {k: v for k, v in self.store.data.metadata_dict.items() if k != OWN}}
 
     def delete(self, ids: Sequence[str]) -> None:
         self.store.delete_nodes(node_ids=list(ids))

@@ -181,7 +181,7 @@ def open_again(backend: OnDisk) -> LiveStore:
     return open_store(backend.address, **options)
 
 
-def make_plan(backend: OnDisk, journals: Path) -> Plan:
+def make_plan(backend: OnDisk) -> Plan:
     data = backend.data()
     return tune(
         open_again(backend),
@@ -189,7 +189,6 @@ def make_plan(backend: OnDisk, journals: Path) -> Plan:
         embed_query=data.embed,
         method=NudgeN(),
         gamma=0.3,
-        journal=journals,
         show_progress=False,
     )
 

@@ -17,7 +17,7 @@ from test_plan import opened, planned
 from nudge_integrations.errors import CorruptFileError, StoreError
 from nudge_integrations.stores import open_store, recover, revert, status
 from nudge_integrations.stores import store as base
-from nudge_integrations.stores.journal import Journal, journal_of
+from nudge_integrations.stores.files import FileSidecar
 
 
 @pytest.fixture(autouse=True)
@@ -159,22 +159,22 @@ def test_a_store_that_takes_half_a_batch_is_noticed(
 
 
 def test_a_full_disk_for_the_journal_stops_before_the_first_vector(
-    make: Callable[..., Backend], monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., Backend], journals: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend = make(Chroma)
     held, data, store = opened(backend)
     before = store.read(data.ids)
-    plan = planned(backend, held, data)
-    real = Journal._connect
+    plan = planned(backend, held, data, journal=journals)
+    real = FileSidecar._connect
 
-    def tiny(self: Journal) -> sqlite3.Connection:
+    def tiny(self: FileSidecar) -> sqlite3.Connection:
         database = real(self)
         database.execute("PRAGMA max_page_count = 6")  # SQLite then says that the disk is full
         return database
 
     with monkeypatch.context() as patch:
-        patch.setattr(Journal, "_connect", tiny)
-        with pytest.raises(StoreError, match=r"full.*free space"):
+        patch.setattr(FileSidecar, "_connect", tiny)
+        with pytest.raises(StoreError, match=r"full.*free space.*nothing was changed"):
             plan.apply()
     for name, vector in store.read(data.ids).items():
         np.testing.assert_array_equal(vector, before[name])
@@ -186,23 +186,24 @@ def test_a_damaged_journal_is_named_and_nothing_is_written(
 ) -> None:
     backend = make(Chroma)
     held, data, store = opened(backend)
-    planned(backend, held, data).apply()
-    path = journal_of(store).path
+    planned(backend, held, data, journal=journals).apply()
+    path = next(journals.glob("*.sqlite3"))
     whole = path.read_bytes()
     tuned = store.read(data.ids)
     with sqlite3.connect(path) as database:
         database.execute(
-            "UPDATE vectors SET original = zeroblob(96) WHERE id = (SELECT max(id) FROM vectors)"
+            "UPDATE records SET value = replace(value, 'A', 'B') WHERE kind = 'row' "
+            "AND key = (SELECT max(key) FROM records WHERE kind = 'row')"
         )
     with pytest.raises(CorruptFileError, match="damaged at 'doc-"):
-        revert(held)
+        revert(held, journal=journals)
     path.write_bytes(whole[:4096] + b"\xff" * 8192 + whole[12288:])
     with pytest.raises((CorruptFileError, StoreError), match="journal"):
-        revert(held)
+        revert(held, journal=journals)
     for name, vector in store.read(data.ids).items():
         np.testing.assert_array_equal(vector, tuned[name])
     path.write_bytes(whole)
-    assert revert(held).written > 20
+    assert revert(held, journal=journals).written > 20
 
 
 @pytest.mark.parametrize("used", [LangChainChroma, Lance, Postgres])

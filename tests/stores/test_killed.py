@@ -26,6 +26,8 @@ pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
 KILLS = int(os.environ.get("NUDGE_KILLS", "3"))
 """Moments a store; `make slow` takes 50."""
+SECONDS = float(os.environ.get("NUDGE_ACTORS_SECONDS", "20"))
+"""How long the random processes work; `make slow` takes 60."""
 
 
 @pytest.fixture(scope="session")
@@ -66,11 +68,11 @@ def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return made
 
 
-def started(backend: OnDisk, kind: str, journals: Path, what: str) -> subprocess.Popen[str]:
+def started(backend: OnDisk, kind: str, what: str) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [
             *(sys.executable, HERE / "applier.py", kind),
-            *(str(backend.folder), str(journals), what, backend.url),
+            *(str(backend.folder), what, backend.url),
         ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -102,15 +104,13 @@ def close(store: LiveStore) -> None:
         server_manager_instance.release_all()
 
 
-def test_killed_at_any_moment(
-    backend: OnDisk, journals: Path, request: pytest.FixtureRequest
-) -> None:
+def test_killed_at_any_moment(backend: OnDisk, request: pytest.FixtureRequest) -> None:
     kind = request.node.callspec.params["backend"]
     data = backend.data()
     store = open_again(backend)
     original = matrix(store, data.ids)
     close(store)
-    plan = make_plan(backend, journals)
+    plan = make_plan(backend)
     close(plan._store)
     targets = plan.vectors()
     assert len(targets) > 100
@@ -119,13 +119,13 @@ def test_killed_at_any_moment(
         tuned[row] = targets.get(name, tuned[row])
 
     rng = random.Random(kind)
-    spent = measure_run(backend, kind, journals)
+    spent = measure_run(backend, kind)
     seen = set()
     for moment in range(KILLS):
         what = "plan" if moment % 3 != 2 else "revert"
         if what == "revert":
-            make_and_apply(backend, journals)
-        process = started(backend, kind, journals, what)
+            make_and_apply(backend)
+        process = started(backend, kind, what)
         time.sleep(rng.random() * 1.1 * spent)
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -136,32 +136,77 @@ def test_killed_at_any_moment(
         assert (is_original | is_tuned).all(), "a vector is torn"
         seen.add((what, bool((~is_original).any()), bool((~is_tuned).any())))
         undo = moment % 2 == 1
-        if status(store, journal=journals).state in ("applying", "reverting"):
-            recover(store, undo=undo, journal=journals, show_progress=False)
+        if moment % 4 >= 2 and status(store).state in ("preparing", "applying", "reverting"):
+            # Whoever mends it may be killed, too.
+            close(store)
+            process = started(backend, kind, "recover")
+            time.sleep(rng.random() * 1.1 * spent)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            store = open_again(backend)
+        if status(store).state in ("preparing", "applying", "reverting"):
+            recover(store, undo=undo, show_progress=False)
             after = matrix(store, data.ids)
             all_original = np.isclose(after, original, rtol=0, atol=2e-6).all()
             all_tuned = np.isclose(after, tuned, rtol=0, atol=2e-6).all()
             assert all_original or (all_tuned and what == "plan" and not undo)
-        if status(store, journal=journals).state != "untuned":
-            revert(store, journal=journals, show_progress=False)
+        if status(store).state != "untuned":
+            revert(store, show_progress=False)
         restored = matrix(store, data.ids)
         np.testing.assert_array_equal(restored, original)
         close(store)
 
 
-def measure_run(backend: OnDisk, kind: str, journals: Path) -> float:
+def measure_run(backend: OnDisk, kind: str) -> float:
     """Seconds that one undisturbed apply takes; what it did is taken back."""
-    process = started(backend, kind, journals, "plan")
+    process = started(backend, kind, "plan")
     begun = time.perf_counter()
     assert process.wait() == 0, process.stderr.read() if process.stderr else ""
     spent = time.perf_counter() - begun
     store = open_again(backend)
-    revert(store, journal=journals, show_progress=False)
+    revert(store, show_progress=False)
     close(store)
     return spent
 
 
-def make_and_apply(backend: OnDisk, journals: Path) -> None:
-    plan = make_plan(backend, journals)
+def make_and_apply(backend: OnDisk) -> None:
+    plan = make_plan(backend)
     plan.apply()
     close(plan._store)
+
+
+@pytest.mark.parametrize("backend", ["chroma-server", "lancedb", "postgres"], indirect=True)
+def test_four_processes_at_random_lose_nothing(
+    backend: OnDisk, request: pytest.FixtureRequest
+) -> None:
+    kind = request.node.callspec.params["backend"]
+    store = open_again(backend)
+    ids = backend.data().ids
+    original = matrix(store, ids)
+    rng = random.Random(7)
+    until = time.monotonic() + SECONDS
+
+    def actor(seed: int) -> subprocess.Popen[bytes]:
+        given = (kind, str(backend.folder), backend.url, str(seed), str(until - time.monotonic()))
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        return subprocess.Popen([sys.executable, HERE / "actor.py", *given], env=environment)
+
+    actors = [actor(seed) for seed in range(4)]
+    seed = 4
+    while time.monotonic() < until:
+        time.sleep(rng.uniform(2, 4))
+        # One is killed in the middle of whatever it does, and another takes its place.
+        place = rng.randrange(4)
+        actors[place].kill()
+        actors[place].wait()
+        actors[place] = actor(seed)
+        seed += 1
+    for each in actors:
+        each.wait()
+        assert each.returncode in (0, -signal.SIGKILL)
+    store = open_again(backend)
+    recover(store, show_progress=False)
+    if status(store).state != "untuned":
+        revert(store, show_progress=False)
+    np.testing.assert_array_equal(matrix(store, ids), original)
+    assert status(store).state == "untuned"

@@ -148,9 +148,9 @@ def test_what_is_no_vector_is_refused_before_it_is_written(make: Callable[..., B
     ]
     for each in bad:
         with pytest.raises(DataError):
-            store.write(names[:1], each)
+            store.write(names[:1], each, vectors[:1])
     with pytest.raises(DataError, match="different"):
-        store.write([names[0]] * 2, vectors[:2])
+        store.write([names[0]] * 2, vectors[:2], vectors[:2])
     with pytest.raises(DataError, match="dimensions"):
         store.search(np.ones((1, D + 1), np.float32), 3)
     with pytest.raises(DataError, match="at least 1"):

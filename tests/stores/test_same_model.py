@@ -13,9 +13,8 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import InMemoryVectorStore
 
 from nudge_integrations.stores import tune
-from nudge_integrations.stores.entries import Asked
-from nudge_integrations.stores.same_model import answers_look_random
-from nudge_integrations.stores.solving import Questions
+from nudge_integrations.stores.questions import Questions, answers_look_random
+from nudge_integrations.stores.sidecar import TrainingQuestion
 
 TOPICS = 60
 
@@ -26,7 +25,8 @@ def looks_random(seed: int, noise: float, turned: bool, count: int = TOPICS) -> 
     turn = np.linalg.qr(rng.standard_normal((24, 24)))[0] if turned else np.eye(24)
     asked = (documents + noise * rng.standard_normal(documents.shape)) @ turn
     questions = Questions(
-        {f"q{row}": Asked(vector, {f"d{row}": 1}) for row, vector in enumerate(asked)}, {}
+        {f"q{row}": TrainingQuestion(vector, {f"d{row}": 1}) for row, vector in enumerate(asked)},
+        {},
     )
     return answers_look_random(questions, {f"d{row}": row for row in range(count)}, documents)
 

@@ -7,15 +7,28 @@ read differs from what was written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
 
 from nudge_integrations.common.arrays import FloatMatrix
+from nudge_integrations.common.lazy import require
 from nudge_integrations.errors import StoreError, UnsupportedStoreError
-from nudge_integrations.stores.store import Hits, LiveStore, checked_metric, finite, similarity
+from nudge_integrations.stores.places import existing_path, is_web, no_such, shown_place
+from nudge_integrations.stores.sidecar import Sidecar
+from nudge_integrations.stores.store import (
+    Hits,
+    LiveStore,
+    checked_metric,
+    finite,
+    similarity,
+)
 
 _METRICS: dict[str, Any] = {"cosine": "cosine", "ip": "dot", "l2": "l2"}
 _PAGE = 1000
+_MARK = "nudge_journal"
 
 
 class ChromaStore(LiveStore):
@@ -30,17 +43,62 @@ class ChromaStore(LiveStore):
     def __init__(self, collection: Any) -> None:
         self._collection = collection
         self.identity = f"Chroma collection {collection.name!r} ({collection.id})"
+        self.uid = f"chroma {collection.id}"
         self.batch = min(_PAGE, int(collection._client.get_max_batch_size()))
         settings = collection.configuration_json
         space = (settings.get("hnsw") or settings.get("spann") or {}).get("space")
         self.metric = checked_metric(space, _METRICS, self.identity)
         self._dimension = 0
 
+    @classmethod
+    def from_address(cls, where: str, collection: str) -> ChromaStore:
+        """`chroma:FOLDER#COLLECTION` or `chroma:http://HOST:PORT#COLLECTION`."""
+        chromadb = require("chromadb", "chroma")
+        if is_web(where):
+            parts = urlsplit(where)
+            client = chromadb.HttpClient(
+                host=parts.hostname or "localhost",
+                port=parts.port or (443 if parts.scheme == "https" else 8000),
+                ssl=parts.scheme == "https",
+            )
+        else:
+            # The client would make an empty database of any folder.
+            client = chromadb.PersistentClient(str(existing_path(where, "chroma.sqlite3")))
+        names = [each.name for each in client.list_collections()]
+        if collection not in names:
+            raise no_such(f"Chroma at {shown_place(where)}", "collection", collection, names)
+        return cls(client.get_collection(collection, embedding_function=None))
+
+    @classmethod
+    def from_wrapper(cls, store: Any) -> ChromaStore:
+        """The vector stores of LangChain and LlamaIndex."""
+        return cls(store._collection)
+
+    def sidecar(self) -> Sidecar:
+        """A sibling collection, named by this one's UUID."""
+        return ChromaSidecar(self, self._collection)
+
+    def mark(self) -> str | None:
+        """In the collection's metadata."""
+        return (self._fresh().metadata or {}).get(_MARK) or None
+
+    def set_mark(self, mark: str | None) -> bool:
+        """In the collection's metadata, which may not be empty: an empty text is no mark."""
+        metadata = {**(self._fresh().metadata or {}), _MARK: mark or ""}
+        self.with_retries("leave a note", self._collection.modify, metadata=metadata)
+        return True
+
+    def _fresh(self) -> Any:
+        """The collection as the database has it now, whoever renamed it."""
+        return self.with_retries(
+            "read its metadata", self._collection._client.get_collection_by_id, self._collection.id
+        )
+
     @property
     def dimension(self) -> int:
         """Number of dimensions of the vectors."""
         if not self._dimension:
-            found = self._calmly(
+            found = self.with_retries(
                 "read a vector", self._collection.get, limit=1, include=["embeddings"]
             )
             vectors = found["embeddings"]
@@ -56,19 +114,12 @@ class ChromaStore(LiveStore):
 
     def count(self) -> int:
         """Number of vectors."""
-        return int(self._calmly("count", self._collection.count))
+        return int(self.with_retries("count", self._collection.count))
 
     def ids(self) -> Iterator[str]:
         """Every id."""
-        offset = 0
-        while True:
-            page = self._calmly(
-                "list ids", self._collection.get, limit=_PAGE, offset=offset, include=[]
-            )["ids"]
-            yield from page
-            if len(page) < _PAGE:
-                return
-            offset += _PAGE
+        for page in _pages(self, self._collection, []):
+            yield from page["ids"]
 
     def _read(self, ids: list[str]) -> Iterable[tuple[str, Any]]:
         found = self._collection.get(ids=ids, include=["embeddings"])
@@ -85,12 +136,7 @@ class ChromaStore(LiveStore):
             for each in zip(found["ids"], found["distances"], strict=True)
         ]
 
-    def _write(
-        self,
-        ids: list[str],
-        vectors: FloatMatrix,
-        expected: FloatMatrix | None,  # noqa: ARG002
-    ) -> None:
+    def _write(self, ids: list[str], vectors: FloatMatrix, expected: FloatMatrix) -> None:  # noqa: ARG002
         self._collection.update(ids=ids, embeddings=vectors)
 
     def _transient(self) -> tuple[type[BaseException], ...]:
@@ -103,3 +149,64 @@ class ChromaStore(LiveStore):
         from chromadb.errors import AuthorizationError
 
         return isinstance(error, AuthorizationError) or "readonly" in str(error).lower()
+
+
+class ChromaSidecar(Sidecar):
+    """Records in the metadata of a sibling collection."""
+
+    def __init__(self, store: ChromaStore, collection: Any) -> None:
+        self._name = f"nudge-{collection.id}"
+        self._client, self._of = collection._client, collection
+        super().__init__(store, f"Chroma collection {self._name!r}")
+
+    def _open(self, create: bool = False) -> Any:
+        """The sibling; None if there is none."""
+        from chromadb.api.models.Collection import Collection
+        from chromadb.errors import NotFoundError
+
+        place = {"tenant": self._of.tenant, "database": self._of.database}
+        if create:
+            model = self._client.get_or_create_collection(self._name, **place)
+        else:
+            try:
+                model = self._client.get_collection(self._name, **place)
+            except NotFoundError:
+                return None
+        return Collection(client=self._client, model=model, embedding_function=None)
+
+    def _load(self, kind: str) -> Mapping[str, str]:
+        sibling = self._open()
+        if sibling is None:
+            return {}
+        found = {}
+        for page in _pages(self.store, sibling, ["metadatas"], where={"kind": kind}):
+            found.update({each["key"]: each["value"] for each in page["metadatas"]})
+        return found
+
+    def _save(self, kind: str, records: Mapping[str, str]) -> None:
+        # Chroma insists on vectors; these are never searched.
+        vectors = np.random.default_rng(0).random((len(records), 2), np.float32)
+        self._open(create=True).upsert(
+            ids=[f"{kind}:{key}" for key in records],
+            embeddings=vectors,
+            metadatas=[
+                {"kind": kind, "key": key, "value": value} for key, value in records.items()
+            ],
+        )
+
+    def _drop(self, kind: str, keys: list[str]) -> None:
+        sibling = self._open()
+        if sibling is not None:
+            sibling.delete(ids=[f"{kind}:{key}" for key in keys])
+
+
+def _pages(store: LiveStore, collection: Any, include: list[str], **given: Any) -> Iterator[Any]:
+    offset = 0
+    while True:
+        page = store.with_retries(
+            "list rows", collection.get, limit=_PAGE, offset=offset, include=include, **given
+        )
+        yield page
+        if len(page["ids"]) < _PAGE:
+            return
+        offset += _PAGE

@@ -5,7 +5,10 @@ Graphs (HNSW) are refused: their links were made for the old vectors and cannot 
 
 from __future__ import annotations
 
+import secrets
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +16,17 @@ import numpy as np
 from nudge_integrations.common.arrays import FloatMatrix
 from nudge_integrations.common.lazy import require
 from nudge_integrations.errors import UnsupportedStoreError
-from nudge_integrations.stores.store import Hits, LiveStore, Metric, checked_metric, finite
+from nudge_integrations.stores.files import FileSidecar
+from nudge_integrations.stores.sidecar import Entry, Sidecar
+from nudge_integrations.stores.store import (
+    FloatVector,
+    Hits,
+    LiveStore,
+    Metric,
+    checked_metric,
+    finite,
+    same,
+)
 
 
 class FaissStore(LiveStore):
@@ -26,12 +39,11 @@ class FaissStore(LiveStore):
     """
 
     kind = "FAISS"
-    lives_on = False
 
     def __init__(self, index: Any, names: Mapping[str, int] | None = None) -> None:
         faiss = require("faiss", "faiss")
-        self._faiss, self._index, self.owner = faiss, index, index
-        self.identity = f"FAISS {type(index).__name__} in memory"
+        self._faiss, self._index = faiss, index
+        self.identity = self.uid = f"FAISS {type(index).__name__} in memory"
         mapped = type(index).__name__.startswith("IndexIDMap")
         self._flat = faiss.downcast_index(index.index) if mapped else index
         if not isinstance(self._flat, faiss.IndexFlat):
@@ -48,6 +60,22 @@ class FaissStore(LiveStore):
         self._mapped, self._names = mapped, names
         known: dict[int, Metric] = {faiss.METRIC_INNER_PRODUCT: "dot", faiss.METRIC_L2: "l2"}
         self.metric = checked_metric(index.metric_type, known, self.identity)  # type: ignore[arg-type]
+
+    @classmethod
+    def from_langchain(cls, store: Any) -> FaissStore:
+        """LangChain's `FAISS`."""
+        return cls(store.index, {name: row for row, name in store.index_to_docstore_id.items()})
+
+    @classmethod
+    def from_llama_index(cls, store: Any) -> FaissStore:
+        """LlamaIndex's `FaissVectorStore` and `FaissMapVectorStore`."""
+        return cls(store.client, getattr(store, "_node_id_to_faiss_id_map", None))
+
+    def sidecar_in(self, folder: Path) -> Sidecar:
+        """A file, since an index has no room: known by its name, or by the vectors it tuned."""
+        if self.uid == self.identity:
+            return FaissSidecar(self, folder)
+        return FileSidecar(self, folder)
 
     @property
     def dimension(self) -> int:
@@ -78,6 +106,16 @@ class FaissStore(LiveStore):
             return {str(number): row for number, row in place.items()}
         return {name: place[number] for name, number in self._names.items() if number in place}
 
+    @property
+    def numbered(self) -> bool:
+        """Whether ids are positions, which change if rows are removed."""
+        return not self._mapped and self._names is None
+
+    def all_rows(self) -> Iterator[tuple[str, FloatVector]]:
+        """Every id and its vector."""
+        for row, vector in enumerate(self._stored()):
+            yield str(row), vector
+
     def _stored(self) -> FloatMatrix:
         """The vectors themselves, not a copy."""
         flat = self._flat
@@ -104,11 +142,64 @@ class FaissStore(LiveStore):
             for each in zip(numbers.tolist(), scores.tolist(), strict=True)
         ]
 
-    def _write(self, ids: list[str], vectors: FloatMatrix, expected: FloatMatrix | None) -> None:
+    def _write(self, ids: list[str], vectors: FloatMatrix, expected: FloatMatrix) -> None:
         rows, stored = self._rows(), self._stored()
         for place, name in enumerate(ids):
-            if name not in rows:
-                continue
-            row = rows[name]
-            if expected is None or np.array_equal(stored[row], expected[place]):
-                stored[row] = vectors[place]
+            if name in rows and np.array_equal(stored[rows[name]], expected[place]):
+                stored[rows[name]] = vectors[place]
+
+
+class FaissSidecar(FileSidecar):
+    """The file whose tuned vectors this index holds; a new one if there is none.
+
+    An index that was saved and loaded has no name, but it holds the vectors that were written.
+    """
+
+    store: FaissStore
+
+    def __init__(self, store: FaissStore, folder: Path) -> None:
+        super().__init__(store, folder)
+        self._keys: dict[str, str] = {}
+        if id(store._index) not in _paths:
+            _paths[id(store._index)] = self._found(folder) or (
+                folder / f"faiss-{secrets.token_hex(8)}.sqlite3"
+            )
+            weakref.finalize(store._index, _paths.pop, id(store._index), None)
+        self.path = _paths[id(store._index)]
+        self.where = str(self.path)
+
+    def entries(self) -> dict[str, Entry]:
+        """Rows whose originals are kept; without an id map, rows move up if others are removed."""
+        found = super().entries()
+        self._keys = {}
+        if self.store.numbered:
+            held, _ = self.store.look(found)
+            rows = {each.tobytes(): name for name, each in self.store.all_rows()}
+            for name, entry in found.items():
+                stays = name in held and entry.original_of(held[name]) is not None
+                row = name if stays else rows.get(entry.tuned.tobytes(), name)
+                self._keys[name if row in self._keys else row] = name
+            found = {row: found[name] for row, name in self._keys.items()}
+        return found
+
+    def _drop(self, kind: str, keys: list[str]) -> None:
+        moved = self._keys if kind == "row" else {}
+        super()._drop(kind, [moved.get(key, key) for key in keys])
+
+    def _save(self, kind: str, records: Mapping[str, str]) -> None:
+        old = {key: self._keys[key] for key in records if self._keys.get(key, key) != key}
+        super()._save(kind, records)
+        if kind == "row" and old:
+            super()._drop(kind, [name for name in old.values() if name not in records])
+
+    def _found(self, folder: Path) -> Path | None:
+        for self.path in sorted(folder.glob("faiss-*.sqlite3")):
+            entries = self.entries()
+            held, _ = self.store.look(entries)
+            known = sum(same(held[name], entries[name].tuned) for name in held)
+            if known and known * 2 >= len(entries):
+                return self.path
+        return None
+
+
+_paths: dict[int, Path] = {}

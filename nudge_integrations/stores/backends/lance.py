@@ -6,23 +6,27 @@ by merging the id and vector columns alone into rows that match; ids stand in SQ
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nudge_integrations.common.arrays import FloatMatrix
+from nudge_integrations.common.lazy import require
 from nudge_integrations.errors import StoreError, UnsupportedStoreError
-from nudge_integrations.stores.secrets import place_of
+from nudge_integrations.stores.places import existing_path, no_such, shown_place
+from nudge_integrations.stores.sidecar import Sidecar
 from nudge_integrations.stores.store import (
     Hits,
     LiveStore,
     Metric,
     checked_metric,
     finite,
-    is_whole,
     similarity,
+    whole_id,
 )
 
 _METRICS: dict[str, Metric] = {"cosine": "cosine", "dot": "dot", "l2": "l2"}
@@ -54,8 +58,9 @@ class LanceStore(LiveStore):
 
         self._table, self._id, self._vector = table, id_column, vector_column
         place = str(getattr(table, "uri", None) or table.name)
-        place = place_of(place) if "://" in place else place
+        place = shown_place(place) if "://" in place else str(Path(place).resolve())
         self.identity = f"LanceDB table {place}"
+        self.uid = f"lancedb {place} {vector_column}"
         if vector_column != "vector":
             self.identity += f", column {vector_column!r}"
         schema = table.schema
@@ -73,6 +78,43 @@ class LanceStore(LiveStore):
         self._whole = pa.types.is_integer(self._id_type)
         self.metric = self._metric(metric)
         self._writing = threading.Lock()
+
+    @classmethod
+    def from_address(
+        cls,
+        where: str,
+        collection: str,
+        id_column: str = "id",
+        vector_column: str = "vector",
+        metric: Metric | None = None,
+    ) -> LanceStore:
+        """`lancedb:FOLDER#TABLE`."""
+        lancedb = require("lancedb", "lancedb")
+        database = lancedb.connect(where if "://" in where else str(existing_path(where)))
+        try:
+            table = database.open_table(collection)
+        except (ValueError, FileNotFoundError):
+            tables = list(database.list_tables().tables)
+            shown = f"LanceDB at {shown_place(where)}"
+            raise no_such(shown, "table", collection, tables) from None
+        return cls(table, id_column, vector_column, metric)
+
+    @classmethod
+    def from_llama_index(cls, store: Any, metric: Metric | None = None) -> LanceStore:
+        """LlamaIndex's `LanceDBVectorStore`."""
+        return cls(store.table, "id", store.vector_column_name, metric)
+
+    def sidecar(self) -> Sidecar:
+        """A sibling table, named after this one."""
+        return LanceSidecar(self, self._table)
+
+    def canonical(self, name: str) -> str | None:
+        """Text, or a whole number that the column can hold."""
+        if not self._whole:
+            return name
+        bits, signed = self._id_type.bit_width, not str(self._id_type).startswith("u")
+        low = -(1 << (bits - 1)) if signed else 0
+        return whole_id(name, low, (1 << (bits - signed)) - 1)
 
     def _metric(self, given: Metric | None) -> Metric:
         found = self._index_metric()
@@ -113,7 +155,7 @@ class LanceStore(LiveStore):
 
     def count(self) -> int:
         """Number of rows."""
-        return int(self._calmly("count", self._table.count_rows))
+        return int(self.with_retries("count", self._table.count_rows))
 
     def ids(self) -> Iterator[str]:
         """Every id."""
@@ -125,6 +167,8 @@ class LanceStore(LiveStore):
         known = self._literals(ids)
         if not known:
             return ()
+        # An open table does not see what other processes wrote since.
+        self._table.checkout_latest()
         found = (
             self._table.search()
             .where(f"{_quoted(self._id, '`')} IN ({', '.join(known)})")
@@ -140,7 +184,7 @@ class LanceStore(LiveStore):
 
     def _literals(self, ids: list[str]) -> list[str]:
         if self._whole:
-            return [name for name in ids if is_whole(name)]
+            return ids
         return [_quoted(name, "'") for name in ids]
 
     def _search(self, vectors: FloatMatrix, k: int, exact: bool) -> list[Hits]:
@@ -169,12 +213,7 @@ class LanceStore(LiveStore):
                 hits[owner].append((str(name), similarity(self.metric, distance)))
         return [finite(each) for each in hits]
 
-    def _write(
-        self,
-        ids: list[str],
-        vectors: FloatMatrix,
-        expected: FloatMatrix | None,  # noqa: ARG002
-    ) -> None:
+    def _write(self, ids: list[str], vectors: FloatMatrix, expected: FloatMatrix) -> None:  # noqa: ARG002
         import pyarrow as pa
 
         names = pa.array([int(name) for name in ids] if self._whole else ids).cast(self._id_type)
@@ -185,6 +224,60 @@ class LanceStore(LiveStore):
         }
         with self._writing:
             self._table.merge_insert(self._id).when_matched_update_all().execute(pa.table(columns))
+
+
+class LanceSidecar(Sidecar):
+    """Records in a sibling table. Before the first of them, the table's version gets a tag."""
+
+    def __init__(self, store: LanceStore, table: Any) -> None:
+        self._of, self._name = table, f"{table.name}.nudge"
+        self._field = store._vector
+        super().__init__(store, f"LanceDB table {self._name!r}")
+
+    def _open(self, create: bool = False) -> Any:
+        """The sibling; None if there is none."""
+        import pyarrow as pa
+
+        database = self._of._conn
+        try:
+            return database.open_table(self._name)
+        except (ValueError, FileNotFoundError):
+            if not create:
+                return None
+        with contextlib.suppress(Exception):  # a convenience that old releases do not have
+            self._of.tags.create("before-nudge", self._of.version)
+        columns = [pa.field(name, pa.large_string()) for name in ("id", "kind", "key", "value")]
+        return database.create_table(self._name, schema=pa.schema(columns), exist_ok=True)
+
+    def _load(self, kind: str) -> Mapping[str, str]:
+        table = self._open()
+        if table is None:
+            return {}
+        chosen = f"kind = {_quoted(f'{self._field}/{kind}', chr(39))}"
+        found = table.search().where(chosen).select(["key", "value"]).limit(None).to_arrow()
+        return dict(
+            zip(found.column("key").to_pylist(), found.column("value").to_pylist(), strict=True)
+        )
+
+    def _save(self, kind: str, records: Mapping[str, str]) -> None:
+        import pyarrow as pa
+
+        field = f"{self._field}/{kind}"
+        columns = {
+            "id": [f"{field}:{key}" for key in records],
+            "kind": [field] * len(records),
+            "key": list(records),
+            "value": list(records.values()),
+        }
+        rows = pa.table({n: pa.array(each, pa.large_string()) for n, each in columns.items()})
+        merge = self._open(create=True).merge_insert("id").when_matched_update_all()
+        merge.when_not_matched_insert_all().execute(rows)
+
+    def _drop(self, kind: str, keys: list[str]) -> None:
+        table = self._open()
+        if table is not None and keys:
+            ids = ", ".join(_quoted(f"{self._field}/{kind}:{key}", "'") for key in keys)
+            table.delete(f"id IN ({ids})")
 
 
 def _matrix(column: Any, dimension: int) -> FloatMatrix:

@@ -6,14 +6,18 @@ partial one keeps the other fields; strings have a largest length; ids stand in 
 
 from __future__ import annotations
 
+import contextlib
+import os
+import secrets
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from nudge_integrations.common.arrays import FloatMatrix, name_some
+from nudge_integrations.common.lazy import require
 from nudge_integrations.errors import StoreError, UnsupportedStoreError
-from nudge_integrations.stores.checks import no_such
-from nudge_integrations.stores.secrets import place_of
+from nudge_integrations.stores.places import existing_path, is_web, no_such, shown_place
+from nudge_integrations.stores.sidecar import Sidecar
 from nudge_integrations.stores.store import (
     Hits,
     LiveStore,
@@ -21,10 +25,13 @@ from nudge_integrations.stores.store import (
     as_lists,
     checked_metric,
     finite,
-    is_whole,
+    whole_id,
 )
 
 _METRICS: dict[str, Metric] = {"COSINE": "cosine", "IP": "dot", "L2": "l2"}
+_MARK, _SIDECAR = "nudge_journal", "nudge_sidecar"
+_LONGEST = 16_000  # characters of at most four bytes
+_PAGE, _WINDOW = 500, 2000
 _EXACT = ("FLAT", "AUTOINDEX_FLAT")
 
 
@@ -45,7 +52,10 @@ class MilvusStore(LiveStore):
         if not client.has_collection(collection):
             there = client.list_collections()
             raise no_such(f"Milvus at {_where(client)}", "collection", collection, there)
-        fields = client.describe_collection(collection)["fields"]
+        described = client.describe_collection(collection)
+        # An alias, resolved.
+        self._name = collection = described["collection_name"]
+        fields = described["fields"]
         vectors = [each for each in fields if _type(each) == "FLOAT_VECTOR"]
         names = [each["name"] for each in vectors]
         if vector_field is None and len(names) == 1:
@@ -59,18 +69,71 @@ class MilvusStore(LiveStore):
         key = next(each for each in fields if each.get("is_primary"))
         self._id, self._whole = key["name"], _type(key) == "INT64"
         self._dimension = int(vectors[names.index(self._vector)]["params"]["dim"])
-        where = _where(client)
+        where, number = _where(client), described.get("collection_id") or collection
         self.identity = f"Milvus collection {collection!r} at {where}, field {self._vector}"
+        database = getattr(getattr(client, "_config", None), "db_name", "") or ""
+        self.uid = f"milvus {where} {database} {number} {self._vector}"
+        self._rest = [
+            each["name"]
+            for each in fields
+            if each is not key
+            and "VECTOR" not in _type(each)
+            and not each.get("is_function_output")
+        ]
         index = self._index()
         self.metric = checked_metric(index.get("metric_type"), _METRICS, self.identity)
         self._exact = index.get("index_type") in _EXACT
         # A process that opens Milvus Lite anew finds its collections released: not to be searched.
-        self._calmly("load", client.load_collection, collection)
+        self.with_retries("load", client.load_collection, collection)
         if any(each.get("auto_id") for each in fields):
             raise UnsupportedStoreError(
                 f"{self.identity} numbers its rows itself (auto_id), so a vector cannot be "
                 "exchanged under its id; make the collection with ids of your own"
             )
+
+    @classmethod
+    def from_address(
+        cls, where: str, collection: str, vector_field: str | None = None
+    ) -> MilvusStore:
+        """`milvus:FILE#COLLECTION` or `milvus:http://HOST:PORT#COLLECTION`."""
+        client = require("pymilvus", "milvus").MilvusClient
+        if is_web(where):
+            opened = client(where, token=os.environ.get("MILVUS_TOKEN", ""))
+        else:
+            opened = client(str(existing_path(where)))
+        return cls(opened, collection, vector_field)
+
+    @classmethod
+    def from_langchain(cls, store: Any) -> MilvusStore:
+        """LangChain's `Milvus`."""
+        field = store._vector_field
+        return cls(store.client, store.collection_name, field if isinstance(field, str) else None)
+
+    def sidecar(self) -> Sidecar:
+        """A sibling collection whose name stands in a property of this one."""
+        return MilvusSidecar(self)
+
+    def noted(self, name: str) -> str | None:
+        """A property of the collection, which survives a new name."""
+        found = self._client.describe_collection(self._name).get("properties") or {}
+        return found.get(name) or None
+
+    def set_property(self, name: str, value: str) -> None:
+        """Set a property of the collection."""
+        self._client.alter_collection_properties(self._name, properties={name: value})
+
+    def mark(self) -> str | None:
+        """In a property."""
+        return self.with_retries("read its properties", self.noted, _MARK)
+
+    def set_mark(self, mark: str | None) -> bool:
+        """In a property."""
+        self.with_retries("leave a note", self.set_property, _MARK, mark or "")
+        return True
+
+    def canonical(self, name: str) -> str | None:
+        """Text, or a whole number of 64 bits."""
+        return whole_id(name, -(1 << 63), (1 << 63) - 1) if self._whole else name
 
     def _index(self) -> dict[str, Any]:
         names = self._client.list_indexes(self._name, field_name=self._vector)
@@ -91,7 +154,7 @@ class MilvusStore(LiveStore):
 
     def count(self) -> int:
         """Number of rows."""
-        found = self._calmly(
+        found = self.with_retries(
             "count", self._client.query, self._name, filter="", output_fields=["count(*)"]
         )
         return int(found[0]["count(*)"])
@@ -108,21 +171,20 @@ class MilvusStore(LiveStore):
             pages.close()
 
     def _key(self, name: str) -> Any:
-        if not self._whole:
-            return name
-        return int(name) if is_whole(name) else None
+        return int(name) if self._whole else name
 
     def _read(self, ids: list[str]) -> Iterable[tuple[str, Any]]:
-        keys = [key for key in map(self._key, ids) if key is not None]
-        if not keys:
+        return [(str(row[self._id]), row[self._vector]) for row in self._rows(ids, [self._vector])]
+
+    def _rows(self, ids: list[str], fields: list[str]) -> Any:
+        if not ids:
             return []
         # Not get(ids=...), which puts a backslash into its filter as it is.
-        found = self._client.query(
+        return self._client.query(
             self._name,
-            filter=f"{self._id} in [{', '.join(map(_literal, keys))}]",
-            output_fields=[self._id, self._vector],
+            filter=f"{self._id} in [{', '.join(_literal(self._key(name)) for name in ids)}]",
+            output_fields=[self._id, *fields],
         )
-        return [(str(row[self._id]), row[self._vector]) for row in found]
 
     def _search(self, vectors: FloatMatrix, k: int, exact: bool) -> list[Hits]:  # noqa: ARG002
         found = self._client.search(
@@ -138,20 +200,26 @@ class MilvusStore(LiveStore):
             finite((str(hit[self._id]), sign * hit["distance"]) for hit in each) for each in found
         ]
 
-    def _write(
-        self,
-        ids: list[str],
-        vectors: FloatMatrix,
-        expected: FloatMatrix | None,  # noqa: ARG002
-    ) -> None:
-        there = {name for name, _ in self._read(ids)}
+    def _write(self, ids: list[str], vectors: FloatMatrix, expected: FloatMatrix) -> None:  # noqa: ARG002
+        before = {str(row[self._id]): row for row in self._rows(ids, self._rest)}
         rows = [
             {self._id: self._key(name), self._vector: vector}
             for name, vector in zip(ids, as_lists(vectors), strict=True)
-            if name in there
+            if name in before
         ]
-        if rows:
-            self._client.upsert(self._name, rows, partial_update=True)
+        if not rows:
+            return
+        self._client.upsert(self._name, rows, partial_update=True)
+        if self._rest:
+            # A row that was deleted in between came back without its other fields.
+            ghosts = [
+                row[self._id]
+                for row in self._rows(list(before), self._rest)
+                if all(row.get(name) is None for name in self._rest)
+                and any(before[str(row[self._id])].get(name) is not None for name in self._rest)
+            ]
+            if ghosts:
+                self._client.delete(self._name, ids=ghosts)
 
     def _transient(self) -> tuple[type[BaseException], ...]:
         from pymilvus.exceptions import MilvusUnavailableException
@@ -160,6 +228,88 @@ class MilvusStore(LiveStore):
 
     def _forbidden(self, error: BaseException) -> bool:
         return "permission deny" in str(error).lower()
+
+
+class MilvusSidecar(Sidecar):
+    """Records in a sibling collection; long ones in parts, since strings have a largest length."""
+
+    store: MilvusStore
+
+    def __init__(self, store: MilvusStore) -> None:
+        self._client = store._client
+        super().__init__(store, "a sibling collection of the same Milvus database")
+
+    def _name(self) -> str | None:
+        name = self.store.noted(_SIDECAR)
+        if name is None or not self._client.has_collection(name):
+            return None
+        self.where = f"Milvus collection {name!r}"
+        return name
+
+    def _create(self) -> str:
+        from pymilvus import DataType
+
+        name = f"nudge_{secrets.token_hex(8)}"
+        schema = self._client.create_schema(auto_id=False)
+        schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=65_535)
+        schema.add_field("kind", DataType.VARCHAR, max_length=20)
+        schema.add_field("key", DataType.VARCHAR, max_length=65_535)
+        schema.add_field("part", DataType.INT64)
+        schema.add_field("value", DataType.VARCHAR, max_length=65_535)
+        # Milvus insists on a vector; it is never searched.
+        schema.add_field("vector", DataType.FLOAT_VECTOR, dim=2)
+        index = self._client.prepare_index_params()
+        index.add_index("vector", index_type="FLAT", metric_type="L2")
+        self._client.create_collection(
+            name, schema=schema, index_params=index, consistency_level="Strong"
+        )
+        self.store.set_property(_SIDECAR, name)
+        return name
+
+    def _load(self, kind: str) -> Mapping[str, str]:
+        parts: dict[str, dict[int, str]] = {}
+        for row in self._rows(f"kind == {_literal(kind)}", ["key", "part", "value"]):
+            parts.setdefault(row["key"], {})[row["part"]] = row["value"]
+        return {key: "".join(each[part] for part in sorted(each)) for key, each in parts.items()}
+
+    def _rows(self, chosen: str, fields: list[str]) -> Iterator[dict[str, Any]]:
+        name = self._name()
+        if name is None:
+            return
+        self._client.load_collection(name)
+        given = {"filter": chosen, "output_fields": fields}
+        page = self._client.query(name, limit=_WINDOW, **given)
+        if len(page) < _WINDOW:
+            yield from page
+            return
+        pages = self._client.query_iterator(name, batch_size=_PAGE, **given)
+        with contextlib.closing(pages):
+            while page := pages.next():
+                yield from page
+
+    def _save(self, kind: str, records: Mapping[str, str]) -> None:
+        name = self._name() or self._create()
+        rows = [
+            {"id": f"{kind}:{key}:{part}", "kind": kind, "key": key, "part": part}
+            | {"value": value[start : start + _LONGEST], "vector": [0.0, 1.0]}
+            for key, value in records.items()
+            for part, start in enumerate(range(0, max(1, len(value)), _LONGEST))
+        ]
+        longer = [row["id"] for row in self._parts(kind, records)]
+        stale = sorted(set(longer) - {row["id"] for row in rows})
+        self._client.upsert(name, rows)
+        if stale:
+            self._client.delete(name, ids=stale)
+
+    def _drop(self, kind: str, keys: list[str]) -> None:
+        name = self._name()
+        gone = [row["id"] for row in self._parts(kind, keys)]
+        if name is not None and gone:
+            self._client.delete(name, ids=gone)
+
+    def _parts(self, kind: str, keys: Iterable[str]) -> Iterator[dict[str, Any]]:
+        listed = ", ".join(map(_literal, keys))
+        return self._rows(f"kind == {_literal(kind)} and key in [{listed}]", ["id"])
 
 
 def _literal(key: str | int) -> str:
@@ -181,4 +331,4 @@ def _where(client: Any) -> str:
     for path, (*_, port) in dict(getattr(manager, "_servers", {})).items():
         if uri.endswith(f":{port}"):
             return str(path)
-    return place_of(uri) if "://" in uri else uri
+    return shown_place(uri) if "://" in uri else uri

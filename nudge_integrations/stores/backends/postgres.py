@@ -1,51 +1,66 @@
 """PostgreSQL with pgvector: any table with an id and a vector column.
 
-Exchanging is one statement a batch that compares what is there with what was read, so a row that
-somebody wrote meanwhile is left alone. Values are parameters and names are quoted, always.
+Vectors are replaced by one statement a batch that compares what is there with what was read, so a
+row that somebody wrote meanwhile is left alone. Values are parameters and names are quoted, always.
 """
 
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from nudge_integrations.common.arrays import FloatMatrix
 from nudge_integrations.common.lazy import require
-from nudge_integrations.errors import StoreError, UnsupportedStoreError
+from nudge_integrations.errors import DataError, StoreError, UnsupportedStoreError
+from nudge_integrations.stores.secrets import hidden
+from nudge_integrations.stores.sidecar import Sidecar
 from nudge_integrations.stores.store import (
     Hits,
     LiveStore,
     Metric,
     checked_metric,
     finite,
-    is_whole,
+    uuid_id,
+    whole_id,
 )
 
 _OPERATORS: dict[str, str] = {"cosine": "<=>", "dot": "<#>", "l2": "<->"}
 _METRICS: dict[str, Metric] = {"cosine": "cosine", "dot": "dot", "l2": "l2"}
+_STRATEGIES: dict[str, Metric] = {
+    "COSINE_DISTANCE": "cosine",
+    "INNER_PRODUCT": "dot",
+    "EUCLIDEAN": "l2",
+}
 _CLASSES: dict[str, Metric] = {
     "vector_cosine_ops": "cosine",
     "vector_ip_ops": "dot",
     "vector_l2_ops": "l2",
 }
+_BITS = {"smallint": 15, "integer": 31, "bigint": 63}
 _PAGE = 5000
 _PROBES = "20"
+_LOCK = 0x6E756467  # "nudg", so that no other program's advisory locks get in the way
 _COLUMN = """
-SELECT format_type(a.atttypid, a.atttypmod), a.attname
-FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
-JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = %s AND c.relname = %s AND a.attnum > 0 AND NOT a.attisdropped
+SELECT a.attname, format_type(a.atttypid, a.atttypmod)
+FROM pg_attribute a WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped
 """
+_PLACE = """
+SELECT c.oid, d.oid, current_database(), c.relkind
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, pg_database d
+WHERE n.nspname = %s AND c.relname = %s AND d.datname = current_database()
+"""
+# The column itself, or an expression of it such as (embedding::vector(3)).
 _INDEXES = """
 SELECT m.amname, o.opcname
-FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
-JOIN pg_namespace n ON n.oid = c.relnamespace
-JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam
-JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]
+FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam
 JOIN pg_opclass o ON o.oid = i.indclass[0]
-WHERE n.nspname = %s AND c.relname = %s AND a.attname = %s
+JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attname = %s
+WHERE i.indrelid = %s AND (i.indkey[0] = a.attnum OR (i.indkey[0] = 0 AND EXISTS (
+  SELECT FROM pg_depend d WHERE d.objid = i.indexrelid AND d.refobjid = i.indrelid
+  AND d.refobjsubid = a.attnum)))
 """
 _GRAPHS = ("hnsw", "ivfflat")
 
@@ -78,38 +93,112 @@ class PostgresStore(LiveStore):
         self._psycopg, self._url = psycopg, url
         self._lock = threading.RLock()
         self._connection: Any = None
-        self._place = (schema, table)
         self._vector = vector_column
-        info = psycopg.conninfo.conninfo_to_dict(url)
-        where = f"{info.get('host', 'localhost')}:{info.get('port', 5432)}/{info.get('dbname', '')}"
-        self.identity = f"PostgreSQL table {schema}.{table} at {where}, column {vector_column}"
+        info = _parsed(psycopg, url)
+        self.secrets = tuple(str(info[k]) for k in ("password", "sslpassword") if info.get(k))
+        where = ", ".join(f"{k} {info[k]}" for k in ("host", "port", "dbname") if info.get(k))
+        self.identity = f"PostgreSQL table {schema}.{table}" + (f" at {where}" if where else "")
         self._names = {
-            "table": sql.Identifier(schema, table),
-            "id": sql.Identifier(id_column),
-            "vector": sql.Identifier(vector_column),
+            name: sql.Identifier(*(each.replace("%", "%%") for each in parts))
+            for name, parts in (
+                ("table", (schema, table)),
+                ("id", (id_column,)),
+                ("vector", (vector_column,)),
+                ("sidecar", (schema, "nudge_originals")),
+            )
         }
+        found = self.with_retries("look for the table", self._rows, _PLACE, (schema, table))
+        if not found:
+            raise StoreError(f"{self.identity}: there is no such table, or it may not be read")
+        self.oid, database, name, _ = found[0]
+        self.uid = f"postgresql {self._system()}/{database}/{self.oid}/{vector_column}"
+        self.identity = f"PostgreSQL table {schema}.{table} in database {name}" + (
+            f" at {where}" if where else ""
+        )
+        self._id_type = "text"
         self._dimension = self._checked_columns(id_column, vector_column)
         self.metric = self._metric(metric)
 
+    @classmethod
+    def from_address(
+        cls,
+        where: str,
+        collection: str,
+        id_column: str = "id",
+        vector_column: str = "embedding",
+        metric: Metric | None = None,
+        schema: str = "public",
+    ) -> PostgresStore:
+        """`postgresql://USER@HOST/DATABASE#TABLE`, or `#SCHEMA.TABLE`."""
+        named, _, table = collection.rpartition(".")
+        return cls(where, table, id_column, vector_column, named or schema, metric)
+
+    @classmethod
+    def from_langchain(cls, store: Any) -> PostgresStore:
+        """LangChain's `PGVectorStore`."""
+        inner = store._PGVectorStore__vs
+        strategy = str(getattr(inner.distance_strategy, "name", inner.distance_strategy))
+        return cls(
+            _libpq(inner.engine.url),
+            inner.table_name,
+            inner.id_column,
+            inner.embedding_column,
+            inner.schema_name,
+            _STRATEGIES.get(strategy),
+        )
+
+    @classmethod
+    def from_llama_index(cls, store: Any) -> PostgresStore:
+        """LlamaIndex's `PGVectorStore`."""
+        engine = getattr(store, "_engine", None)
+        url = engine.url if engine is not None else store.connection_string
+        table = f"data_{store.table_name}"
+        return cls(_libpq(url), table, "node_id", "embedding", store.schema_name, "cosine")
+
+    def _system(self) -> str:
+        try:
+            return str(self._rows("SELECT system_identifier FROM pg_control_system()", ())[0][0])
+        except self._psycopg.Error:  # a managed service that does not let its users ask
+            return "server"
+
     def _checked_columns(self, id_column: str, vector_column: str) -> int:
-        found = {name: kind for kind, name in self._rows(_COLUMN, self._place)}
-        if not found:
-            raise StoreError(f"{self.identity}: there is no such table, or it may not be read")
+        found = dict(self._rows(_COLUMN, (self.oid,)))
         for column in (id_column, vector_column):
             if column not in found:
                 raise StoreError(f"{self.identity} has no column {column!r}, only {list(found)}")
-        kind = str(found[vector_column])
-        if not kind.startswith("vector"):
+        if found[id_column] in (*_BITS, "uuid"):
+            self._id_type = found[id_column]
+        kind = str(found[vector_column]).rpartition(".")[2]
+        if not re.match(r"vector\b", kind):
             raise UnsupportedStoreError(
                 f"{self.identity} is of type {kind}; only pgvector's `vector` can be tuned and put "
                 "back to the last bit"
             )
+        if id_column == "id" and "collection_id" in found and "cmetadata" in found:
+            self._one_collection()
         if "(" in kind:
             return int(kind.split("(")[1].rstrip(")"))
-        rows = self._rows(self._sql("SELECT vector_dims({vector}) FROM {table} LIMIT 1"), ())
+        rows = self._rows(
+            self._sql(
+                "SELECT vector_dims({vector}) AS d FROM (SELECT {vector} FROM {table} "
+                "WHERE {vector} IS NOT NULL LIMIT 1000) AS some "
+                "GROUP BY d ORDER BY count(*) DESC LIMIT 1"
+            ),
+            (),
+        )
         if not rows:
             raise StoreError(f"{self.identity} is empty: add documents first")
         return int(rows[0][0])
+
+    def _one_collection(self) -> None:
+        """Refuse the table that LangChain's older `PGVector` shares between collections."""
+        rows = self._rows(self._sql("SELECT count(DISTINCT collection_id) FROM {table}"), ())
+        if int(rows[0][0]) > 1:
+            raise UnsupportedStoreError(
+                f"{self.identity} holds {rows[0][0]} collections in one table, so their documents "
+                "would be tuned against each other: give each collection a table of its own "
+                "(langchain_postgres.PGVectorStore does)"
+            )
 
     def _metric(self, given: Metric | None) -> Metric:
         found = {
@@ -124,7 +213,11 @@ class PostgresStore(LiveStore):
         return checked_metric(given, _METRICS, self.identity)
 
     def _indexes(self) -> list[tuple[str, str]]:
-        return self._rows(_INDEXES, (*self._place, self._vector))
+        return self._rows(_INDEXES, (self._vector, self.oid))
+
+    def sidecar(self) -> Sidecar:
+        """A table in the same schema, whose rows belong to this table's oid."""
+        return PostgresSidecar(self)
 
     @property
     def dimension(self) -> int:
@@ -140,17 +233,26 @@ class PostgresStore(LiveStore):
         """Yes."""
         return True
 
+    def canonical(self, name: str) -> str | None:
+        """As the type of the id column spells it."""
+        if self._id_type in _BITS:
+            limit = 1 << _BITS[self._id_type]
+            return whole_id(name, -limit, limit - 1)
+        if self._id_type == "uuid":
+            return uuid_id(name)
+        return None if "\0" in name else name
+
     def count(self) -> int:
         """Number of rows with a vector."""
         count = self._sql("SELECT count(*) FROM {table} WHERE {vector} IS NOT NULL")
-        return int(self._calmly("count", self._rows, count, ())[0][0])
+        return int(self.with_retries("count", self._rows, count, ())[0][0])
 
     def ids(self) -> Iterator[str]:
         """Every id, by a cursor of the server."""
         query = self._sql("SELECT {id}::text FROM {table} WHERE {vector} IS NOT NULL")
-        with self._psycopg.connect(self._url) as connection, connection.cursor("ids") as cursor:
+        with self._connect() as connection, connection.cursor("ids") as cursor:
             cursor.itersize = _PAGE
-            for (name,) in cursor.execute(query):
+            for (name,) in cursor.execute(query, ()):
                 yield name
 
     def _read(self, ids: list[str]) -> Iterable[tuple[str, Any]]:
@@ -158,15 +260,7 @@ class PostgresStore(LiveStore):
             "SELECT {id}::text, {vector} FROM {table} "
             "WHERE {id} = ANY(%s::text[]::{type}[]) AND {vector} IS NOT NULL"
         )
-        return self._rows(query, (self._fitting(ids),))
-
-    def _fitting(self, ids: list[str]) -> list[str]:
-        """Those ids that can be of the column's type at all."""
-        if self._id_type in ("smallint", "integer", "bigint"):
-            return [name for name in ids if is_whole(name)]
-        if self._id_type == "uuid":
-            return [name for name in ids if _is_uuid(name)]
-        return [name for name in ids if "\0" not in name]
+        return self._rows(query, (ids,))
 
     def _search(self, vectors: FloatMatrix, k: int, exact: bool) -> list[Hits]:
         query = self._sql(
@@ -194,21 +288,14 @@ class PostgresStore(LiveStore):
         # <#> is minus the product, <-> the distance itself
         return -far if self.metric == "dot" else -far * far
 
-    def _write(self, ids: list[str], vectors: FloatMatrix, expected: FloatMatrix | None) -> None:
-        compared = "" if expected is None else " AND t.{vector} = v.old::vector"
+    def _write(self, ids: list[str], vectors: FloatMatrix, expected: FloatMatrix) -> None:
         query = self._sql(
             "UPDATE {table} AS t SET {vector} = v.new::vector "
             "FROM unnest(%s::text[]::{type}[], %s::text[], %s::text[]) AS v(id, new, old) "
-            "WHERE t.{id} = v.id" + compared
+            "WHERE t.{id} = v.id AND vector_dims(t.{vector}) = %s AND t.{vector} = v.old::vector"
         )
-        fitting = set(self._fitting(ids))
-        rows = [row for row, name in enumerate(ids) if name in fitting]
-        texts = [
-            [_literal(each[row]) for row in rows]
-            for each in (vectors, expected)
-            if each is not None
-        ]
-        self._rows(query, ([ids[row] for row in rows], texts[0], texts[-1]))
+        new, old = ([_literal(row) for row in each] for each in (vectors, expected))
+        self._rows(query, (ids, new, old, self._dimension))
 
     def _transient(self) -> tuple[type[BaseException], ...]:
         errors = self._psycopg.errors
@@ -225,34 +312,26 @@ class PostgresStore(LiveStore):
 
     def _sql(self, text: str, **more: Any) -> Any:
         sql = self._psycopg.sql
-        if "{type}" in text:
-            more["type"] = sql.SQL(self._id_type)
-        return sql.SQL(text).format(**self._names, **more)
-
-    @property
-    def _id_type(self) -> str:
-        if not hasattr(self, "_id_kind"):
-            kinds = {name: kind for kind, name in self._rows(_COLUMN, self._place)}
-            kind = str(kinds[self._names["id"]._obj[0]])
-            known = ("smallint", "integer", "bigint", "uuid")
-            self._id_kind = kind if kind in known else "text"
-        return self._id_kind
+        return sql.SQL(text).format(**self._names, type=sql.SQL(self._id_type), **more)
 
     def _rows(self, query: Any, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         with self._lock, self._connected() as connection:
             cursor = connection.execute(query, values, binary=True)
             return cursor.fetchall() if cursor.description else []
 
+    def _connect(self, **given: Any) -> Any:
+        try:
+            # Poolers hand one session to many clients: nothing may be prepared in it.
+            return self._psycopg.connect(self._url, prepare_threshold=None, **given)
+        except self._psycopg.Error as error:
+            shown = hidden(error, self.secrets)
+            raise StoreError(f"{self.identity} cannot be reached: {shown}") from None
+
     @contextlib.contextmanager
     def _connected(self) -> Iterator[Any]:
-        """One connection for all; a broken one is made anew."""
+        """One connection for all; a broken one is replaced."""
         if self._connection is None or self._connection.closed:
-            try:
-                self._connection = self._psycopg.connect(self._url, autocommit=True)
-            except self._psycopg.OperationalError as error:
-                from nudge_integrations.stores.secrets import hidden
-
-                raise StoreError(f"{self.identity} cannot be reached: {hidden(error)}") from None
+            self._connection = self._connect(autocommit=True)
             register = require("pgvector.psycopg", "postgres").register_vector
             try:
                 register(self._connection)
@@ -263,16 +342,124 @@ class PostgresStore(LiveStore):
         yield self._connection
 
 
+class PostgresSidecar(Sidecar):
+    """Rows of a table in the schema of the tuned one.
+
+    They belong to the table as `regclass`: a renamed table keeps them, and so does one that comes
+    back from `pg_dump` under another oid.
+    """
+
+    store: PostgresStore
+
+    def __init__(self, store: PostgresStore) -> None:
+        super().__init__(store, "table nudge_originals of the same schema")
+
+    def _run(self, text: str, *values: Any) -> list[tuple[Any, ...]]:
+        return self.store._rows(self.store._sql(text), values)
+
+    def _load(self, kind: str) -> Mapping[str, str]:
+        try:
+            return dict(
+                self._run(
+                    "SELECT key, value FROM {sidecar} WHERE collection = %s AND field = %s "
+                    "AND kind = %s",
+                    *self._mine(kind),
+                )
+            )
+        except self.store._psycopg.errors.UndefinedTable:
+            return {}
+
+    def _save(self, kind: str, records: Mapping[str, str]) -> None:
+        query = (
+            "INSERT INTO {sidecar} SELECT %s, %s, %s, * FROM unnest(%s::text[], %s::text[]) "
+            "ON CONFLICT (collection, field, kind, key) DO UPDATE SET value = excluded.value"
+        )
+        values = (*self._mine(kind), list(records), list(records.values()))
+        try:
+            self._run(query, *values)
+        except self.store._psycopg.errors.UndefinedTable:
+            self._run(
+                "CREATE TABLE IF NOT EXISTS {sidecar} (collection regclass, field text, "
+                "kind text, key text, value text NOT NULL, "
+                "PRIMARY KEY (collection, field, kind, key))"
+            )
+            # Vectors hardly compress, and trying takes longer than writing them.
+            self._run("ALTER TABLE {sidecar} ALTER COLUMN value SET STORAGE EXTERNAL")
+            self._run(query, *values)
+
+    def _drop(self, kind: str, keys: list[str]) -> None:
+        self._run(
+            "DELETE FROM {sidecar} WHERE collection = %s AND field = %s AND kind = %s "
+            "AND key = ANY(%s)",
+            *self._mine(kind),
+            keys,
+        )
+
+    def _mine(self, kind: str) -> tuple[Any, ...]:
+        return self.store.oid, self.store._vector, kind
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[Callable[[], None]]:
+        """Hold an advisory lock on the table's oid; the server releases it with the connection.
+
+        The lock belongs to a transaction, since poolers share sessions, in a connection of its
+        own. An idle transaction without a snapshot holds up nobody.
+        """
+        store, signed = self.store, self.store.oid - (1 << 32 if self.store.oid >> 31 else 0)
+        connection = store.with_retries("connect", store._connect)
+        try:
+            query = "SELECT pg_try_advisory_xact_lock(%s, %s)"
+            if not connection.execute(query, (_LOCK, signed)).fetchone()[0]:
+                raise self._busy()
+
+            def renew() -> None:
+                try:
+                    connection.execute("SELECT 1")
+                except store._psycopg.Error:
+                    raise StoreError(
+                        f"{store.identity}: the connection with the lock was lost"
+                    ) from None
+
+            yield renew
+        finally:
+            connection.close()
+
+
+def _parsed(psycopg: Any, url: str) -> dict[str, Any]:
+    """A connection string as libpq reads it, also where the database's name is one itself."""
+    try:
+        info: dict[str, Any] = psycopg.conninfo.conninfo_to_dict(url)
+        if "://" in str(info.get("dbname", "")) or "=" in str(info.get("dbname", "")):
+            info = {**info, **psycopg.conninfo.conninfo_to_dict(info["dbname"])}
+    except psycopg.Error:
+        raise DataError(
+            "this is no address that PostgreSQL's libpq can parse (it is not shown, since it may "
+            "hold a password): give postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with / @ # and "
+            "spaces in the password as %2F %40 %23 %20"
+        ) from None
+    parts = [str(info.get(name, "")) for name in ("host", "dbname")]
+    if any("@" in part for part in parts) or re.search(r"[^0-9,]", str(info.get("port", ""))):
+        raise DataError(
+            "this address of PostgreSQL has an @ in its host or database, or no number for its "
+            "port (it is not shown, since it may hold a password): is there an @ before the host? "
+            "Write / @ # and spaces in a password as %2F %40 %23 %20"
+        )
+    return info
+
+
+def _libpq(url: Any) -> str:
+    """A URL of SQLAlchemy, or its text, without the driver and the driver's own parameters."""
+    from sqlalchemy.engine import make_url
+
+    parsed = make_url(url)
+    known = {"sslmode", "sslrootcert", "sslcert", "sslkey", "host", "port", "options", "service"}
+    query = {name: value for name, value in parsed.query.items() if name in known}
+    if parsed.query.get("ssl") not in (None, "False", "false", "disable"):
+        query.setdefault("sslmode", "require")
+    plain = parsed.set(drivername="postgresql", query=query)
+    return str(plain.render_as_string(hide_password=False))
+
+
 def _literal(vector: Any) -> str:
     """Text that pgvector reads back to the same float32."""
     return "[" + ",".join(map(repr, vector.astype("float32").tolist())) + "]"
-
-
-def _is_uuid(name: str) -> bool:
-    import uuid
-
-    try:
-        uuid.UUID(name)
-    except ValueError:
-        return False
-    return True

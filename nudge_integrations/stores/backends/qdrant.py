@@ -8,24 +8,32 @@ too, so that there a vector is put back but for its last digit.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from nudge_integrations.common.arrays import FloatMatrix, name_some
+from nudge_integrations.common.lazy import require
 from nudge_integrations.errors import StoreError, UnsupportedStoreError
-from nudge_integrations.stores.checks import no_such
-from nudge_integrations.stores.secrets import place_of
+from nudge_integrations.stores.places import existing_path, is_web, no_such, shown_place
+from nudge_integrations.stores.sidecar import Sidecar
 from nudge_integrations.stores.store import (
     Hits,
     LiveStore,
     as_lists,
     checked_metric,
     finite,
+    uuid_id,
+    whole_id,
 )
 
 _METRICS: dict[str, Any] = {"Cosine": "cosine", "Dot": "dot", "Euclid": "l2"}
 _PAGE = 1000
+_MARK = "nudge_journal"
+_SPACE = uuid.UUID("5c1f6f0e-6d3b-4f63-9a43-0d4f2b1c6a10")
 
 
 class QdrantStore(LiveStore):
@@ -41,10 +49,12 @@ class QdrantStore(LiveStore):
     batch = 500
 
     def __init__(self, client: Any, collection: str, vector: str | None = None) -> None:
-        self._client, self._name = client, collection
+        self._client = client
         if not client.collection_exists(collection):
             there = [each.name for each in client.get_collections().collections]
             raise no_such(f"Qdrant at {_where(client)}", "collection", collection, there)
+        aliases = {each.alias_name: each.collection_name for each in client.get_aliases().aliases}
+        self._name = collection = aliases.get(collection, collection)
         config = client.get_collection(collection).config.params.vectors
         named = config if isinstance(config, dict) else {"": config}
         if vector is None:
@@ -57,12 +67,10 @@ class QdrantStore(LiveStore):
                 f"say which with vector=..., not {vector!r}"
             )
         self._vector, params = vector, named[vector]
-        where = _where(client)
-        self.identity = f"Qdrant collection {collection!r} at {where}"
+        self.identity = f"Qdrant collection {collection!r} at {_where(client)}"
+        self.uid = f"qdrant {_where(client)} {collection} {vector}"
         if vector:
             self.identity += f", vector {vector!r}"
-        self.lives_on = where != "memory"
-        self.owner = client
         if getattr(params, "multivector_config", None) is not None:
             raise UnsupportedStoreError(f"{self.identity} holds several vectors a point")
         kind = getattr(params, "datatype", None)
@@ -75,6 +83,50 @@ class QdrantStore(LiveStore):
         self._dimension = int(params.size)
         if _local(client):
             self.tries = 4  # what is left then cannot be had: see above
+
+    @classmethod
+    def from_address(cls, where: str, collection: str, vector: str | None = None) -> QdrantStore:
+        """`qdrant:FOLDER#COLLECTION` or `qdrant:http://HOST:PORT#COLLECTION`."""
+        client = require("qdrant_client", "qdrant").QdrantClient
+        if is_web(where):
+            opened = client(url=where, api_key=os.environ.get("QDRANT_API_KEY"))
+        else:
+            # The client would make an empty database of any folder.
+            opened = client(path=str(existing_path(where, "meta.json")))
+        return cls(opened, collection, vector)
+
+    @classmethod
+    def from_langchain(cls, store: Any) -> QdrantStore:
+        """LangChain's `QdrantVectorStore`."""
+        return cls(store.client, store.collection_name, store.vector_name)
+
+    @classmethod
+    def from_llama_index(cls, store: Any) -> QdrantStore:
+        """LlamaIndex's `QdrantVectorStore`."""
+        return cls(store.client, store.collection_name)
+
+    def sidecar(self) -> Sidecar:
+        """A sibling collection without vectors, named after this one."""
+        return QdrantSidecar(self, self._client, f"{self._name}.nudge", self._vector)
+
+    def mark(self) -> str | None:
+        """In the collection's metadata, where the server knows such."""
+        config = self._client.get_collection(self._name).config
+        return (getattr(config, "metadata", None) or {}).get(_MARK) or None
+
+    def set_mark(self, mark: str | None) -> bool:
+        """In the collection's metadata, where the server knows such."""
+        self.with_retries(
+            "leave a note",
+            self._client.update_collection,
+            self._name,
+            metadata={_MARK: mark or ""},
+        )
+        return self.mark() == mark
+
+    def canonical(self, name: str) -> str | None:
+        """A whole number, or a UUID in lower case."""
+        return whole_id(name, 0, (1 << 64) - 1) or uuid_id(name)
 
     @property
     def dimension(self) -> int:
@@ -92,13 +144,13 @@ class QdrantStore(LiveStore):
 
     def count(self) -> int:
         """Number of points."""
-        return int(self._calmly("count", self._client.count, self._name, exact=True).count)
+        return int(self.with_retries("count", self._client.count, self._name, exact=True).count)
 
     def ids(self) -> Iterator[str]:
         """Every id."""
         offset: Any = None
         while True:
-            points, offset = self._calmly(
+            points, offset = self.with_retries(
                 "list ids",
                 self._client.scroll,
                 self._name,
@@ -114,12 +166,11 @@ class QdrantStore(LiveStore):
     def _read(self, ids: list[str]) -> Iterable[tuple[str, Any]]:
         found = self._client.retrieve(
             self._name,
-            ids=[known for known in map(_point, ids) if known is not None],
+            ids=list(map(_point, ids)),
             with_payload=False,
             with_vectors=[self._vector] if self._vector else True,
         )
-        asked = {str(known): name for name in ids if (known := _point(name)) is not None}
-        pairs = ((asked[str(point.id)], point.vector) for point in found)
+        pairs = ((str(point.id), point.vector) for point in found)
         if self._vector:
             return [(name, of[self._vector]) for name, of in pairs if of and self._vector in of]
         return [(name, vector) for name, vector in pairs if vector is not None]
@@ -146,22 +197,27 @@ class QdrantStore(LiveStore):
             for each in found
         ]
 
-    def _write(
-        self,
-        ids: list[str],
-        vectors: FloatMatrix,
-        expected: FloatMatrix | None,  # noqa: ARG002
-    ) -> None:
+    def _write(self, ids: list[str], vectors: FloatMatrix, expected: FloatMatrix) -> None:  # noqa: ARG002
         from qdrant_client import models
 
-        there = {name for name, _ in self._read(ids)}
-        points = [
-            models.PointVectors(id=point, vector={self._vector: vector} if self._vector else vector)
-            for name, vector in zip(ids, as_lists(vectors), strict=True)
-            if name in there and (point := _point(name)) is not None
-        ]
-        if points:
-            self._client.update_vectors(self._name, points=points, wait=True)
+        while True:
+            there = {name for name, _ in self._read(ids)}
+            points = [
+                models.PointVectors(
+                    id=_point(name), vector={self._vector: vector} if self._vector else vector
+                )
+                for name, vector in zip(ids, as_lists(vectors), strict=True)
+                if name in there
+            ]
+            if not points:
+                return
+            try:
+                self._client.update_vectors(self._name, points=points, wait=True)
+            except KeyError:  # local mode: a point was deleted since it was read
+                if {name for name, _ in self._read(ids)} == there:
+                    raise
+                continue
+            return
 
     def _transient(self) -> tuple[type[BaseException], ...]:
         import httpx
@@ -173,15 +229,60 @@ class QdrantStore(LiveStore):
         return getattr(error, "status_code", None) in (401, 403)
 
 
-def _point(name: str) -> int | str | None:
-    """The id of a point; None for what cannot be one, so is not there."""
-    if name.isascii() and name.isdigit():
-        number = int(name)
-        return number if number < 1 << 64 else None
-    try:
-        return str(uuid.UUID(name))
-    except ValueError:
-        return None
+class QdrantSidecar(Sidecar):
+    """Records in the payload of a sibling collection, those of each named vector apart."""
+
+    def __init__(self, store: QdrantStore, client: Any, name: str, vector: str) -> None:
+        self._client, self._name, self._vector = client, name, vector
+        super().__init__(store, f"Qdrant collection {name!r}")
+
+    def _load(self, kind: str) -> Mapping[str, str]:
+        from qdrant_client import models
+
+        if not self._client.collection_exists(self._name):
+            return {}
+        wanted = {"kind": kind, "vector": self._vector}
+        chosen = models.Filter(
+            must=[
+                models.FieldCondition(key=key, match=models.MatchValue(value=value))
+                for key, value in wanted.items()
+            ]
+        )
+        found: dict[str, str] = {}
+        offset: Any = None
+        while True:
+            points, offset = self._client.scroll(
+                self._name, scroll_filter=chosen, limit=_PAGE, offset=offset, with_payload=True
+            )
+            found |= {point.payload["key"]: point.payload["value"] for point in points}
+            if offset is None:
+                return found
+
+    def _save(self, kind: str, records: Mapping[str, str]) -> None:
+        from qdrant_client import models
+
+        if not self._client.collection_exists(self._name):
+            with contextlib.suppress(ValueError):  # made by somebody else meanwhile
+                self._client.create_collection(self._name, vectors_config={})
+        payloads = [
+            {"kind": kind, "vector": self._vector, "key": key, "value": value}
+            for key, value in records.items()
+        ]
+        points = [
+            models.PointStruct(id=self._id(kind, each["key"]), vector={}, payload=each)
+            for each in payloads
+        ]
+        self._client.upsert(self._name, points, wait=True)
+
+    def _drop(self, kind: str, keys: list[str]) -> None:
+        self._client.delete(self._name, [self._id(kind, key) for key in keys], wait=True)
+
+    def _id(self, kind: str, key: str) -> str:
+        return str(uuid.uuid5(_SPACE, f"{kind}:{self._vector}:{key}"))
+
+
+def _point(name: str) -> int | str:
+    return int(name) if name.isdigit() else name
 
 
 def _local(client: Any) -> bool:
@@ -191,5 +292,6 @@ def _local(client: Any) -> bool:
 def _where(client: Any) -> str:
     inner = client._client
     if _local(client):
-        return "memory" if str(inner.location) == ":memory:" else str(inner.location)
-    return place_of(str(getattr(inner, "rest_uri", "") or getattr(inner, "_rest_uri", "")))
+        place = str(inner.location)
+        return f"memory ({id(inner)})" if place == ":memory:" else str(Path(place).resolve())
+    return shown_place(str(getattr(inner, "rest_uri", "") or getattr(inner, "_rest_uri", "")))

@@ -1,8 +1,4 @@
-"""From a live store and judged questions to tuned vectors: what is read, searched and worked out.
-
-Only documents with questions move. All others matter by their nearest to a few questions alone,
-and these the store's own search gives. So the cost depends on the judgments, not on the store.
-"""
+"""Judged questions of a live store: embedded, with their answers by document id."""
 
 from __future__ import annotations
 
@@ -14,24 +10,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
-from nudge_integrations.common.arrays import FloatMatrix, as_matrix, norms
+from nudge_integrations.common.arrays import FloatMatrix, as_matrix, unit_rows
 from nudge_integrations.embedding import Embedder, as_embedder
 from nudge_integrations.embedding.models import (
     is_langchain,
     is_llama_index,
     is_sentence_transformer,
 )
-from nudge_integrations.errors import DataError, UnsupportedStoreError
+from nudge_integrations.errors import DataError
 from nudge_integrations.relevance import RelevanceDataset, question_key
-from nudge_integrations.stores.entries import Asked
-from nudge_integrations.stores.store import LiveStore, scores_of
+from nudge_integrations.stores.sidecar import TrainingQuestion
+from nudge_integrations.stores.store import LiveStore
 
 if TYPE_CHECKING:
     from nudge_integrations.methods import Judgments
 
-_EQUAL_LENGTHS = 1e-3
-_FEW = 4
-_BLOCK = 256  # queries between two steps of the progress bar
+_ENOUGH = 16
 
 
 @dataclass(frozen=True)
@@ -43,7 +37,7 @@ class Questions:
         texts: Their texts, of those whose text is known.
     """
 
-    asked: dict[str, Asked]
+    asked: dict[str, TrainingQuestion]
     texts: dict[str, str]
 
     @classmethod
@@ -76,10 +70,15 @@ class Questions:
         for name in names:
             mine = answers[question_key(dataset.queries[name])]
             for document, grade in dataset.qrels[name].items():
+                id_ = store.canonical(document)
                 if grade > 0:
-                    mine[document] = max(grade, mine.get(document, 0))
+                    # An id that cannot be one of this store is kept, to be named as missing.
+                    mine[id_ or document] = max(grade, mine.get(id_ or document, 0))
         return cls(
-            {key: Asked(vector, answers[key]) for key, vector in zip(texts, vectors, strict=True)},
+            {
+                key: TrainingQuestion(vector, answers[key])
+                for key, vector in zip(texts, vectors, strict=True)
+            },
             texts,
         )
 
@@ -152,117 +151,6 @@ def query_vectors(
     return as_matrix(rows, "query vectors", ids=texts)
 
 
-@dataclass(frozen=True)
-class Nearby:
-    """The nearest documents that no question moves.
-
-    Attributes:
-        scores: Shape `(q, k)`, float32: cosines, or inner products; best first, -inf for none.
-        searches: How many queries were asked of the store.
-        hits: How many ids and scores it gave.
-        vectors_read: How many vectors were read instead.
-    """
-
-    scores: FloatMatrix
-    searches: int = 0
-    hits: int = 0
-    vectors_read: int = 0
-
-
-def nearby(
-    store: LiveStore,
-    vectors: FloatMatrix,
-    left_out: Mapping[str, Any],
-    k: int,
-    as_scores: Callable[[FloatMatrix, FloatMatrix], FloatMatrix],
-    show_progress: bool,
-) -> Nearby:
-    """Search for the `k` nearest of each query that are not left out, deeper where need be.
-
-    Where almost everything is left out, the few others are read instead: to find them among the
-    hits, all of the store would have to be hit.
-
-    Args:
-        store: To ask.
-        vectors: Shape `(q, d)`: queries.
-        left_out: Ids that do not count.
-        k: How many a query.
-        as_scores: Makes the method's scores of the store's, see `scale_of`.
-        show_progress: Whether to draw a progress bar.
-    """
-    count = store.count()
-    if count - len(left_out) <= max(k, len(vectors) // _FEW):
-        return _by_reading(store, vectors, left_out, k, as_scores)
-    result = np.full((len(vectors), k), -np.inf, np.float32)
-    searches = hits = 0
-    bar = tqdm(
-        total=len(vectors), desc="Searching", unit="query", delay=1, disable=not show_progress
-    )
-    with bar:
-        for start in range(0, len(vectors), _BLOCK):
-            rows = np.arange(start, min(start + _BLOCK, len(vectors)))
-            bar.update(len(rows))
-            deep = min(count, k + min(len(left_out), k // 4 + 10))
-            while len(rows):
-                found = store.search(vectors[rows], max(1, deep))
-                searches, hits = searches + len(rows), hits + sum(map(len, found))
-                short = []
-                for row, each in zip(rows.tolist(), found, strict=True):
-                    scores = [score for name, score in each if name not in left_out][:k]
-                    result[row] = -np.inf
-                    result[row, : len(scores)] = scores
-                    if len(scores) < k and len(each) >= deep and deep < count:
-                        short.append(row)
-                rows, deep = np.array(short, np.int64), min(count, 2 * deep)
-    return Nearby(as_scores(result, vectors), searches, hits)
-
-
-def _by_reading(
-    store: LiveStore,
-    vectors: FloatMatrix,
-    left_out: Mapping[str, Any],
-    k: int,
-    as_scores: Callable[[FloatMatrix, FloatMatrix], FloatMatrix],
-) -> Nearby:
-    others = list(store.read([name for name in store.ids() if name not in left_out]).values())
-    result = np.full((len(vectors), k), -np.inf, np.float32)
-    if others:
-        matrix = np.stack(others)
-        for start in range(0, len(vectors), _BLOCK):
-            rows = slice(start, start + _BLOCK)
-            best = -np.sort(-scores_of(store.metric, vectors[rows], matrix), axis=1)[:, :k]
-            result[rows, : best.shape[1]] = best
-    return Nearby(as_scores(result, vectors), vectors_read=len(others))
-
-
-def scale_of(
-    store: LiveStore, documents: FloatMatrix
-) -> Callable[[FloatMatrix, FloatMatrix], FloatMatrix]:
-    """How the store's scores become what a method takes: cosines under cosine and l2.
-
-    Raises:
-        UnsupportedStoreError: An l2 store with vectors of different lengths, in which a nearer
-            direction need not be nearer.
-    """
-    if store.metric != "l2":
-        return lambda scores, _: scores
-    lengths = norms(documents)
-    length = float(lengths.mean())
-    if float(np.ptp(lengths)) > _EQUAL_LENGTHS * length:
-        raise UnsupportedStoreError(
-            f"{store.identity} ranks by l2, and its vectors have lengths from {lengths.min():.4g} "
-            f"to {lengths.max():.4g}: tuning turns vectors, which ranks by l2 only if all have one "
-            "length; normalise them before they are stored, or use cosine"
-        )
-
-    def cosines(scores: FloatMatrix, queries: FloatMatrix) -> FloatMatrix:
-        sizes = norms(queries)[:, None].astype(np.float64)
-        found = (sizes**2 + length**2 + scores) / (2 * sizes * length)
-        return found.astype(np.float32)
-
-    return cosines
-
-
 def ids_of(questions: Sequence[Questions]) -> list[str]:
     """Every document that answers one of the questions, each once."""
     return list(
@@ -270,3 +158,31 @@ def ids_of(questions: Sequence[Questions]) -> list[str]:
             name for part in questions for each in part.asked.values() for name in each.answers
         )
     )
+
+
+def answers_look_random(
+    questions: Questions, row_of: Mapping[str, int], documents: FloatMatrix
+) -> bool:
+    """Whether answers are nearer to their questions than other questions' answers only by chance.
+
+    Vectors of two models of one dimension have nothing to do with each other, and no error comes
+    of it: each question's answer is then nearer than that of the next question in half of the
+    cases. Up to two standard errors above half count as chance.
+
+    Args:
+        questions: Questions with an answer among the documents.
+        row_of: Row of each document id.
+        documents: Shape `(n, d)`.
+
+    Returns:
+        False also where there are fewer than 16 questions to tell by.
+    """
+    asked = list(questions.asked.values())
+    own = np.array(
+        [next(row_of[name] for name in each.answers if name in row_of) for each in asked]
+    )
+    others = np.roll(own, 1)
+    units = unit_rows(documents)
+    gaps = np.einsum("qd,qd->q", unit_rows(questions.vectors()), units[own] - units[others])
+    gaps = gaps[own != others]
+    return len(gaps) >= _ENOUGH and bool(np.mean(gaps > 0) <= 0.5 + 1 / np.sqrt(len(gaps)))
