@@ -7,7 +7,6 @@ the words of the remedy. `free` cases must be refused before anything is embedde
 from __future__ import annotations
 
 import errno
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -326,7 +325,7 @@ OPTIONS = {
     "an argument of another maker's finetune": data(
         lambda desk: desk.engine().finetune(epochs=3, verbose=True),
         "'epochs', 'verbose'",
-        remedy="give options to the engine itself",
+        remedy="pass options to the engine itself",
         free=True,
     ),
     "a metric that a method given as an instance never sees": data(
@@ -450,22 +449,20 @@ def saved(desk: Desk) -> Path:
     return tuned_vectors().save(desk.folder / "tuned")
 
 
-def body(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / FILE_NAME).read_text("utf-8"))
-
-
-def edited(desk: Desk, change: Callable[[dict[str, Any]], object]) -> Path:
+def edited(desk: Desk, old: bytes, new: bytes) -> Path:
+    """The folder of a saved run, with some bytes of its file exchanged for as many others."""
     folder = saved(desk)
-    content = body(folder)
-    change(content)
-    (folder / FILE_NAME).write_text(json.dumps(content), "utf-8")
+    data = (folder / FILE_NAME).read_bytes()
+    assert old in data
+    assert len(old) == len(new)
+    (folder / FILE_NAME).write_bytes(data.replace(old, new))
     return folder
 
 
-def truncated(desk: Desk, pattern: str) -> Path:
+def truncated(desk: Desk, length: int) -> Path:
     folder = saved(desk)
-    (file,) = folder.glob(pattern)
-    file.write_bytes(file.read_bytes()[:-9])
+    data = (folder / FILE_NAME).read_bytes()
+    (folder / FILE_NAME).write_bytes(data[:length])
     return folder
 
 
@@ -476,7 +473,7 @@ def saved_store(desk: Desk) -> Path:
 
 def edited_store(desk: Desk) -> Path:
     folder = saved_store(desk)
-    (file,) = folder.glob("*.json")
+    (file,) = folder.iterdir()
     file.write_bytes(file.read_bytes().replace(b"number 0", b"number 9"))
     return folder
 
@@ -488,47 +485,38 @@ def corrupt(act: Callable[[Desk], object], *named: str, remedy: str) -> Case:
 FILES = {
     "run: no folder": corrupt(
         lambda desk: TunedVectors.load(desk.folder / "nowhere"),
-        "nowhere/tuned.json",
+        "nowhere/tuned.safetensors",
         "does not exist",
         remedy="is this where it was saved?",
     ),
-    "run: truncated arrays": corrupt(
-        lambda desk: TunedVectors.load(truncated(desk, "*.safetensors")),
-        ".safetensors",
+    "run: truncated": corrupt(
+        lambda desk: TunedVectors.load(truncated(desk, -9)),
+        "tuned.safetensors",
         "truncated or edited",
         remedy="save it again",
     ),
-    "run: truncated JSON": corrupt(
-        lambda desk: TunedVectors.load(truncated(desk, "*.json")),
-        "tuned.json",
+    "run: header truncated": corrupt(
+        lambda desk: TunedVectors.load(truncated(desk, 50)),
+        "tuned.safetensors",
         "truncated or edited",
         remedy="save it again",
     ),
-    "run: edited JSON": corrupt(
-        lambda desk: TunedVectors.load(edited(desk, lambda b: b["content"].update(step=1.0))),
-        "tuned.json",
-        "was edited",
+    "run: edited": corrupt(
+        lambda desk: TunedVectors.load(edited(desk, b'"step": 0.25', b'"step": 1.25')),
+        "tuned.safetensors",
+        "edited",
         remedy="save it again",
     ),
     "run: another version": corrupt(
-        lambda desk: TunedVectors.load(edited(desk, lambda b: b.update(version=2))),
-        "layout version 2",
-        "reads version 1",
+        lambda desk: TunedVectors.load(edited(desk, b'version\\": 2', b'version\\": 9')),
+        "layout version 9",
+        "reads version 2",
         remedy="save it again with this release",
     ),
     "run: another kind of file": corrupt(
-        lambda desk: TunedVectors.load(edited(desk, lambda b: b.update(kind="recipes"))),
-        "holds 'recipes', not 'tuned vectors'",
+        lambda desk: TunedVectors.load(edited(desk, b"tuned vectors", b"recipe number")),
+        "holds 'recipe number', not 'tuned vectors'",
         remedy="name another file or folder",
-    ),
-    "run: arrays gone": corrupt(
-        lambda desk: [
-            next(saved(desk).glob("*.safetensors")).unlink(),
-            TunedVectors.load(desk.folder / "tuned"),
-        ],
-        "tuned.json",
-        "is not beside it",
-        remedy="copy the two together, or save again",
     ),
     "run: for another model": Case(
         lambda desk: TunedVectors.load(saved(desk), model=fingerprint([4, -3, 2, -1], "mine")),
@@ -550,8 +538,8 @@ FILES = {
     ),
     "store: edited": corrupt(
         lambda desk: desk.side.load(edited_store(desk), desk.model),
-        "vector_store.json",
-        "was edited",
+        "vector_store",
+        "edited",
         remedy="save it again",
     ),
     "store: to be saved below a file": Case(

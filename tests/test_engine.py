@@ -58,7 +58,7 @@ def run(side: Any, world: World, train: Any = None, **options: Any) -> Any:
 
 
 def words(engine: Any) -> str:
-    return " ".join(engine.report.summary().split())
+    return " ".join(str(engine.report).split())
 
 
 # --- Which questions choose the step, which ones the report is about --------------------------
@@ -418,8 +418,8 @@ def test_the_report_says_what_ran_why_and_on_what(side: Any, world: World) -> No
         "Gained most",
     ):
         assert part in text
-    assert str(engine.report) == engine.report.summary()
-    assert max(map(len, engine.report.summary().splitlines())) <= 84
+    assert len(engine.report.summary().splitlines()) <= 6
+    assert max(map(len, str(engine.report).splitlines())) <= 84
     assert engine.report.curve[0] == (0.0, pytest.approx(engine.report.row().before))
 
 
@@ -601,9 +601,9 @@ async def test_an_argument_that_would_do_nothing_is_refused_by_both_finetunes(
 ) -> None:
     engine = side.engine(world.data, side.model(world))
 
-    with pytest.raises(DataError, match=r"finetune\(\) knows no argument 'epochs'"):
+    with pytest.raises(DataError, match=r"finetune\(\) takes no argument 'epochs'"):
         engine.finetune(epochs=3)
-    with pytest.raises(DataError, match=r"finetune\(\) knows no argument 'epochs'"):
+    with pytest.raises(DataError, match=r"finetune\(\) takes no argument 'epochs'"):
         await engine.afinetune(epochs=3)
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import stat
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,9 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from safetensors.numpy import load_file, save_file
 
-from nudge_integrations.common import files
 from nudge_integrations.common.files import (
+    header_of,
     load_arrays,
     save_arrays,
     sha256,
@@ -36,7 +35,7 @@ NEW_ARRAYS = {"a": np.arange(8, dtype=np.float32).reshape(2, 4)}
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "state.json"
+    return tmp_path / "state.safetensors"
 
 
 def save(path: Path, manifest: Any = OLD, arrays: Any = OLD_ARRAYS) -> None:
@@ -84,7 +83,7 @@ ARRAYS = st.dictionaries(
 def test_whatever_is_saved_comes_back_bit_for_bit(
     tmp_path_factory: pytest.TempPathFactory, manifest: dict[str, Any], arrays: dict[str, Any]
 ) -> None:
-    path = tmp_path_factory.mktemp("files") / "state.json"
+    path = tmp_path_factory.mktemp("files") / "state.safetensors"
 
     save(path, manifest, arrays)
     found, matrices = load(path)
@@ -107,18 +106,18 @@ def test_arrays_in_any_memory_order_come_back_by_value(path: Path) -> None:
     np.testing.assert_array_equal(arrays["every_other"], matrix[:, ::2])
 
 
-def test_what_was_saved_is_one_json_and_one_safetensors_file(path: Path) -> None:
+def test_what_was_saved_is_one_safetensors_file_whose_header_says_what_it_is(path: Path) -> None:
     save(path)
 
-    body = json.loads(path.read_text("utf-8"))
-    assert names(path) == sorted(["state.json", body["arrays"]])
-    assert body["arrays"].endswith(".safetensors")
-    assert body["arrays_sha256"] == sha256((path.parent / body["arrays"]).read_bytes())
-    assert (body["kind"], body["version"], body["content"]) == (KIND, VERSION, OLD)
+    assert names(path) == ["state.safetensors"]
+    np.testing.assert_array_equal(load_file(path)["a"], OLD_ARRAYS["a"])
+    header = header_of(path.read_bytes()[:400])
+    assert (header["kind"], header["version"]) == (KIND, VERSION)
+    assert header_of(b"") == header_of(b"{}") == header_of(b"\x02\0\0\0\0\0\0\0{}") == {}
 
 
 def test_the_same_state_saved_twice_is_the_same_bytes(path: Path, tmp_path: Path) -> None:
-    other = tmp_path / "other" / "state.json"
+    other = tmp_path / "other" / "state.safetensors"
 
     save(path)
     save(other)
@@ -129,7 +128,7 @@ def test_the_same_state_saved_twice_is_the_same_bytes(path: Path, tmp_path: Path
 
 
 def test_the_folder_is_made_if_need_be(tmp_path: Path) -> None:
-    deep = tmp_path / "a" / "b" / "state.json"
+    deep = tmp_path / "a" / "b" / "state.safetensors"
 
     save(deep)
 
@@ -158,49 +157,21 @@ def test_files_can_be_read_by_those_whom_the_umask_allows(
     assert {stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()} == {mode}
 
 
-def test_arrays_of_the_state_before_are_removed(path: Path) -> None:
-    save(path)
-    before = names(path)
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device"])
+def test_nothing_but_a_regular_file_is_replaced(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "there"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/null")
 
-    save(path, NEW, NEW_ARRAYS)
+    with pytest.raises(NudgeError, match="not a regular file"):
+        write_atomically(path, b"bytes")
 
-    assert len(names(path)) == 2
-    assert set(names(path)) & set(before) == {"state.json"}
-
-
-@pytest.mark.parametrize(
-    ("mine", "neighbour"),
-    [
-        ("a.json", "ab.json"),
-        ("a*.json", "ab.json"),
-        ("[ab].json", "a.json"),
-        ("a?.json", "ab.json"),
-        ("a.json", "a.b.json"),
-    ],
-)
-def test_a_neighbour_s_arrays_are_never_removed(mine: str, neighbour: str, tmp_path: Path) -> None:
-    save(tmp_path / neighbour)
-
-    save(tmp_path / mine)
-    save(tmp_path / mine, NEW, NEW_ARRAYS)
-
-    assert holds(tmp_path / neighbour, OLD, OLD_ARRAYS)
-    assert holds(tmp_path / mine, NEW, NEW_ARRAYS)
-    assert len(list(tmp_path.iterdir())) == 4, "and stale ones of its own are removed"
-
-
-def test_arrays_that_a_killed_save_left_go_once_they_are_old(path: Path) -> None:
-    killed = path.with_name("state.0123456789abcdef.safetensors")
-    under_way = path.with_name("state.fedcba9876543210.safetensors")
-    for left in (killed, under_way):
-        left.write_bytes(b"arrays without a manifest")
-    two_hours_ago = time.time() - 7200
-    os.utime(killed, (two_hours_ago, two_hours_ago))
-
-    save(path)
-
-    assert killed.name not in names(path)
-    assert under_way.name in names(path), "another process may be about to name them"
+    assert not path.is_file()
+    assert names(path) == ["there"]
 
 
 # --- Atomicity --------------------------------------------------------------------------------
@@ -210,55 +181,20 @@ class Killed(BaseException):
     """As little to be caught as a kill."""
 
 
-def fail_on_write(monkeypatch: pytest.MonkeyPatch, number: int, error: BaseException) -> None:
-    """Let `write_atomically` raise instead of doing its `number`-th write, counted from 1."""
-    real, calls = files.write_atomically, iter(range(1, 100))
-
-    def write(path: Path, data: bytes) -> None:
-        if next(calls) == number:
-            raise error
-        real(path, data)
-
-    monkeypatch.setattr(files, "write_atomically", write)
-
-
-@pytest.mark.parametrize("number", [1, 2], ids=["at the arrays", "at the manifest"])
 def test_a_save_that_is_killed_leaves_the_older_state_whole(
-    number: int, path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save(path)
-    fail_on_write(monkeypatch, number, Killed())
 
+    def kill(*_: Any) -> None:
+        raise Killed
+
+    monkeypatch.setattr(Path, "replace", kill)
     with pytest.raises(Killed):
         save(path, NEW, NEW_ARRAYS)
 
     assert holds(path, OLD, OLD_ARRAYS)
-
-
-@pytest.mark.parametrize("number", [1, 2], ids=["at the arrays", "at the manifest"])
-def test_a_save_that_fails_leaves_no_other_file(
-    number: int, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    save(path)
-    before = {name: (path.parent / name).read_bytes() for name in names(path)}
-    fail_on_write(monkeypatch, number, NudgeError("disk full"))
-
-    with pytest.raises(NudgeError):
-        save(path, NEW, NEW_ARRAYS)
-
-    assert {name: (path.parent / name).read_bytes() for name in names(path)} == before
-
-
-def test_a_save_of_the_same_arrays_that_fails_keeps_them(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    save(path)
-    fail_on_write(monkeypatch, 2, NudgeError("disk full"))
-
-    with pytest.raises(NudgeError):
-        save(path, NEW, OLD_ARRAYS)
-
-    assert holds(path, OLD, OLD_ARRAYS)
+    assert names(path) == ["state.safetensors"]
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace", "write"])
@@ -319,7 +255,7 @@ def test_a_path_below_a_file_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
 
     with pytest.raises(NudgeError) as caught:
-        save(tmp_path / "file" / "state.json")
+        save(tmp_path / "file" / "state.safetensors")
 
     assert type(caught.value) is NudgeError
     assert str(tmp_path / "file") in str(caught.value)
@@ -334,14 +270,13 @@ def test_a_path_below_a_file_is_one_clear_error(tmp_path: Path) -> None:
         {"x": {1, 2}},
         {"x": b"bytes"},
         {(1, 2): "x"},
-        {1: "x", "a": "y"},
     ],
-    ids=["NaN", "a set", "bytes", "a tuple for a key", "keys of two types"],
+    ids=["NaN", "a set", "bytes", "a tuple for a key"],
 )
 def test_what_is_no_json_is_refused_before_anything_is_written(
     manifest: dict[Any, Any], path: Path
 ) -> None:
-    with pytest.raises(NudgeError, match=r"cannot save test state at .*: not JSON") as caught:
+    with pytest.raises(NudgeError, match=r"cannot save test state: not JSON") as caught:
         save(path, manifest)
 
     assert type(caught.value) is NudgeError
@@ -371,31 +306,7 @@ def test_threads_that_save_at_once_leave_one_whole_state(path: Path) -> None:
 
     found, arrays = load(path)
     assert (arrays["a"] == float(found["name"].split()[1])).all()
-    assert len(names(path)) == 2, "and nothing stale beside it"
-
-
-def test_a_save_never_deletes_what_another_thread_is_about_to_name(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    save(path)
-    real, other_is_done = files.write_atomically, threading.Event()
-
-    def write(target: Path, data: bytes) -> None:
-        real(target, data)
-        if target != path and threading.current_thread().name == "slow":
-            other_is_done.wait(0.3)
-
-    monkeypatch.setattr(files, "write_atomically", write)
-    # Saves again what is there, so its arrays are those that the other save replaces.
-    slow = threading.Thread(target=save, args=(path,), name="slow")
-    slow.start()
-    time.sleep(0.05)
-    save(path, NEW, NEW_ARRAYS)
-    other_is_done.set()
-    slow.join()
-
-    found, _ = load(path)
-    assert found in (OLD, NEW)
+    assert names(path) == ["state.safetensors"], "and nothing stale beside it"
 
 
 def test_a_reader_beside_a_writer_finds_one_state_whole(path: Path) -> None:
@@ -419,121 +330,51 @@ def test_a_reader_beside_a_writer_finds_one_state_whole(path: Path) -> None:
     assert reads > 0
 
 
-def test_a_save_of_another_process_between_the_two_reads_of_a_load_is_met(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    save(path)
-    real, done = Path.read_bytes, []
-
-    def read(self: Path) -> bytes:
-        data = real(self)
-        if self == path and not done:
-            done.append(True)
-            save(path, NEW, NEW_ARRAYS)
-        return data
-
-    monkeypatch.setattr(Path, "read_bytes", read)
-
-    assert holds(path, NEW, NEW_ARRAYS)
-
-
-def test_a_save_of_another_process_just_before_the_clean_up_keeps_its_arrays(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    save(path, NEW, NEW_ARRAYS)
-    new = {name: (path.parent / name).read_bytes() for name in names(path)}
-    save(path)
-    real = files.write_atomically
-
-    def write(target: Path, data: bytes) -> None:
-        real(target, data)
-        if target == path:  # the other process writes its manifest right after ours
-            for name, content in new.items():
-                (path.parent / name).write_bytes(content)
-
-    monkeypatch.setattr(files, "write_atomically", write)
-    save(path, {"name": "third"}, {"a": np.ones((1, 1), np.float32)})
-    monkeypatch.undo()
-
-    assert holds(path, NEW, NEW_ARRAYS)
-
-
 # --- Loading checks every byte ----------------------------------------------------------------
 
 
-def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    body = json.loads(path.read_text("utf-8"))
-    change(body)
-    path.write_text(json.dumps(body), "utf-8")
-
-
-def arrays_of(path: Path) -> Path:
-    return path.with_name(json.loads(path.read_text("utf-8"))["arrays"])
-
-
-def rehashed(path: Path, blob: bytes) -> None:
-    """Other bytes for the arrays, with a checksum that agrees."""
-    arrays_of(path).write_bytes(blob)
-    edit(path, lambda body: body.update(arrays_sha256=sha256(blob)))
+def swap(path: Path, old: bytes, new: bytes) -> None:
+    data = path.read_bytes()
+    assert old in data
+    path.write_bytes(data.replace(old, new))
 
 
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "no file": (lambda path: path.unlink(), "does not exist"),
     "a folder in its place": (lambda path: (path.unlink(), path.mkdir()), "cannot read"),
     "nothing in the file": (lambda path: path.write_bytes(b""), "truncated or edited"),
-    "half of the JSON": (
+    "half of the file": (
         lambda path: path.write_bytes(path.read_bytes()[: len(path.read_bytes()) // 2]),
         "truncated or edited",
     ),
-    "no UTF-8": (lambda path: path.write_bytes(b'{"kind": "\xff"}'), "truncated or edited"),
-    "a number without end": (
-        lambda path: path.write_text('{"kind": ' + "9" * 5000 + "}"),
-        "truncated or edited|holds",
+    "all but a byte": (
+        lambda path: path.write_bytes(path.read_bytes()[:-1]),
+        "truncated or edited",
+    ),
+    "a byte too many": (
+        lambda path: path.write_bytes(path.read_bytes() + b"x"),
+        "truncated or edited",
     ),
     "brackets without end": (lambda path: path.write_text("[" * 100_000), "truncated or edited"),
-    "a list": (lambda path: path.write_text("[1]"), "holds 'list'"),
-    "another kind": (lambda path: edit(path, lambda b: b.update(kind="cake")), "holds 'cake'"),
+    "JSON": (lambda path: path.write_text("[1]"), "truncated or edited"),
+    "a safetensors file of others": (
+        lambda path: save_file({"a": np.zeros(2)}, path),
+        "truncated or edited",
+    ),
+    "another kind": (lambda path: swap(path, b"test state", b"test skate"), "holds 'test skate'"),
     "another version": (
-        lambda path: edit(path, lambda b: b.update(version=99)),
-        r"layout version 99; this release .* version 3",
+        lambda path: swap(path, b'version\\": 3', b'version\\": 9'),
+        r"layout version 9; this release .* version 3",
     ),
-    "content edited": (
-        lambda path: edit(path, lambda b: b["content"].update(name="mine")),
-        "edited after it was saved",
-    ),
-    "content with NaN": (
-        lambda path: edit(path, lambda b: b["content"].update(name=float("nan"))),
-        "edited after it was saved",
-    ),
-    "content gone": (lambda path: edit(path, lambda b: b.pop("content")), "lacks 'content'"),
-    "checksum gone": (lambda path: edit(path, lambda b: b.pop("content_sha256")), "edited"),
-    "name of the arrays gone": (lambda path: edit(path, lambda b: b.pop("arrays")), "lacks"),
-    "arrays elsewhere": (
-        lambda path: edit(path, lambda b: b.update(arrays="../secret.safetensors")),
-        "cannot read the arrays",
-    ),
-    "arrays without a name": (
-        lambda path: edit(path, lambda b: b.update(arrays="")),
-        "cannot read the arrays",
-    ),
-    "arrays with a strange name": (
-        lambda path: edit(path, lambda b: b.update(arrays="a\0b")),
-        "cannot read the arrays",
-    ),
-    "arrays gone": (lambda path: arrays_of(path).unlink(), "not beside it"),
-    "arrays truncated": (
-        lambda path: arrays_of(path).write_bytes(arrays_of(path).read_bytes()[:-1]),
-        "truncated or edited",
-    ),
+    "facts edited": (lambda path: swap(path, b'"old"', b'"odd"'), "truncated or edited"),
     "one bit of the arrays": (
-        lambda path: arrays_of(path).write_bytes(
-            arrays_of(path).read_bytes()[:-1] + bytes([arrays_of(path).read_bytes()[-1] ^ 1])
-        ),
+        lambda path: path.write_bytes(path.read_bytes()[:-1] + b"\xff"),
         "truncated or edited",
     ),
-    "arrays that are no safetensors": (
-        lambda path: rehashed(path, b"\x08\0\0\0\0\0\0\0notjson!"),
-        "no safetensors file",
+    "another shape": (lambda path: swap(path, b"[2,3]", b"[3,2]"), "truncated or edited"),
+    "another checksum": (
+        lambda path: swap(path, b'sha256\\": \\"', b'sha257\\": \\"'),
+        "truncated or edited",
     ),
 }
 
@@ -555,19 +396,18 @@ def test_damage_is_found_and_named(damage: str, path: Path) -> None:
 def test_no_changed_byte_goes_unnoticed(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    path = tmp_path_factory.mktemp("files") / "state.json"
+    path = tmp_path_factory.mktemp("files") / "state.safetensors"
     save(path)
-    file = data.draw(st.sampled_from([path, arrays_of(path)]))
-    good = file.read_bytes()
+    good = path.read_bytes()
     place = data.draw(st.integers(0, len(good) - 1))
     other = data.draw(st.integers(0, 255).filter(lambda byte: byte != good[place]))
-    file.write_bytes(good[:place] + bytes([other]) + good[place + 1 :])
+    path.write_bytes(good[:place] + bytes([other]) + good[place + 1 :])
 
     try:
         found, arrays = load(path)
     except CorruptFileError:
         return
-    # White space between two JSON values may change; a value may not.
+    # White space in the header may change; a value may not.
     assert found == OLD
     assert arrays["a"].tobytes() == OLD_ARRAYS["a"].tobytes()
 
@@ -576,10 +416,9 @@ def test_a_state_can_be_copied_to_another_folder(path: Path, tmp_path: Path) -> 
     save(path)
     other = tmp_path / "moved"
     other.mkdir()
-    for file in [path, arrays_of(path)]:
-        (other / file.name).write_bytes(file.read_bytes())
+    (other / path.name).write_bytes(path.read_bytes())
 
-    assert holds(other / "state.json", OLD, OLD_ARRAYS)
+    assert holds(other / "state.safetensors", OLD, OLD_ARRAYS)
 
 
 # --- Hashes of texts --------------------------------------------------------------------------

@@ -50,7 +50,7 @@ def an_engine_for_tuned_vectors(desk: Desk) -> None:
 
 @mistake(
     NudgeError,
-    names="{folder}/run holds another run",
+    names="{folder}/run already holds another run",
     remedy="pass overwrite=True",
     before=lambda desk: desk.finetuned(gamma=0.3).save(desk.folder / "run"),
 )
@@ -75,14 +75,17 @@ def _run_and_store(desk: Desk) -> None:
 
 
 @mistake(
-    CorruptFileError, names="tuned.json is a file", remedy="'{folder}/run'", before=_run_and_store
+    CorruptFileError,
+    names="safetensors is a file",
+    remedy="'{folder}/run'",
+    before=_run_and_store,
 )
 def loading_the_file_for_its_folder(desk: Desk) -> None:
-    TunedVectors.load(desk.folder / "run" / "tuned.json")
+    TunedVectors.load(desk.folder / "run" / "tuned.safetensors")
 
 
 @mistake(
-    CorruptFileError, names="no tuned vectors at", remedy="vector_store.json", before=_run_and_store
+    CorruptFileError, names="no tuned vectors at", remedy="vector_store", before=_run_and_store
 )
 def loading_a_store_as_a_run(desk: Desk) -> None:
     TunedVectors.load(desk.folder / "store")

@@ -191,8 +191,8 @@ COMMANDS = {
         "'./no-model'",
         "check the path",
     ),
-    "no such run": ("show nowhere", "nowhere/tuned.json", "nor does the folder nowhere"),
-    "another folder for a run": ("show data", "data/tuned.json", "there is corpus.jsonl"),
+    "no such run": ("show nowhere", "nowhere/tuned.safetensors", "nor does the folder nowhere"),
+    "another folder for a run": ("show data", "data/tuned.safetensors", "there is corpus.jsonl"),
     "a run into a running store": (
         "apply --tuned tuned-before --store chroma:./db#docs",
         "chroma:./db#docs",

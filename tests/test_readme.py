@@ -25,7 +25,7 @@ def test_readme_s_code_runs_from_top_to_bottom(
 
     assert len(blocks(README)) >= 5
     assert "Measured on" in capsys.readouterr().out
-    assert (tmp_path / "tuned" / "tuned.json").is_file()
+    assert (tmp_path / "tuned" / "tuned.safetensors").is_file()
     assert left["tuned"].shape == (4, 4)
     assert len(left["train"]) > len(left["test"]) > 0
     assert left["requests"]

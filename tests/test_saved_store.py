@@ -52,11 +52,10 @@ def as_run(ids, originals, vectors) -> TunedVectors:
     )
 
 
-def save_store(folder: str | Path, stored, header=None, **arrays) -> Path:
-    path = Path(folder, "vector_store.json")
-    manifest = {"metric": "cosine", "documents": [{"id": name} for name in stored]}
-    matrix = np.array(list(stored.values()), np.float32)
-    save_arrays(path, KIND, 1, manifest, {"vectors": matrix, **arrays}, header=header)
+def save_store(folder: str | Path, stored) -> Path:
+    path = Path(folder, "vector_store.safetensors")
+    facts = {"metric": "cosine", "documents": [{"id": name} for name in stored]}
+    save_arrays(path, KIND, 2, facts, {"vectors": np.array(list(stored.values()), np.float32)})
     return path
 
 
@@ -71,7 +70,7 @@ def test_every_document_of_the_run_is_exchanged_or_accounted_for(case):
     with TemporaryDirectory() as folder:
         path = save_store(folder, stored)
         result = apply_to_saved(folder, run)
-        after = dict(zip(stored, load_arrays(path, KIND, 1)[1]["vectors"], strict=True))
+        after = dict(zip(stored, load_arrays(path, KIND, 2)[1]["vectors"], strict=True))
     fits = {
         name
         for name, original in zip(moved, originals, strict=True)
@@ -109,16 +108,6 @@ def test_nothing_is_written_where_nothing_changes(tmp_path):
     assert path.stat().st_mtime_ns == stamp
 
 
-def test_what_else_was_saved_stays(tmp_path):
-    extra = np.arange(4)
-    path = save_store(tmp_path, {"a": [1, 0, 0]}, header={"for others": "read this"}, extra=extra)
-    apply_to_saved(tmp_path, as_run(["a"], [[1, 0, 0]], [[0, 1, 0]]))
-    assert json.loads(path.read_text())["for others"] == "read this"
-    arrays = load_arrays(path, KIND, 1)[1]
-    assert arrays["extra"].tobytes() == extra.tobytes()
-    assert arrays["vectors"].tolist() == [[0, 1, 0]]
-
-
 @pytest.mark.parametrize(
     ("manifest", "rows"),
     [
@@ -132,8 +121,8 @@ def test_what_else_was_saved_stays(tmp_path):
     ids=["no documents", "no ids", "too few ids", "an id twice", "another metric", "no metric"],
 )
 def test_a_store_that_makes_no_sense_is_refused(tmp_path, manifest, rows):
-    path = tmp_path / "vector_store.json"
-    save_arrays(path, KIND, 1, manifest, {"vectors": np.ones((rows, DIMENSION), np.float32)})
+    path = tmp_path / "vector_store.safetensors"
+    save_arrays(path, KIND, 2, manifest, {"vectors": np.ones((rows, DIMENSION), np.float32)})
     before = contents(tmp_path)
     with pytest.raises(CorruptFileError, match="was edited"):
         apply_to_saved(path, as_run(["a"], [[1, 1, 1]], [[0, 1, 0]]))
@@ -141,7 +130,7 @@ def test_a_store_that_makes_no_sense_is_refused(tmp_path, manifest, rows):
 
 
 def test_a_store_of_a_newer_release_is_refused(tmp_path):
-    path = tmp_path / "vector_store.json"
+    path = tmp_path / "vector_store.safetensors"
     save_arrays(path, KIND, 99, {"metric": "cosine", "documents": []}, {})
     with pytest.raises(CorruptFileError, match="layout version 99"):
         apply_to_saved(path, as_run([], [], []))
@@ -149,7 +138,7 @@ def test_a_store_of_a_newer_release_is_refused(tmp_path):
 
 @pytest.mark.parametrize("content", ["", "[]", '{"kind": 3}', json.dumps({"other": 1})])
 def test_any_other_json_is_refused(tmp_path, content):
-    path = tmp_path / "vector_store.json"
+    path = tmp_path / "vector_store.safetensors"
     path.write_text(content)
     for named in (path, tmp_path):
         with pytest.raises(CorruptFileError, match="is no saved NudgeVectorStore"):

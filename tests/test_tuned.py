@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nudge_integrations import TunedVectors, compare, evaluate_rankings
-from nudge_integrations.common.files import save_arrays, text_hash
+from nudge_integrations.common.files import load_arrays, save_arrays, text_hash
 from nudge_integrations.common.index import ExactIndex
 from nudge_integrations.embedding import ModelFingerprint
 from nudge_integrations.errors import (
@@ -260,7 +259,7 @@ def test_saving_over_an_older_run_leaves_the_new_one_alone(tmp_path: Path) -> No
     new.save(tmp_path)
 
     assert TunedVectors.load(tmp_path).vectors.tobytes() == new.vectors.tobytes()
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_save_that_dies_half_way_leaves_the_older_run(
@@ -270,12 +269,12 @@ def test_a_save_that_dies_half_way_leaves_the_older_run(
     old.save(tmp_path)
     real = Path.replace
 
-    def die_at_the_manifest(self: Path, target: Any) -> Any:
+    def die(self: Path, target: Any) -> Any:
         if Path(target).name == FILE_NAME:
             raise KeyboardInterrupt
         return real(self, target)
 
-    monkeypatch.setattr(Path, "replace", die_at_the_manifest)
+    monkeypatch.setattr(Path, "replace", die)
     with pytest.raises(KeyboardInterrupt):
         tuned_vectors(seed=2).save(tmp_path)
     monkeypatch.undo()
@@ -319,7 +318,7 @@ def test_content_that_makes_no_sense_is_corrupt_even_under_a_right_checksum(
 ) -> None:
     tuned = tuned_vectors()
     tuned.save(tmp_path)
-    content = json.loads((tmp_path / FILE_NAME).read_text("utf-8"))["content"]
+    content, _ = load_arrays(tmp_path / FILE_NAME, KIND, VERSION)
     FORGERIES[forgery](content)
     arrays = {"vectors": tuned.vectors, "originals": tuned.originals}
     save_arrays(tmp_path / FILE_NAME, KIND, VERSION, content, arrays)
@@ -334,7 +333,7 @@ def test_content_that_makes_no_sense_is_corrupt_even_under_a_right_checksum(
 def test_an_array_too_few_is_corrupt(tmp_path: Path) -> None:
     tuned = tuned_vectors()
     tuned.save(tmp_path)
-    content = json.loads((tmp_path / FILE_NAME).read_text("utf-8"))["content"]
+    content, _ = load_arrays(tmp_path / FILE_NAME, KIND, VERSION)
     save_arrays(tmp_path / FILE_NAME, KIND, VERSION, content, {"vectors": tuned.vectors})
 
     with pytest.raises(CorruptFileError, match="originals"):

@@ -242,6 +242,9 @@ class ExactIndex:
             raise DataError(f"{len(ids) - len(index)} ids come twice: give each row its own id")
         return index
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.from_state, (self._metric, *self.state())
+
     def _view(self) -> View:
         with self._lock:
             return self._rows.view()

@@ -6,16 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.embeddings import Embeddings
 
-from nudge_integrations.embedding.models import PROBE_TEXT
-from nudge_integrations.errors import DataError, ModelMismatchError
-from nudge_integrations.tuning.checks import as_tuned
+from nudge_integrations.tuning.lookup import TextLookup, as_tuned
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from nudge_integrations.tuning.tuned import TunedVectors
-
-_Vectors = list[list[float]]
 
 
 class NudgeEmbeddings(Embeddings):
@@ -68,19 +64,28 @@ class NudgeEmbeddings(Embeddings):
         *,
         check_model: bool = True,
     ) -> None:
-        tuned = None if tuned is None else as_tuned(tuned)
         model: Any = base
         while isinstance(model, NudgeEmbeddings):
             model = model.nudge_base_model()
         self._model = model
         self._base = model if isinstance(model, Embeddings) else _AsEmbeddings(model)
-        self._tuned = tuned
-        self._unchecked = check_model
+        self._lookup = TextLookup(None if tuned is None else as_tuned(tuned), check_model)
 
     @property
     def tuned(self) -> TunedVectors | None:
         """The tuned vectors that documents are answered with."""
-        return self._tuned
+        return self._lookup.tuned
+
+    @property
+    def model(self) -> str:
+        """A name that changes with the tuned vectors, such as the namespace of a cache needs.
+
+        `CacheBackedEmbeddings.from_bytes_store(embeddings, store, namespace=embeddings.model)`
+        """
+        from nudge_integrations.embedding.models import settings_name
+
+        name = settings_name(self._base)
+        return f"{name}-{self.tuned.digest}" if self.tuned else name
 
     def nudge_base_model(self) -> Any:
         """The model underneath, as it was given; what was tuned does not show in it."""
@@ -101,52 +106,15 @@ class NudgeEmbeddings(Embeddings):
             ModelMismatchError: The vectors were tuned for another model than the base model.
             DataError: The base model gave more or fewer vectors than it was given texts.
         """
-        vectors, rest = self._look_up(texts)
-        if self._unchecked and len(rest) < len(texts):
-            self._check(self._base.embed_documents([PROBE_TEXT]))
-        found = self._base.embed_documents([texts[i] for i in rest]) if rest else []
-        return self._filled(vectors, found)
+        ask = self._lookup.ask(texts)
+        found = self._base.embed_documents(ask) if ask else []
+        return self._lookup.answer(texts, self._base, found)
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         """Like `embed_documents`, through the base model's own async method."""
-        vectors, rest = self._look_up(texts)
-        if self._unchecked and len(rest) < len(texts):
-            self._check(await self._base.aembed_documents([PROBE_TEXT]))
-        found = await self._base.aembed_documents([texts[i] for i in rest]) if rest else []
-        return self._filled(vectors, found)
-
-    def _look_up(self, texts: list[str]) -> tuple[list[list[float] | None], list[int]]:
-        """The tuned vector of each text, and the positions of the texts that have none."""
-        if self._tuned is None:
-            return [None] * len(texts), list(range(len(texts)))
-        found = [self._tuned.lookup(text) for text in texts]
-        vectors = [None if vector is None else vector.tolist() for vector in found]
-        return vectors, [i for i, vector in enumerate(vectors) if vector is None]
-
-    def _check(self, probe: _Vectors) -> None:
-        from nudge_integrations.embedding.encoders import probed
-
-        assert self._tuned is not None  # asked only where a tuned vector was found
-        self._tuned.check_model(probed(self._base, probe))
-        self._unchecked = False
-
-    def _filled(self, vectors: list[list[float] | None], found: _Vectors) -> _Vectors:
-        """Put the base model's vectors into the places without a tuned one."""
-        missing = vectors.count(None)
-        if len(found) != missing:
-            raise DataError(
-                f"the base model gave {len(found)} vectors for {missing} texts; "
-                "it must give one for each"
-            )
-        width = None if self._tuned is None else self._tuned.vectors.shape[1]
-        for vector in found if width is not None else ():
-            if len(vector) != width:
-                raise ModelMismatchError(
-                    f"the base model's vectors have {len(vector)} dimensions, the tuned ones have "
-                    f"{width}; use the model that the vectors were tuned for"
-                )
-        new = iter(found)
-        return [next(new) if vector is None else vector for vector in vectors]
+        ask = self._lookup.ask(texts)
+        found = await self._base.aembed_documents(ask) if ask else []
+        return self._lookup.answer(texts, self._base, found)
 
 
 class _AsEmbeddings(Embeddings):
@@ -163,5 +131,5 @@ class _AsEmbeddings(Embeddings):
         return vector
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        vectors: _Vectors = self._embedder.embed_documents(texts).tolist()
+        vectors: list[list[float]] = self._embedder.embed_documents(texts).tolist()
         return vectors

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document
@@ -15,13 +15,10 @@ from nudge_integrations.langchain.embeddings import NudgeEmbeddings
 from nudge_integrations.langchain.vector_store import NudgeVectorStore
 from nudge_integrations.relevance import RelevanceDataset
 from nudge_integrations.relevance.checks import checked_documents
-from nudge_integrations.tuning.engine import FinetuneEngine
-from nudge_integrations.tuning.options import generate_for
+from nudge_integrations.tuning.engine import FinetuneEngine, unique_texts
 
 if TYPE_CHECKING:
-    from typing_extensions import Self, Unpack
-
-    from nudge_integrations.tuning.options import EngineOptions
+    from typing_extensions import Self
 
 
 class NudgeFinetuneEngine(FinetuneEngine):
@@ -59,13 +56,14 @@ class NudgeFinetuneEngine(FinetuneEngine):
         train_dataset: Any,
         embeddings: Any = None,
         documents: Sequence[Document] | None = None,
-        **options: Unpack[EngineOptions],
+        **options: Any,
     ) -> None:
         if documents is None:
             corpus = RelevanceDataset.coerce(train_dataset).corpus
             documents = [Document(id=name, page_content=text) for name, text in corpus.items()]
         self.documents = checked_documents(documents, Document, EXAMPLE)
-        super().__init__(train_dataset, _texts(self.documents), embeddings, **options)
+        texts = unique_texts(_texts(self.documents), "documents")
+        super().__init__(train_dataset, texts, embeddings, **options)
 
     @classmethod
     def from_documents(
@@ -76,7 +74,7 @@ class NudgeFinetuneEngine(FinetuneEngine):
         *,
         test_share: float = 0.2,
         questions: Mapping[str, Any] | None = None,
-        **options: Unpack[EngineOptions],
+        **options: Any,
     ) -> Self:
         """Generate questions, filter them, embed, tune and measure, in one call.
 
@@ -101,19 +99,15 @@ class NudgeFinetuneEngine(FinetuneEngine):
             NudgeError: The language model refuses every request, or its server is down; what was
                 answered is kept, and the same call goes on from there.
         """
-        # Only this method needs what generates questions, and that takes a while to import.
-        from nudge_integrations.questions import train_and_test
-
         whole = checked_documents(documents, Document, EXAMPLE)
-        named = [each if each.id else _with_id(each) for each in whole]
-        generated = generate_for(named, llm, embeddings, questions, options)
-        share = 0.0 if options.get("test_dataset") is not None else test_share
-        train, test = train_and_test(generated, share, options.get("seed", 0))
-        options.setdefault("test_dataset", test)
-        engine = cls(train, embeddings, named, **options)
-        engine.questions = generated
-        engine.finetune()
-        return engine
+        return cls._from_generated(
+            [each if each.id else _with_id(each) for each in whole],
+            llm,
+            embeddings,
+            test_share=test_share,
+            questions=questions,
+            options=options,
+        )
 
     def get_finetuned_model(self) -> NudgeEmbeddings:
         """The embedding model for any vector store: tuned texts get their tuned vector.
@@ -154,15 +148,11 @@ def _with_id(document: Document) -> Document:
     return document.model_copy(update={"id": text_hash(document.page_content)[:32]})
 
 
-def _texts(documents: Sequence[Document]) -> dict[str, str]:
-    texts: dict[str, str] = {}
+def _texts(documents: Sequence[Document]) -> Iterator[tuple[str, str]]:
     for place, document in enumerate(documents):
         if document.id is None:
             raise DataError(
                 f"document {place} ({document.page_content[:40]!r}) has no id; judgments name "
                 "documents by id, so make it Document(id=..., page_content=...)"
             )
-        if document.id in texts:
-            raise DataError(f"two documents have the id {document.id!r}; give each its own")
-        texts[document.id] = document.page_content
-    return texts
+        yield document.id, document.page_content

@@ -11,20 +11,19 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.runnables.config import run_in_executor
 
-from nudge_integrations.common.files import load_arrays, save_arrays
+from nudge_integrations.common.files import read_file, write_atomically
 from nudge_integrations.common.index import ExactIndex, Metric
 from nudge_integrations.errors import CorruptFileError, DataError
-from nudge_integrations.langchain.documents import documents_of, to_json, with_ids
+from nudge_integrations.langchain.documents import copied, documents_of, to_json, with_ids
 from nudge_integrations.langchain.embeddings import NudgeEmbeddings
 from nudge_integrations.langchain.search import ExactSearch
-from nudge_integrations.tuning.checks import as_tuned
+from nudge_integrations.tuning.lookup import as_tuned, check_metric
+from nudge_integrations.tuning.saved import LANGCHAIN
 
 if TYPE_CHECKING:
-    from nudge_integrations.tuning.tuned import TunedVectors
+    from typing_extensions import Self
 
-_KIND = "langchain vector store"
-_VERSION = 1
-_FILE = "vector_store.json"
+    from nudge_integrations.tuning.tuned import TunedVectors
 
 
 class NudgeVectorStore(ExactSearch):
@@ -89,7 +88,7 @@ class NudgeVectorStore(ExactSearch):
 
     Save and load:
         ```python
-        store.save("folder")  # JSON and safetensors, nothing pickled
+        store.save("folder")  # one safetensors file, nothing pickled
         store = NudgeVectorStore.load("folder", embeddings)
         ```
 
@@ -107,8 +106,8 @@ class NudgeVectorStore(ExactSearch):
     ) -> None:
         if tuned is not None or not isinstance(embedding, Embeddings):
             embedding = NudgeEmbeddings(embedding, tuned)
-        if isinstance(embedding, NudgeEmbeddings):
-            _check_metric(embedding.tuned, metric)
+        if isinstance(embedding, NudgeEmbeddings) and embedding.tuned is not None:
+            check_metric(embedding.tuned.method, metric)
         super().__init__(embedding, metric)
 
     def add_documents(
@@ -242,7 +241,7 @@ class NudgeVectorStore(ExactSearch):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save documents and vectors, atomically and checksummed; the embedding model is not.
 
-        `path` is a folder, or a file that ends in `.json`; what was saved there is replaced.
+        `path` is a folder, or a file that ends in `.safetensors`; what was saved there is replaced.
 
         Raises:
             DataError: Metadata that is not plain JSON; the document is named.
@@ -251,13 +250,12 @@ class NudgeVectorStore(ExactSearch):
         with self._writing:
             ids, vectors = self._index.state()
             documents = [to_json(self._documents[id_]) for id_ in ids]
-        manifest = {"metric": self.metric, "documents": documents}
-        save_arrays(_file(path), _KIND, _VERSION, manifest, {"vectors": vectors})
+        write_atomically(_file(path), LANGCHAIN.pack(self.metric, documents, vectors))
 
     @classmethod
     def load(
         cls, path: str | os.PathLike[str], embedding: Embeddings, tuned: TunedVectors | None = None
-    ) -> NudgeVectorStore:
+    ) -> Self:
         """Load what `save` saved, bit for bit.
 
         The model is the one whose vectors were saved; another dimension shows at a search.
@@ -266,17 +264,37 @@ class NudgeVectorStore(ExactSearch):
             CorruptFileError: Missing, truncated, edited, or of another version.
             MetricMismatchError: NUDGE-M's vectors under cosine.
         """
-        manifest, arrays = load_arrays(_file(path), _KIND, _VERSION)
+        file = _file(path)
+        index, saved = LANGCHAIN.unpack(read_file(file, LANGCHAIN.kind), file)
         try:
-            documents = [Document(**saved) for saved in manifest["documents"]]
-            ids = [str(document.id) for document in documents]
-            index = ExactIndex.from_state(manifest["metric"], ids, arrays["vectors"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise CorruptFileError(f"{_file(path)} was edited: {error}; save it again") from error
+            documents = {str(each["id"]): Document(**each) for each in saved}
+        except (TypeError, ValueError) as error:
+            raise CorruptFileError(f"{file} was edited: {error}; save it again") from error
+        return cls._restored(embedding, index, documents, tuned=tuned)
+
+    @classmethod
+    def _restored(
+        cls,
+        embedding: Embeddings,
+        index: ExactIndex,
+        documents: dict[str, Document],
+        tuned: TunedVectors | None = None,
+    ) -> Self:
         store = cls(embedding, metric=index.metric, tuned=tuned)
-        store._index = index
-        store._documents = dict(zip(ids, documents, strict=True))
+        store._index, store._documents = index, documents
         return store
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        with self._writing:
+            index = ExactIndex.from_state(self.metric, *self._index.state())
+            return self._restored, (self._embedding, index, dict(self._documents))
+
+    def __deepcopy__(self, _: Any) -> Self:
+        # The embedding model is shared: it may hold a client that cannot be copied.
+        _, (embedding, index, documents) = self.__reduce__()
+        return self._restored(
+            embedding, index, {id_: copied(each) for id_, each in documents.items()}
+        )
 
     def _put(self, documents: list[Document], vectors: Any) -> list[str]:
         ids = [str(document.id) for document in documents]
@@ -287,14 +305,7 @@ class NudgeVectorStore(ExactSearch):
         return ids
 
 
-def _check_metric(tuned: TunedVectors | None, metric: Metric) -> None:
-    if tuned is not None:
-        # Whoever has tuned vectors has loaded that module; a plain store starts without it.
-        from nudge_integrations.tuning.tuned import check_metric
-
-        check_metric(tuned.method, metric)
-
-
 def _file(path: str | os.PathLike[str]) -> Path:
     path = Path(path)
-    return path if path.suffix == ".json" and not path.is_dir() else path / _FILE
+    is_file = path.suffix == Path(LANGCHAIN.pattern).suffix and not path.is_dir()
+    return path if is_file else path / LANGCHAIN.pattern

@@ -6,11 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
-from llama_index.core.bridge.pydantic import PrivateAttr
+from llama_index.core.bridge.pydantic import Field, PrivateAttr
 
-from nudge_integrations.embedding.models import PROBE_TEXT
-from nudge_integrations.errors import DataError, ModelMismatchError
-from nudge_integrations.tuning.checks import as_tuned
+from nudge_integrations.tuning.lookup import TextLookup, as_tuned
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -47,10 +45,13 @@ class NudgeEmbedding(BaseEmbedding):
         NudgeError: No model of that name can be loaded.
     """
 
+    tuned_digest: str = Field(
+        default="", description="Names the tuned vectors, so that no cache mixes two runs."
+    )
+
     _model: Any = PrivateAttr(default=None)
     _base: BaseEmbedding = PrivateAttr()
-    _tuned: Any = PrivateAttr(default=None)
-    _unchecked: bool = PrivateAttr(default=True)
+    _lookup: TextLookup = PrivateAttr()
 
     def __init__(
         self,
@@ -59,18 +60,18 @@ class NudgeEmbedding(BaseEmbedding):
         *,
         check_model: bool = True,
     ) -> None:
-        tuned = None if tuned is None else as_tuned(tuned)
+        lookup = TextLookup(None if tuned is None else as_tuned(tuned), check_model)
         model: Any = base
         while isinstance(model, NudgeEmbedding):
             model = model.nudge_base_model()
         inner = model if isinstance(model, BaseEmbedding) else _AsBaseEmbedding(model)
-        super().__init__(
+        super().__init__(  # type: ignore[call-arg]
             model_name=inner.model_name,
             embed_batch_size=inner.embed_batch_size,
             num_workers=inner.num_workers,
+            tuned_digest=lookup.tuned.digest if lookup.tuned else "",
         )
-        self._model, self._base, self._tuned = model, inner, tuned
-        self._unchecked = check_model
+        self._model, self._base, self._lookup = model, inner, lookup
 
     def __setattr__(self, name: str, value: Any) -> None:
         # An index hands its callback manager to its embedding model: it belongs where the calls
@@ -78,6 +79,13 @@ class NudgeEmbedding(BaseEmbedding):
         if name == "callback_manager":
             self._base.callback_manager = value
         super().__setattr__(name, value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self)._restored, (self._model, self._lookup)
+
+    @classmethod
+    def _restored(cls, model: Any, lookup: TextLookup) -> NudgeEmbedding:
+        return cls(model, lookup.tuned, check_model=lookup.unchecked)
 
     @classmethod
     def class_name(cls) -> str:
@@ -87,8 +95,7 @@ class NudgeEmbedding(BaseEmbedding):
     @property
     def tuned(self) -> TunedVectors | None:
         """The tuned vectors that texts are answered with."""
-        tuned: TunedVectors | None = self._tuned
-        return tuned
+        return self._lookup.tuned
 
     def nudge_base_model(self) -> Any:
         """The model underneath, as it was given; what was tuned does not show in it."""
@@ -108,21 +115,13 @@ class NudgeEmbedding(BaseEmbedding):
         Raises:
             ModelMismatchError: The vector was tuned for another model than the base model.
         """
-        vector = self._look_up(text)
-        if vector is None:
-            return self._checked([self._base.get_text_embedding(text)])[0]
-        if self._unchecked:
-            self._check([self._base.get_text_embedding(PROBE_TEXT)])
-        return vector
+        found = [self._base.get_text_embedding(each) for each in self._lookup.ask([text])]
+        return self._lookup.answer([text], self._base, found)[0]
 
     async def aget_text_embedding(self, text: str) -> list[float]:
         """Like `get_text_embedding`, through the base model's own async method."""
-        vector = self._look_up(text)
-        if vector is None:
-            return self._checked([await self._base.aget_text_embedding(text)])[0]
-        if self._unchecked:
-            self._check([await self._base.aget_text_embedding(PROBE_TEXT)])
-        return vector
+        found = [await self._base.aget_text_embedding(each) for each in self._lookup.ask([text])]
+        return self._lookup.answer([text], self._base, found)[0]
 
     def get_text_embedding_batch(
         self, texts: list[str], show_progress: bool = False, **kwargs: Any
@@ -131,29 +130,19 @@ class NudgeEmbedding(BaseEmbedding):
 
         Raises:
             ModelMismatchError: The vectors were tuned for another model than the base model.
-            DataError: The base model gave more or fewer vectors than it was given texts.
+            DataError: The base model returned more or fewer vectors than it was given texts.
         """
-        vectors = [self._look_up(text) for text in texts]
-        rest = [text for text, vector in zip(texts, vectors, strict=True) if vector is None]
-        if self._unchecked and len(rest) < len(texts):
-            self._check([self._base.get_text_embedding(PROBE_TEXT)])
-        if not rest:
-            return self._filled(vectors, [])
-        found = self._base.get_text_embedding_batch(rest, show_progress=show_progress, **kwargs)
-        return self._filled(vectors, found)
+        ask, embed = self._lookup.ask(texts), self._base.get_text_embedding_batch
+        found = embed(ask, show_progress=show_progress, **kwargs) if ask else []
+        return self._lookup.answer(texts, self._base, found)
 
     async def aget_text_embedding_batch(
         self, texts: list[str], show_progress: bool = False, **kwargs: Any
     ) -> list[list[float]]:
         """Like `get_text_embedding_batch`, through the base model's own async method."""
-        vectors = [self._look_up(text) for text in texts]
-        rest = [text for text, vector in zip(texts, vectors, strict=True) if vector is None]
-        if self._unchecked and len(rest) < len(texts):
-            self._check([await self._base.aget_text_embedding(PROBE_TEXT)])
-        if not rest:
-            return self._filled(vectors, [])
-        embed = self._base.aget_text_embedding_batch
-        return self._filled(vectors, await embed(rest, show_progress=show_progress, **kwargs))
+        ask, embed = self._lookup.ask(texts), self._base.aget_text_embedding_batch
+        found = await embed(ask, show_progress=show_progress, **kwargs) if ask else []
+        return self._lookup.answer(texts, self._base, found)
 
     def _get_query_embedding(self, query: str) -> list[float]:
         return self.get_query_embedding(query)
@@ -172,42 +161,6 @@ class NudgeEmbedding(BaseEmbedding):
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
         return await self.aget_text_embedding_batch(texts)
-
-    def _look_up(self, text: str) -> list[float] | None:
-        vector = None if self._tuned is None else self._tuned.lookup(text)
-        return None if vector is None else vector.tolist()
-
-    def _check(self, probe: list[list[float]]) -> None:
-        from nudge_integrations.embedding.encoders import probed
-
-        self._tuned.check_model(probed(self._base, probe))
-        self._unchecked = False
-
-    def _filled(
-        self, vectors: list[list[float] | None], found: list[list[float]]
-    ) -> list[list[float]]:
-        """Put the base model's vectors into the places without a tuned one."""
-        missing = vectors.count(None)
-        if len(found) != missing:
-            raise DataError(
-                f"the base model gave {len(found)} vectors for {missing} texts; it must give one "
-                "for each"
-            )
-        new = iter(self._checked(found))
-        return [next(new) if vector is None else vector for vector in vectors]
-
-    def _checked(self, found: list[list[float]]) -> list[list[float]]:
-        """Refuse vectors that cannot stand beside the tuned ones."""
-        if self._tuned is None:
-            return found
-        width = self._tuned.vectors.shape[1]
-        for vector in found:
-            if len(vector) != width:
-                raise ModelMismatchError(
-                    f"the base model's vectors have {len(vector)} dimensions, the tuned ones have "
-                    f"{width}; use the model that the vectors were tuned for"
-                )
-        return found
 
 
 class _AsBaseEmbedding(BaseEmbedding):

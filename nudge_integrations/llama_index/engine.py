@@ -17,19 +17,15 @@ from llama_index.core.schema import (
 )
 
 from nudge_integrations.common.arrays import FloatMatrix
-from nudge_integrations.errors import DataError
 from nudge_integrations.llama_index.embeddings import NudgeEmbedding
 from nudge_integrations.llama_index.nodes import EXAMPLE
 from nudge_integrations.llama_index.vector_store import NudgeVectorStore
 from nudge_integrations.relevance import RelevanceDataset
 from nudge_integrations.relevance.checks import checked_documents
-from nudge_integrations.tuning.engine import FinetuneEngine
-from nudge_integrations.tuning.options import generate_for
+from nudge_integrations.tuning.engine import FinetuneEngine, unique_texts
 
 if TYPE_CHECKING:
-    from typing_extensions import Self, Unpack
-
-    from nudge_integrations.tuning.options import EngineOptions
+    from typing_extensions import Self
 
 
 class NudgeFinetuneEngine(FinetuneEngine):
@@ -71,14 +67,21 @@ class NudgeFinetuneEngine(FinetuneEngine):
         train_dataset: Any,
         embed_model: Any = None,
         nodes: Sequence[BaseNode] | None = None,
-        **options: Unpack[EngineOptions],
+        **options: Any,
     ) -> None:
         if nodes is None:
             corpus = RelevanceDataset.coerce(train_dataset).corpus
             nodes = [TextNode(id_=name, text=text) for name, text in corpus.items()]
         self.nodes = checked_documents(nodes, BaseNode, EXAMPLE)
         _register()
-        super().__init__(train_dataset, _texts(self.nodes), embed_model, **options)
+        texts = unique_texts(
+            (
+                (node.node_id, node.get_content(metadata_mode=MetadataMode.EMBED))
+                for node in self.nodes
+            ),
+            "nodes",
+        )
+        super().__init__(train_dataset, texts, embed_model, **options)
 
     @classmethod
     def from_documents(
@@ -90,7 +93,7 @@ class NudgeFinetuneEngine(FinetuneEngine):
         transformations: Sequence[TransformComponent] | None = None,
         test_share: float = 0.2,
         questions: Mapping[str, Any] | None = None,
-        **options: Unpack[EngineOptions],
+        **options: Any,
     ) -> Self:
         """Generate questions, filter them, embed, tune and measure, in one call.
 
@@ -117,18 +120,14 @@ class NudgeFinetuneEngine(FinetuneEngine):
             NudgeError: The language model refuses every request, or its server is down; what was
                 answered is kept, and the same call goes on from there.
         """
-        # Only this method needs what generates questions, and that takes a while to import.
-        from nudge_integrations.questions import train_and_test
-
-        nodes = _cut(documents, transformations)
-        generated = generate_for(nodes, llm, embed_model, questions, options)
-        share = 0.0 if options.get("test_dataset") is not None else test_share
-        train, test = train_and_test(generated, share, options.get("seed", 0))
-        options.setdefault("test_dataset", test)
-        engine = cls(train, embed_model, nodes, **options)
-        engine.questions = generated
-        engine.finetune()
-        return engine
+        return cls._from_generated(
+            _cut(documents, transformations),
+            llm,
+            embed_model,
+            test_share=test_share,
+            questions=questions,
+            options=options,
+        )
 
     def get_finetuned_model(self) -> NudgeEmbedding:
         """The embedding model for any index and store: tuned texts get their tuned vector.
@@ -179,15 +178,6 @@ class NudgeFinetuneEngine(FinetuneEngine):
             node.embedding = vector.tolist()
         store.add(copies)
         return store
-
-
-def _texts(nodes: Sequence[BaseNode]) -> dict[str, str]:
-    texts: dict[str, str] = {}
-    for node in nodes:
-        if node.node_id in texts:
-            raise DataError(f"two nodes have the id {node.node_id!r}; give each its own")
-        texts[node.node_id] = node.get_content(metadata_mode=MetadataMode.EMBED)
-    return texts
 
 
 def _cut(

@@ -1,31 +1,22 @@
-"""A store's state on disk: a JSON manifest with the nodes, their vectors beside it."""
+"""A store's state on disk, on any fsspec file system."""
 
 from __future__ import annotations
 
 import json
 import posixpath
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 from llama_index.core.schema import BaseNode
 
 from nudge_integrations.common.arrays import FloatMatrix
-from nudge_integrations.common.files import load_arrays, save_arrays
+from nudge_integrations.common.files import header_of, read_file, write_atomically
+from nudge_integrations.common.index import ExactIndex
 from nudge_integrations.errors import CorruptFileError
 from nudge_integrations.llama_index.nodes import from_json, to_json
-
-KIND = "llama_index vector store"
-_VERSION = 1
-# StorageContext.from_defaults(persist_dir=...) gives every vector store's file to
-# SimpleVectorStore, which would read this one as an empty store. It stumbles over this instead.
-_NOT_SIMPLE = {
-    "embedding_dict": "load this with NudgeVectorStore.from_persist_dir(folder) and pass it on: "
-    "StorageContext.from_defaults(persist_dir=folder, vector_store=store)"
-}
+from nudge_integrations.tuning.saved import LLAMA_INDEX
 
 
 def save_nodes(
@@ -35,58 +26,45 @@ def save_nodes(
     matrix: FloatMatrix,
     fs: AbstractFileSystem | None = None,
 ) -> None:
-    """Write nodes at `persist_path`, and their vectors into a safetensors file beside it.
-
-    Locally, a reader finds the old state or the new one, whole. A remote file system gets the
-    vectors first and the manifest last.
+    """Write nodes and vectors into one safetensors file; locally it is replaced atomically.
 
     Args:
-        persist_path: Path of the manifest.
+        persist_path: Path of the file.
         metric: Metric of the store.
         nodes: The nodes, without embeddings.
-        matrix: One row a node, `(len(nodes), dimension)` float32.
+        matrix: One row per node, `(len(nodes), dimension)` float32.
         fs: Any fsspec file system; by default the local one.
 
     Raises:
         DataError: A node that JSON cannot hold.
         NudgeError: The folder cannot be written to.
     """
-    manifest = {"metric": metric, "nodes": [to_json(node) for node in nodes]}
-    arrays = {"vectors": matrix}
-    if fs is None or isinstance(fs, LocalFileSystem):
-        save_arrays(_local(persist_path, fs), KIND, _VERSION, manifest, arrays, header=_NOT_SIMPLE)
-        return
-    folder, name = posixpath.split(persist_path)
-    with tempfile.TemporaryDirectory() as temporary:
-        save_arrays(Path(temporary, name), KIND, _VERSION, manifest, arrays, header=_NOT_SIMPLE)
-        written = sorted(Path(temporary).iterdir(), key=lambda file: file.name == name)
-        older = _vector_files(persist_path, fs)
-        fs.makedirs(folder, exist_ok=True)
-        for file in written:
-            fs.put_file(str(file), posixpath.join(folder, file.name))
-        new = {file.name for file in written}
-        for path in older:
-            if posixpath.basename(path) not in new:
-                fs.rm_file(path)
+    data = LLAMA_INDEX.pack(metric, [to_json(node) for node in nodes], matrix)
+    if _is_local(fs):
+        write_atomically(_local(persist_path, fs), data)
+    else:
+        assert fs is not None
+        fs.makedirs(posixpath.dirname(persist_path), exist_ok=True)
+        # Some file systems write in pieces; a file under way must not stand in the old one's place.
+        under_way = f"{persist_path}.tmp"
+        fs.pipe_file(under_way, data)
+        fs.mv(under_way, persist_path)
 
 
 def load_nodes(
     persist_path: str, fs: AbstractFileSystem | None = None
-) -> tuple[str, list[BaseNode], FloatMatrix]:
-    """Read what `save_nodes` wrote, every byte of it checked.
+) -> tuple[ExactIndex, list[BaseNode]]:
+    """Read what `save_nodes` wrote, checking every byte.
 
     Returns:
-        Metric, nodes, and their vectors `(len(nodes), dimension)`.
+        The vectors by id, and the nodes in the same order.
 
     Raises:
         CorruptFileError: Missing, truncated, edited, or not written by this store.
         DataError: A node of a class whose module was not imported.
     """
-    if fs is None or isinstance(fs, LocalFileSystem):
-        manifest, arrays = load_arrays(_local(persist_path, fs), KIND, _VERSION)
-    else:
-        manifest, arrays = _fetch(persist_path, fs)
-    return manifest["metric"], from_json(manifest["nodes"]), arrays["vectors"]
+    index, saved = LLAMA_INDEX.unpack(_read(persist_path, fs), persist_path)
+    return index, from_json(saved)
 
 
 def find_stores(
@@ -96,7 +74,7 @@ def find_stores(
 
     Args:
         persist_dir: The folder.
-        suffix: How the names of manifests end; what stands before it is the namespace.
+        suffix: How the names of the files end; what stands before it is the namespace.
         fs: Any fsspec file system; by default the local one.
 
     Returns:
@@ -105,53 +83,51 @@ def find_stores(
     Raises:
         CorruptFileError: No store there.
     """
-    fs = fs or LocalFileSystem()
-    paths = [path for path in _listed(persist_dir, fs) if path.endswith(suffix)]
+    listing = fs or LocalFileSystem()
+    try:
+        listed = [str(path) for path in listing.ls(persist_dir, detail=False)]
+    except FileNotFoundError:
+        listed = []
+    paths = sorted(path for path in listed if path.endswith(suffix))
     if not paths:
-        raise CorruptFileError(f"no {KIND} in {persist_dir}: no file there ends in {suffix}")
+        raise CorruptFileError(
+            f"no {LLAMA_INDEX.kind} in {persist_dir}: no file there ends in {suffix}"
+        )
     return {
-        posixpath.basename(path).removesuffix(suffix): (path, _is_simple(path, fs))
-        for path in sorted(paths)
+        posixpath.basename(path).removesuffix(suffix): (path, _is_simple(_read(path, fs)))
+        for path in paths
     }
 
 
-def _is_simple(path: str, fs: AbstractFileSystem) -> bool:
+def is_ours(persist_path: str, fs: AbstractFileSystem | None = None) -> bool:
+    """Whether `save_nodes` wrote this file."""
     try:
-        body = json.loads(fs.cat_file(path))
-    except ValueError:
-        # Loading it says what is wrong with it.
+        return header_of(_read(persist_path, fs)).get("kind") == LLAMA_INDEX.kind
+    except CorruptFileError:
         return False
-    return isinstance(body, dict) and "kind" not in body
 
 
-def _fetch(persist_path: str, fs: AbstractFileSystem) -> tuple[dict[str, Any], dict[str, Any]]:
-    if not fs.exists(persist_path):
-        raise CorruptFileError(f"no {KIND} at {persist_path}: the file does not exist")
-    folder, name = posixpath.split(persist_path)
-    with tempfile.TemporaryDirectory() as temporary:
-        for path in [persist_path, *_vector_files(persist_path, fs)]:
-            fs.get_file(path, str(Path(temporary, posixpath.basename(path))))
-        try:
-            return load_arrays(Path(temporary, name), KIND, _VERSION)
-        except CorruptFileError as error:
-            raise CorruptFileError(str(error).replace(temporary, folder)) from error
-
-
-def _vector_files(persist_path: str, fs: AbstractFileSystem) -> list[str]:
-    folder, name = posixpath.split(persist_path)
-    start = posixpath.splitext(name)[0] + "."
-    return [
-        path
-        for path in _listed(folder, fs)
-        if posixpath.basename(path).startswith(start) and path.endswith(".safetensors")
-    ]
-
-
-def _listed(folder: str, fs: AbstractFileSystem) -> list[str]:
+def _is_simple(data: bytes) -> bool:
     try:
-        return [str(path) for path in fs.ls(folder, detail=False)]
-    except FileNotFoundError:
-        return []
+        return isinstance(json.loads(data), dict)
+    except ValueError:
+        return False  # loading it as one of ours says what is wrong with it
+
+
+def _read(persist_path: str, fs: AbstractFileSystem | None) -> bytes:
+    if fs is None or _is_local(fs):
+        return read_file(_local(persist_path, fs), LLAMA_INDEX.kind)
+    try:
+        data: bytes = fs.cat_file(persist_path)
+    except FileNotFoundError as error:
+        raise CorruptFileError(
+            f"no {LLAMA_INDEX.kind} at {persist_path}: the file does not exist"
+        ) from error
+    return data
+
+
+def _is_local(fs: AbstractFileSystem | None) -> bool:
+    return fs is None or isinstance(fs, LocalFileSystem)
 
 
 def _local(persist_path: str, fs: AbstractFileSystem | None) -> Path:

@@ -28,9 +28,11 @@ from nudge_integrations.llama_index.nodes import EXAMPLE, copied, embeddings_of
 from nudge_integrations.llama_index.persistence import find_stores, load_nodes, save_nodes
 from nudge_integrations.llama_index.search import ExactSearch
 from nudge_integrations.relevance.checks import checked_documents
-from nudge_integrations.tuning.checks import as_tuned
+from nudge_integrations.tuning.lookup import as_tuned
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from nudge_integrations.tuning.tuned import TunedVectors
 
 _SUFFIX = f"{NAMESPACE_SEP}{DEFAULT_PERSIST_FNAME}"
@@ -54,9 +56,8 @@ class NudgeVectorStore(ExactSearch):
         every store that keeps text; the log says so.
 
     Save and load:
-        `storage_context.persist(folder)` saves it too. Name it when loading:
-        `StorageContext.from_defaults(persist_dir=folder,
-        vector_store=NudgeVectorStore.from_persist_dir(folder))`.
+        `storage_context.persist(folder)` and `StorageContext.from_defaults(persist_dir=folder)`
+        work as with the default store, once `nudge_integrations.llama_index` was imported.
 
     Examples:
         >>> from llama_index.core.schema import TextNode
@@ -153,7 +154,7 @@ class NudgeVectorStore(ExactSearch):
     def persist(
         self, persist_path: str = _DEFAULT_PATH, fs: fsspec.AbstractFileSystem | None = None
     ) -> None:
-        """Save nodes and vectors: JSON at `persist_path`, safetensors beside it; no pickle.
+        """Save nodes and vectors into one safetensors file at `persist_path`; nothing is pickled.
 
         `fs` is any fsspec file system, by default the local one. Only local saving is atomic.
 
@@ -169,19 +170,15 @@ class NudgeVectorStore(ExactSearch):
     @classmethod
     def from_persist_path(
         cls, persist_path: str, fs: fsspec.AbstractFileSystem | None = None
-    ) -> NudgeVectorStore:
+    ) -> Self:
         """Load a store that `persist` saved, bit for bit.
 
         Raises:
             CorruptFileError: Missing, truncated, edited, or not saved by this store.
             DataError: A node of a class of your own whose module was not imported.
         """
-        metric, nodes, matrix = load_nodes(persist_path, fs)
-        store = cls(metric=metric)
-        ids = [node.node_id for node in nodes]
-        store._index = ExactIndex.from_state(store._index.metric, ids, matrix)
-        store._nodes = dict(zip(ids, nodes, strict=True))
-        return store
+        index, nodes = load_nodes(persist_path, fs)
+        return cls._restored(index, {node.node_id: node for node in nodes})
 
     @classmethod
     def from_persist_dir(
@@ -189,7 +186,7 @@ class NudgeVectorStore(ExactSearch):
         persist_dir: str = DEFAULT_PERSIST_DIR,
         namespace: str = DEFAULT_VECTOR_STORE,
         fs: fsspec.AbstractFileSystem | None = None,
-    ) -> NudgeVectorStore:
+    ) -> Self:
         """Load the store that `StorageContext.persist(persist_dir)` saved under `namespace`."""
         return cls.from_persist_path(f"{persist_dir}/{namespace}{_SUFFIX}", fs)
 
@@ -233,6 +230,21 @@ class NudgeVectorStore(ExactSearch):
     async def aclear(self) -> None:
         """`clear`, in a thread."""
         await asyncio.to_thread(self.clear)
+
+    @classmethod
+    def _restored(cls, index: ExactIndex, nodes: dict[str, BaseNode]) -> Self:
+        store = cls(metric=index.metric)
+        store._index, store._nodes = index, nodes
+        return store
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        with self._writing:
+            index = ExactIndex.from_state(self._index.metric, *self._index.state())
+            return self._restored, (index, dict(self._nodes))
+
+    def __deepcopy__(self, _: Any = None) -> Self:
+        _, (index, nodes) = self.__reduce__()
+        return self._restored(index, {id_: copied(node) for id_, node in nodes.items()})
 
     def _delete(self, matches: Predicate, node_ids: list[str] | None = None) -> None:
         with self._writing:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nudge_integrations.common.arrays import FloatMatrix, as_matrix, name_some
-from nudge_integrations.common.text import did_you_mean
+from nudge_integrations.common.arrays import FloatMatrix, as_matrix
+from nudge_integrations.common.options import read_options
 from nudge_integrations.errors import DataError
 from nudge_integrations.relevance import RelevanceDataset, check_leaks
 from nudge_integrations.stores.checks import check_filled, check_ranking, check_there, strangers
@@ -25,7 +25,7 @@ from nudge_integrations.stores.report import Cost, PlanReport, turned
 from nudge_integrations.stores.same_model import answers_look_random
 from nudge_integrations.stores.solving import Questions, ids_of, nearby, query_embedder, scale_of
 from nudge_integrations.stores.store import FloatVector, LiveStore, same
-from nudge_integrations.tuning.options import EngineOptions, check_options, method_of
+from nudge_integrations.tuning.options import EngineOptions
 
 if TYPE_CHECKING:
     from nudge_integrations.evaluation import EvaluationReport
@@ -92,7 +92,7 @@ def tune(
         (1, 1)
     """
     chosen = _options(options, method, show_progress)
-    mover = method_of(chosen)
+    mover = chosen.make_method()
     given = [RelevanceDataset.coerce(dataset)]
     if val_dataset is not None:
         given.append(RelevanceDataset.coerce(val_dataset))
@@ -176,21 +176,13 @@ class _Documents:
 
 
 def _options(options: Mapping[str, Any], method: Any, show_progress: bool) -> EngineOptions:
-    unknown = sorted(set(options) - set(_OPTIONS))
-    if unknown:
-        raise DataError(
-            f"unknown argument {name_some(unknown)}; there are {', '.join(_OPTIONS)}"
-            + (
-                f"; what is about the store goes in as store_options={{{unknown[0]!r}: "
-                f"{options[unknown[0]]!r}}}"
-                if unknown[0] in STORE_OPTIONS
-                else did_you_mean(unknown[0], _OPTIONS)
-            )
-        )
-    given: Any = {**options, "method": method}
-    check_options(given, None)
-    chosen: Any = {**given, "show_progress": show_progress}
-    return cast("EngineOptions", chosen)
+    def about_the_store(name: str) -> str:
+        if name not in STORE_OPTIONS:
+            return ""
+        return f"; store options are passed as store_options={{{name!r}: {options[name]!r}}}"
+
+    chosen = read_options(EngineOptions, options, names=_OPTIONS, hint=about_the_store)
+    return replace(chosen, method=method, show_progress=show_progress)
 
 
 def _with_earlier(given: list[Questions], earlier: Mapping[str, Any]) -> tuple[Questions, set[str]]:
@@ -267,9 +259,9 @@ def _fit(
         parts[0].vectors(),
         judged[0],
         validation=(parts[1].vectors(), judged[1]) if len(parts) > 1 else None,
-        selection=options.get("selection", "cross-validation"),
+        selection=options.selection,
         similarity="dot" if store.metric == "dot" else "cosine",
-        gamma=options.get("gamma"),
+        gamma=options.gamma,
         groups=fold_numbers(keys, method.seed, method.folds),
         beside=beside,
     )

@@ -1,11 +1,11 @@
-"""The engine that both frameworks' engines are: judged questions in, a tuned pipeline out."""
+"""The engine behind both frameworks' engines: judged questions in, a tuned pipeline out."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,18 +17,13 @@ from nudge_integrations.errors import DataError, NotFinetunedError
 from nudge_integrations.evaluation import EvaluationReport
 from nudge_integrations.relevance import RelevanceDataset, check_leaks
 from nudge_integrations.relevance.over import PARTS, over_documents, with_holdout
-from nudge_integrations.tuning.checks import check_free
-from nudge_integrations.tuning.options import EngineOptions, check_options, embedder_of, method_of
-from nudge_integrations.tuning.run import (
-    Corpus,
-    Questions,
-    measure,
-    tune,
-)
-from nudge_integrations.tuning.tuned import TunedVectors, check_metric
+from nudge_integrations.tuning.lookup import check_metric
+from nudge_integrations.tuning.options import EngineOptions
+from nudge_integrations.tuning.run import Corpus, Questions, measure, tune
+from nudge_integrations.tuning.tuned import TunedVectors, check_free
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    from typing_extensions import Self
 
     from nudge_integrations.questions import GeneratedQuestions
 
@@ -44,25 +39,26 @@ class FinetuneEngine:
         texts: Document id -> text exactly as it is embedded; None for the dataset's own corpus.
         model: Embedding model; None for all-MiniLM-L6-v2.
         val_dataset: Questions to choose the step on. Left out: cross-validation over the
-            training questions, which finally all take part.
-        test_dataset: Questions for the report alone. Left out: the report is about the questions
-            held out when the step was chosen.
+            training questions, after which all of them shape the vectors.
+        test_dataset: Questions used for the report only. Left out: the report covers the
+            questions held out while the step was chosen.
         method: `"c"` (NUDGE-C, this package's own), `"n"` or `"m"` (the paper's NUDGE-N and
             NUDGE-M), or an instance of `NudgeC`, `NudgeN` or `NudgeM`.
-        protect_unseen: NUDGE-C only: the largest estimated loss of the metric that questions about
-            documents without training questions may suffer (default .05; 0: none).
+        protect_unseen: NUDGE-C only: the largest estimated loss of the metric that questions
+            about documents without training questions may suffer (0: none). Left out: the
+            method's own default.
         metric: How the store ranks: `"cosine"` or `"dot"`.
-        validation_metric: What the step is chosen to raise, such as `"recall@5"`. An instance as
-            `method` brings its own.
+        validation_metric: The metric that the step is chosen to raise, such as `"recall@5"`; left
+            out, `"ndcg@10"`. A method passed as an instance brings its own.
         selection: `"cross-validation"` (every judgment finally shapes the vectors) or
             `"holdout"` (the paper's protocol; takes 15 % of the questions where `val_dataset` is
             left out).
-        gamma: A fixed step instead.
+        gamma: A fixed step instead of a chosen one.
         seed: Decides which questions make up a fold.
         cache: Whether, or in which folder, to keep embeddings on disk between runs.
-        batch_size: Texts a batch.
-        device: Where to embed with sentence-transformers, and where to tune, such as `"cuda"`. An
-            instance as `method` brings its own for the latter.
+        batch_size: Texts per batch.
+        device: Where to embed with sentence-transformers, and where to tune, such as `"cuda"`. A
+            method passed as an instance brings its own device for tuning.
         half_precision: Run a sentence-transformers model in half precision (CUDA only).
         workers: Questions embedded at once, for models behind an API.
         show_progress: Whether to show progress bars.
@@ -76,7 +72,7 @@ class FinetuneEngine:
         MetricMismatchError: NUDGE-M with a metric other than `"dot"`.
     """
 
-    # What the framework's engine calls its first arguments, and an id of a document.
+    # What the framework's engine calls its first arguments, and the id of a document.
     _arguments: ClassVar[tuple[str, str, str]] = ("train_dataset", "model", "texts")
     _id_of: ClassVar[str] = "its id in the corpus"
 
@@ -85,59 +81,82 @@ class FinetuneEngine:
         train_dataset: Any,
         texts: Mapping[str, str] | None,
         model: Any,
-        **options: Unpack[EngineOptions],
+        **options: Any,
     ) -> None:
-        from nudge_integrations.methods.inputs import checked_steps
-
         self._model = DEFAULT_MODEL if model is None else original_model(model)
-        check_options(options, self._model, self._arguments)
-        self.seed = options.get("seed", 0)
-        self.method = method_of(options)
-        self.metric = options.get("metric", "cosine")
-        check_metric(self.method.name, self.metric)
-        self.selection = options.get("selection", "cross-validation")
-        if self.selection not in ("cross-validation", "holdout"):
-            raise DataError(
-                f"selection must be 'cross-validation' or 'holdout', got {self.selection!r}"
-            )
-        self.gamma = options.get("gamma")
-        checked_steps([0.0 if self.gamma is None else self.gamma], self.method.largest_step)
+        chosen = EngineOptions.read(options, self._arguments)
+        self.method = chosen.make_method(self._model)
+        check_metric(self.method.name, chosen.metric)
+        self.seed, self.metric, self.gamma = chosen.seed, chosen.metric, chosen.gamma
+        self.selection = chosen.selection
         self._texts, self._datasets = over_documents(
             texts,
-            (train_dataset, options.get("val_dataset"), options.get("test_dataset")),
+            (train_dataset, chosen.val_dataset, chosen.test_dataset),
             called=self._arguments[2],
             id_of=self._id_of,
         )
         if self.selection == "holdout" and self.gamma is None:
             self._datasets = with_holdout(self._datasets, self.seed)
-        self.embedder = embedder_of(self._model, options)
+        self.embedder = chosen.make_embedder(self._model)
         self.questions: GeneratedQuestions | None = None
         self._corpus: Corpus | None = None
         self._tuned: TunedVectors | None = None
 
+    @classmethod
+    def _from_generated(
+        cls,
+        documents: Any,
+        llm: Any,
+        model: Any,
+        *,
+        test_share: float,
+        questions: Mapping[str, Any] | None,
+        options: Mapping[str, Any],
+    ) -> Self:
+        """Generate questions about `documents`, then tune; see the frameworks' `from_documents`.
+
+        Bad options are refused here, before the language model is paid for anything.
+        """
+        # Only this method needs the code that generates questions, which is slow to import.
+        from nudge_integrations.questions import generate_questions, train_and_test
+
+        base = DEFAULT_MODEL if model is None else original_model(model)
+        chosen = EngineOptions.read(options, cls._arguments)
+        chosen.make_method(base)
+        asking = {"seed": chosen.seed, "show_progress": chosen.show_progress, **(questions or {})}
+        generated = generate_questions(
+            documents, llm, embed_model=chosen.make_embedder(base), **asking
+        )
+        share = 0.0 if chosen.test_dataset is not None else test_share
+        train, test = train_and_test(generated, share, chosen.seed)
+        engine = cls(train, model, documents, **{"test_dataset": test, **options})
+        engine.questions = generated
+        engine.finetune()
+        return engine
+
     def finetune(self, **kwargs: Any) -> None:
         """Embed, tune and measure. Afterwards `report`, `tuned` and the `get_...` calls work.
 
-        Embeddings are cached on disk: a run that was interrupted continues where it was, and a
-        second one embeds nothing. Every run starts from the base model's vectors.
+        Embeddings are cached on disk: an interrupted run continues where it stopped, and a second
+        run embeds nothing. Every run starts from the base model's vectors.
 
         Args:
-            **kwargs: Where engines of other makers take theirs; there are none here.
+            **kwargs: Accepted for compatibility with other engines; must be empty.
 
         Raises:
-            DataError: An argument, or the model gave vectors that cannot be used; either is named.
+            DataError: An argument was given, or the model returned vectors that cannot be used.
         """
         if kwargs:
             raise DataError(
-                f"finetune() knows no argument {name_some(sorted(kwargs))}: there are no epochs or "
-                "rates in NUDGE; leave it out, and give options to the engine itself"
+                f"finetune() takes no argument {name_some(sorted(kwargs))}: NUDGE has no epochs or "
+                "learning rates; leave it out, and pass options to the engine itself"
             )
         corpus = Corpus.embed(self._texts, self.embedder)
         train, validation, test = (
             None if dataset is None else Questions.embed(dataset, self.embedder)
             for dataset in self._datasets
         )
-        assert train is not None  # _read gave a training dataset
+        assert train is not None  # over_documents insists on a training dataset
         tuned = tune(
             corpus,
             train,
@@ -154,7 +173,7 @@ class FinetuneEngine:
         _log.info("%r", self._tuned)
 
     async def afinetune(self, **kwargs: Any) -> None:
-        """`finetune` in a thread, so that the event loop goes on."""
+        """Run `finetune` in a thread, so that the event loop is not blocked."""
         await asyncio.to_thread(self.finetune, **kwargs)
 
     @property
@@ -172,11 +191,11 @@ class FinetuneEngine:
 
     @property
     def report(self) -> EvaluationReport:
-        """Before and after, on questions that the vectors had not seen.
+        """Before and after, on questions that were not used for tuning.
 
         Raises:
             NotFinetunedError: `finetune()` has not run.
-            DataError: It has, on one question only, which cannot be held out.
+            DataError: It ran on a single question, which cannot be held out.
         """
         report = self.tuned.report
         if report is None:
@@ -194,17 +213,14 @@ class FinetuneEngine:
 
     @property
     def base_embeddings(self) -> FloatMatrix:
-        """Vectors of all documents from the base model, read-only, in the order of `ids`.
-
-        Shape `(n, d)`, float32.
-        """
+        """Base vectors of all documents, `(n, d)` float32, read-only, in the order of `ids`."""
         vectors = self._embedded.vectors.view()
         vectors.flags.writeable = False
         return vectors
 
     @property
     def finetuned_embeddings(self) -> FloatMatrix:
-        """Vectors of all documents, the moved ones tuned, shape `(n, d)`, in the order of `ids`."""
+        """Vectors of all documents after tuning, `(n, d)` float32, in the order of `ids`."""
         return self.tuned.apply(self.ids, self.base_embeddings)
 
     def evaluate(self, dataset: Any) -> EvaluationReport:
@@ -226,16 +242,16 @@ class FinetuneEngine:
         return self._measured(questions, "the questions given")
 
     def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-        """Save what the run produced; `TunedVectors.load(folder)` reads it.
+        """Save the result; `TunedVectors.load(folder)` reads it back.
 
         Args:
-            folder: Made if need be.
-            overwrite: Replace another run that is there. Stores that it was applied to then lose
-                their way back.
+            folder: Created if it does not exist.
+            overwrite: Replace another run saved there. Stores it was applied to can then no
+                longer be reverted.
 
         Raises:
             NotFinetunedError: `finetune()` has not run.
-            NudgeError: Another run is there, or the folder cannot be written to.
+            NudgeError: The folder holds another run, or cannot be written to.
         """
         tuned = self.tuned
         if not overwrite:
@@ -244,7 +260,7 @@ class FinetuneEngine:
 
     @property
     def base_model(self) -> Any:
-        """The embedding model underneath, never a tuned one: as it was given, or loaded by name."""
+        """The embedding model underneath, never a tuned one: as given, or as loaded by name."""
         return self.embedder.encoder if isinstance(self._model, str) else self._model
 
     @property
@@ -271,3 +287,17 @@ class FinetuneEngine:
         if self.gamma is None:
             return "one question is too few to choose a step on"
         return f"step {self.tuned.step:g} was asked for"
+
+
+def unique_texts(documents: Iterable[tuple[str, str]], what: str) -> dict[str, str]:
+    """Document id -> text.
+
+    Raises:
+        DataError: Two documents share an id.
+    """
+    texts: dict[str, str] = {}
+    for name, text in documents:
+        if name in texts:
+            raise DataError(f"two {what} have the id {name!r}; give each its own")
+        texts[name] = text
+    return texts

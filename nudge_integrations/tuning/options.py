@@ -1,158 +1,129 @@
-"""What the engines of both frameworks take besides data and model."""
+"""The options of a tuning run: one dataclass, from which the command line takes its flags, too."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
-from nudge_integrations.common.arrays import name_some
-from nudge_integrations.common.text import did_you_mean
-from nudge_integrations.embedding import DEFAULT_MODEL, Embedder
-from nudge_integrations.embedding.encoders import original_model
+from nudge_integrations.common.options import read_options
+from nudge_integrations.embedding import Embedder
 from nudge_integrations.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from typing_extensions import Self
 
     from nudge_integrations.methods import Method
-    from nudge_integrations.questions import GeneratedQuestions
-
-
-class EngineOptions(TypedDict, total=False):
-    """What the engines of both frameworks take besides data and model; see `FinetuneEngine`."""
-
-    val_dataset: Any
-    test_dataset: Any
-    method: str | Method
-    metric: Literal["cosine", "dot"]
-    validation_metric: str
-    protect_unseen: float
-    selection: Literal["cross-validation", "holdout"]
-    gamma: float | None
-    seed: int
-    cache: bool | str | os.PathLike[str]
-    batch_size: int | None
-    device: str | None
-    half_precision: bool
-    workers: int
-    show_progress: bool
-
 
 # What the other framework, or another library, calls an engine's second and third argument.
-_MODEL_NAMES = ("embeddings", "embed_model", "embedding", "embedding_model", "model")
-_DOCUMENT_NAMES = ("documents", "nodes", "docs", "corpus", "texts")
+_OTHER_NAMES = (
+    (1, frozenset({"embeddings", "embed_model", "embedding", "embedding_model", "model"})),
+    (2, frozenset({"documents", "nodes", "docs", "corpus", "texts"})),
+)
 
 
-def check_options(
-    options: EngineOptions, model: Any, arguments: tuple[str, str, str] | None = None
-) -> None:
-    """Refuse options that would do nothing.
-
-    Args:
-        options: What was given.
-        model: The embedding model, or its name.
-        arguments: What the engine calls its data, its model and its documents.
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """Everything a tuning run takes besides data and model; `FinetuneEngine` documents each.
 
     Raises:
-        DataError: An option that does not exist, or that a method given as an instance would
-            never see.
+        DataError: An option that is out of range, or that the method would never see.
     """
-    from nudge_integrations.methods import Method
 
-    known = [*(arguments or ()), *EngineOptions.__annotations__]
-    unknown = sorted(set(options) - set(EngineOptions.__annotations__))
-    if unknown:
-        raise DataError(
-            f"unknown argument {name_some(unknown)}; there are {', '.join(known)}"
-            + "".join(_meant(name, known, arguments) for name in unknown)
-        )
-    method = options.get("method", "c")
-    if not isinstance(method, Method):
-        if "protect_unseen" in options and str(method).lower() not in ("c", "nudge-c"):
+    val_dataset: Any = None
+    test_dataset: Any = None
+    method: str | Method = "c"
+    metric: Literal["cosine", "dot"] = "cosine"
+    validation_metric: str | None = None
+    protect_unseen: float | None = None
+    selection: Literal["cross-validation", "holdout"] = "cross-validation"
+    gamma: float | None = None
+    seed: int = 0
+    cache: bool | str | os.PathLike[str] = True
+    batch_size: int | None = None
+    device: str | None = None
+    half_precision: bool = False
+    workers: int = 1
+    show_progress: bool = True
+
+    @classmethod
+    def read(cls, given: Mapping[str, Any], arguments: tuple[str, str, str]) -> Self:
+        """Make options from the keyword arguments of an engine.
+
+        Args:
+            given: The keyword arguments.
+            arguments: What the engine calls its data, its model and its documents.
+
+        Raises:
+            DataError: An option that does not exist, or that is out of range.
+        """
+
+        def renamed(name: str) -> str:
+            places = [place for place, names in _OTHER_NAMES if name in names]
+            return f"; {name!r} is called {arguments[places[0]]!r} here" if places else ""
+
+        return read_options(cls, given, beside=arguments, hint=renamed)
+
+    def __post_init__(self) -> None:
+        if self.selection not in ("cross-validation", "holdout"):
             raise DataError(
-                f"protect_unseen={options['protect_unseen']!r} has no effect on method={method!r}: "
-                "only NUDGE-C (method='c') knows it"
+                f"selection must be 'cross-validation' or 'holdout', got {self.selection!r}"
             )
-        return
-    given = {
-        "metric": options.get("validation_metric"),
-        "protect_unseen": options.get("protect_unseen"),
-    }
-    if not isinstance(model, str):
-        # A model that is loaded by name goes to that device, whatever the method is.
-        given["device"] = options.get("device")
-    for name, value in given.items():
+        if isinstance(self.method, str):
+            if self.protect_unseen is not None and self.method.lower() not in ("c", "nudge-c"):
+                raise DataError(
+                    f"protect_unseen={self.protect_unseen!r} has no effect on "
+                    f"method={self.method!r}: only NUDGE-C (method='c') uses it"
+                )
+            return
+        self._refuse_beside_instance("validation_metric", "metric")
+        self._refuse_beside_instance("protect_unseen", "protect_unseen")
+
+    def make_method(self, model: Any = None) -> Method:
+        """The method these options name; an instance is returned as it is.
+
+        Args:
+            model: The embedding model or its name: a named one is loaded onto `device`, so that
+                the option has an effect even where the method brings its own device.
+
+        Raises:
+            DataError: No such method, an option out of range, or one without effect.
+        """
+        from nudge_integrations.methods import Method, get_method
+        from nudge_integrations.methods.inputs import checked_steps
+
+        if isinstance(self.method, Method) and not isinstance(model, str):
+            self._refuse_beside_instance("device", "device")
+        only_c = {} if self.protect_unseen is None else {"protect_unseen": self.protect_unseen}
+        method = get_method(
+            self.method,
+            device=self.device,
+            metric=self.validation_metric or "ndcg@10",
+            seed=self.seed,
+            show_progress=self.show_progress,
+            **only_c,
+        )
+        checked_steps([0.0 if self.gamma is None else self.gamma], method.largest_step)
+        return method
+
+    def make_embedder(self, model: Any) -> Embedder:
+        """What embeds documents and questions with `model`."""
+        return Embedder(
+            model,
+            cache=self.cache,
+            batch_size=self.batch_size,
+            # A model object stays where its owner put it; `device` is then about tuning alone.
+            device=self.device if isinstance(model, str) else None,
+            half_precision=self.half_precision,
+            workers=self.workers,
+            show_progress=self.show_progress,
+        )
+
+    def _refuse_beside_instance(self, option: str, name: str) -> None:
+        value = getattr(self, option)
         if value is not None:
-            option = "validation_metric" if name == "metric" else name
             raise DataError(
                 f"{option}={value!r} has no effect on a method that is an instance: set it "
-                f"there, as in {type(method).__name__}({name}={value!r})"
+                f"there, as in {type(self.method).__name__}({name}={value!r})"
             )
-
-
-def _meant(unknown: str, known: list[str], arguments: tuple[str, str, str] | None) -> str:
-    for names, place in ((_MODEL_NAMES, 1), (_DOCUMENT_NAMES, 2)):
-        if arguments is not None and unknown in names:
-            return f"; {unknown!r} is called {arguments[place]!r} here"
-    return did_you_mean(unknown, known)
-
-
-def method_of(options: EngineOptions) -> Method:
-    """The method that the options name, made as they say; an instance is taken as it is.
-
-    Raises:
-        DataError: There is no such method, or an option is out of range.
-    """
-    from nudge_integrations.methods import get_method
-
-    only_c = {key: options[key] for key in ("protect_unseen",) if key in options}
-    return get_method(
-        options.get("method", "c"),
-        device=options.get("device"),
-        metric=options.get("validation_metric", "ndcg@10"),
-        seed=options.get("seed", 0),
-        show_progress=options.get("show_progress", True),
-        **only_c,
-    )
-
-
-def embedder_of(model: Any, options: EngineOptions) -> Embedder:
-    """What embeds documents and questions, as the options say."""
-    return Embedder(
-        model,
-        cache=options.get("cache", True),
-        batch_size=options.get("batch_size"),
-        # A model object is where its owner put it; `device` is then about the tuning alone.
-        device=options.get("device") if isinstance(model, str) else None,
-        half_precision=options.get("half_precision", False),
-        workers=options.get("workers", 1),
-        show_progress=options.get("show_progress", True),
-    )
-
-
-def generate_for(
-    documents: Any,
-    llm: Any,
-    model: Any,
-    arguments: Mapping[str, Any] | None,
-    options: EngineOptions,
-) -> GeneratedQuestions:
-    """Generate questions as an engine with these options would; see `generate_questions`.
-
-    Args:
-        documents: Documents or nodes.
-        llm: The language model.
-        model: The embedding model; None for the default one.
-        arguments: Of `generate_questions`.
-        options: Of the engine; refused here, before anything is paid for, if they are bad.
-    """
-    from nudge_integrations.questions import generate_questions
-
-    model = DEFAULT_MODEL if model is None else original_model(model)
-    check_options(options, model)
-    method_of(options)
-    given = {"seed": options.get("seed", 0), "show_progress": options.get("show_progress", True)}
-    embedder = embedder_of(model, options)
-    return generate_questions(
-        documents, llm, embed_model=embedder, **{**given, **(arguments or {})}
-    )

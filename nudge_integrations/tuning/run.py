@@ -14,6 +14,7 @@ from nudge_integrations.common.files import text_hash
 from nudge_integrations.embedding import Embedder
 from nudge_integrations.evaluation import (
     EvaluationReport,
+    Turns,
     compare,
     evaluate_rankings,
     with_rankings,
@@ -23,7 +24,7 @@ from nudge_integrations.tuning.held_out import REPORT_METRICS, held_out_report, 
 from nudge_integrations.tuning.tuned import TunedVectors
 
 if TYPE_CHECKING:
-    from nudge_integrations.methods import Fit, Judgments, Method
+    from nudge_integrations.methods import Judgments, Method
 
 _DEPTH = 100
 
@@ -127,19 +128,47 @@ def tune(
         selection: See `Method.fit`.
         gamma: A fixed step.
     """
-    judgments = train.judgments(corpus)
+    from nudge_integrations.methods.folds import fold_numbers
+
+    parts = [train, validation] if validation else [train]
+    judged = [part.judgments(corpus) for part in parts]
+    names = [name for part in parts for name in part.ids]
+    queries = {name: text for part in parts for name, text in part.dataset.queries.items()}
+    keys = [question_key(part.dataset.queries[name]) for part in parts for name in part.ids]
     fit = method.fit(
         corpus.vectors[corpus.firsts],
         train.vectors,
-        judgments,
-        validation=(validation.vectors, validation.judgments(corpus)) if validation else None,
+        judged[0],
+        validation=(validation.vectors, judged[1]) if validation else None,
         selection=selection,
         similarity=metric,
         gamma=gamma,
-        groups=_fold_numbers(method, train, validation),
+        groups=fold_numbers(keys, method.seed, method.folds),
     )
-    tuned = _tuned(corpus, fit, embedder, metric)
-    return tuned.with_report(_held_out_report(corpus, fit, train, validation))
+    place = np.full(len(corpus.firsts), -1, np.int64)
+    place[fit.rows] = np.arange(len(fit.rows))
+    moved = np.flatnonzero(place[corpus.texts] >= 0)
+    # Over distinct texts, as they were ranked: an answer that is there twice counts once.
+    report = held_out_report(
+        fit,
+        names,
+        [row for each in judged for row in np.split(each.grades, each.indptr[1:-1])],
+        validated=validation is not None,
+        queries=queries,
+        moved=len(moved),
+        documents=len(corpus.ids),
+    )
+    return TunedVectors(
+        ids=tuple(corpus.ids[row] for row in moved),
+        vectors=fit.vectors[place[corpus.texts[moved]]],
+        originals=corpus.vectors[moved],
+        text_hashes=tuple(corpus.hashes[row] for row in moved),
+        metric=metric,
+        method=fit.method,
+        step=fit.step,
+        model=embedder.fingerprint,
+        report=report,
+    )
 
 
 def measure(
@@ -166,7 +195,9 @@ def measure(
         _rank(vectors, corpus.ids, questions, tuned.metric)
         for vectors in (corpus.vectors, tuned.apply(corpus.ids, corpus.vectors))
     ]
-    scores = [evaluate_rankings(each, qrels, REPORT_METRICS) for each in rankings]
+    scores = [
+        evaluate_rankings(each, qrels, REPORT_METRICS, corpus=corpus.ids) for each in rankings
+    ]
     seen = None  # where nothing moved, no question differs from another
     if len(tuned):
         moved, answers = set(tuned.ids), zip(questions.ids, questions.answers(), strict=True)
@@ -181,6 +212,7 @@ def measure(
         step_reason=reason,
         moved=len(tuned),
         documents=len(corpus.ids),
+        turns=Turns.between(tuned.originals, tuned.vectors),
         curve=curve,
         notes=notes_on(len(questions.ids)),
     )
@@ -198,47 +230,3 @@ def _rank(
         name: [ids[row] for row in found]
         for name, found in zip(questions.ids, rows.tolist(), strict=True)
     }
-
-
-def _tuned(corpus: Corpus, fit: Fit, embedder: Embedder, metric: str) -> TunedVectors:
-    place = np.full(len(corpus.firsts), -1, np.int64)
-    place[fit.rows] = np.arange(len(fit.rows))
-    moved = np.flatnonzero(place[corpus.texts] >= 0)
-    return TunedVectors(
-        ids=tuple(corpus.ids[row] for row in moved),
-        vectors=fit.vectors[place[corpus.texts[moved]]],
-        originals=corpus.vectors[moved],
-        text_hashes=tuple(corpus.hashes[row] for row in moved),
-        metric=metric,
-        method=fit.method,
-        step=fit.step,
-        model=embedder.fingerprint,
-    )
-
-
-def _held_out_report(
-    corpus: Corpus, fit: Fit, train: Questions, validation: Questions | None
-) -> EvaluationReport | None:
-    """The honest estimate: questions that were held out, each at a step chosen without it.
-
-    Over distinct texts, as they were ranked: an answer that stands there twice counts once.
-    """
-    parts = [train, validation] if validation else [train]
-    judged = [part.judgments(corpus) for part in parts]
-    return held_out_report(
-        fit,
-        [name for part in parts for name in part.ids],
-        [row for each in judged for row in np.split(each.grades, each.indptr[1:-1])],
-        validated=validation is not None,
-        queries={name: text for part in parts for name, text in part.dataset.queries.items()},
-        moved=int(np.isin(corpus.texts, fit.rows).sum()),
-        documents=len(corpus.ids),
-    )
-
-
-def _fold_numbers(method: Method, train: Questions, validation: Questions | None) -> IntVector:
-    from nudge_integrations.methods.folds import fold_numbers
-
-    parts = (train, validation) if validation else (train,)
-    keys = [question_key(part.dataset.queries[name]) for part in parts for name in part.ids]
-    return fold_numbers(keys, method.seed, method.folds)

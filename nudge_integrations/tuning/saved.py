@@ -1,21 +1,30 @@
-"""Tuned vectors into a store that was saved, and back out, without the framework that saved it."""
+"""Saved vector stores: their one layout, and tuning one on disk without its framework."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nudge_integrations.common.arrays import FloatMatrix
-from nudge_integrations.common.files import load_arrays, save_arrays
+from nudge_integrations.common.files import (
+    header_of,
+    pack,
+    read_file,
+    unpack,
+    write_atomically,
+)
 from nudge_integrations.common.index import ExactIndex
 from nudge_integrations.errors import CorruptFileError
-from nudge_integrations.tuning.tuned import TunedVectors, check_metric
+from nudge_integrations.tuning.lookup import check_metric
+
+if TYPE_CHECKING:
+    from nudge_integrations.tuning.tuned import TunedVectors
 
 
 @dataclass(frozen=True)
@@ -23,7 +32,7 @@ class Exchange:
     """What was done to a saved store.
 
     Attributes:
-        path: The store's manifest.
+        path: The store's file.
         metric: How the store ranks: `"cosine"` or `"dot"`.
         documents: How many documents it has.
         changed: How many of their vectors were exchanged.
@@ -41,27 +50,51 @@ class Exchange:
     different: tuple[str, ...] = ()
 
 
-class _Layout(NamedTuple):
-    """What a kind of store saves beside its vectors."""
+@dataclass(frozen=True)
+class Layout:
+    """How one framework's `NudgeVectorStore` is saved: metric and documents as facts, one array.
 
-    version: int
-    names: str
-    """Pattern of the file names that its manifests have by default."""
-    ids: Callable[[Mapping[str, Any]], list[str]]
+    Attributes:
+        kind: The kind of file, for `common.files`.
+        pattern: Pattern of the default file name.
+        id_of: The id of a document, as the facts hold documents.
+    """
+
+    kind: str
+    pattern: str
+    id_of: Callable[[Any], str]
+
+    def pack(self, metric: str, documents: Sequence[Any], vectors: FloatMatrix) -> bytes:
+        """The bytes of a saved store."""
+        return pack(
+            self.kind, _VERSION, {"metric": metric, "documents": documents}, {"vectors": vectors}
+        )
+
+    def unpack(self, data: bytes, path: str | os.PathLike[str]) -> tuple[ExactIndex, list[Any]]:
+        """The vectors by id, and the documents in the same order.
+
+        Raises:
+            CorruptFileError: Truncated, edited, or not saved by this store.
+        """
+        facts, arrays = unpack(data, self.kind, _VERSION, path)
+        try:
+            documents = facts["documents"]
+            ids = [self.id_of(each) for each in documents]
+            return ExactIndex.from_state(facts["metric"], ids, arrays["vectors"]), documents
+        except (KeyError, TypeError, ValueError) as error:
+            raise CorruptFileError(f"{path} was edited: {error}; save it again") from error
 
 
-_LAYOUTS = {
-    "langchain vector store": _Layout(
-        1, "vector_store.json", lambda saved: [each["id"] for each in saved["documents"]]
-    ),
-    "llama_index vector store": _Layout(
-        1,
-        "*__vector_store.json",
-        lambda saved: [json.loads(each)["node"]["id_"] for each in saved["nodes"]],
-    ),
-}
-
-_FILLED_IN = frozenset({"version", "arrays", "arrays_sha256", "content", "content_sha256"})
+_VERSION = 2
+LANGCHAIN = Layout(
+    "langchain vector store", "vector_store.safetensors", lambda saved: str(saved["id"])
+)
+LLAMA_INDEX = Layout(
+    "llama_index vector store",
+    "*__vector_store.json",  # the framework chooses the name
+    lambda saved: str(json.loads(saved)["node"]["id_"]),
+)
+_LAYOUTS = {layout.kind: layout for layout in (LANGCHAIN, LLAMA_INDEX)}
 
 
 def apply_to_saved(path: str | os.PathLike[str], tuned: TunedVectors) -> Exchange:
@@ -91,31 +124,25 @@ def revert_in_saved(path: str | os.PathLike[str], tuned: TunedVectors) -> Exchan
 def _exchange(
     path: Path, tuned: TunedVectors, expected: FloatMatrix, vectors: FloatMatrix, checked: bool
 ) -> Exchange:
-    path = _manifest_path(path)
-    header = _header(path)
-    kind = header.pop("kind", None)
-    if kind not in _LAYOUTS:
+    path = _file_of(path)
+    data = read_file(path, "saved store")
+    kind = header_of(data).get("kind", "")
+    layout = _LAYOUTS.get(kind)
+    if layout is None:
         raise CorruptFileError(
             f"{path} is no saved NudgeVectorStore but "
             f"{f'holds {kind!r}' if kind else 'something else'}; other stores take tuned vectors "
             "through NudgeEmbedding (LlamaIndex) or NudgeEmbeddings (LangChain)"
         )
-    layout = _LAYOUTS[kind]
-    manifest, arrays = load_arrays(path, kind, layout.version)
-    try:
-        ids = layout.ids(manifest)
-        index = ExactIndex.from_state(manifest["metric"], ids, arrays["vectors"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise CorruptFileError(f"{path} was edited: {error}; save it again") from error
+    index, documents = layout.unpack(data, path)
     if checked:
         check_metric(tuned.method, index.metric)
     left = index.replace(tuned.ids, expected, vectors)
     changed = len(tuned) - len(left)
     if changed:
-        matrix = index.state()[1]
-        arrays["vectors"] = matrix
-        save_arrays(path, kind, layout.version, manifest, arrays, header=header)
-    return Exchange(path, index.metric, len(ids), changed, **_reasons(index, tuned, left, vectors))
+        write_atomically(path, layout.pack(index.metric, documents, index.matrix))
+    reasons = _reasons(index, tuned, left, vectors)
+    return Exchange(path, index.metric, len(documents), changed, **reasons)
 
 
 def _reasons(
@@ -135,19 +162,21 @@ def _reasons(
     }
 
 
-def _manifest_path(path: Path) -> Path:
-    """The manifest that `path` is, or the one in that folder.
+def _file_of(path: Path) -> Path:
+    """The file that `path` is, or the one saved store in that folder.
 
     Raises:
         CorruptFileError: There is none, or there are several.
     """
     if not path.is_dir():
         if not path.exists():
-            hint = "; a store that is running is tuned by `nudge tune`" if "#" in path.name else ""
+            hint = "; a running store is tuned by `nudge tune`" if "#" in path.name else ""
             raise CorruptFileError(f"no saved store at {path}: there is nothing of that name{hint}")
         return path
-    names = sorted({file for layout in _LAYOUTS.values() for file in path.glob(layout.names)})
-    found = [file for file in names if _header(file).get("kind") in _LAYOUTS]
+    names = sorted({file for layout in _LAYOUTS.values() for file in path.glob(layout.pattern)})
+    found = [
+        file for file in names if header_of(read_file(file, "saved store")).get("kind") in _LAYOUTS
+    ]
     if len(found) == 1:
         return found[0]
     if found:
@@ -159,21 +188,5 @@ def _manifest_path(path: Path) -> Path:
         )
     raise CorruptFileError(
         f"no saved NudgeVectorStore in {path}: no file there is named like "
-        f"{' or '.join(layout.names for layout in _LAYOUTS.values())}; name the file itself"
+        f"{' or '.join(layout.pattern for layout in _LAYOUTS.values())}; name the file itself"
     )
-
-
-def _header(path: Path) -> dict[str, Any]:
-    """What stands at the top of a file that `save_arrays` wrote, but for what it fills in itself.
-
-    Empty for any other file.
-    """
-    try:
-        body = json.loads(path.read_bytes())
-    except OSError as error:
-        raise CorruptFileError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError:
-        return {}
-    if not isinstance(body, dict) or not isinstance(body.get("kind"), str):
-        return {}
-    return {name: value for name, value in body.items() if name not in _FILLED_IN}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,20 +13,21 @@ from typing import Any, Protocol
 import numpy as np
 
 from nudge_integrations.common.arrays import FloatMatrix, as_matrix
-from nudge_integrations.common.files import load_arrays, save_arrays, text_hash
+from nudge_integrations.common.files import load_arrays, save_arrays, sha256, text_hash
 from nudge_integrations.common.text import described
 from nudge_integrations.embedding import ModelFingerprint
 from nudge_integrations.errors import (
     CorruptFileError,
     DataError,
-    MetricMismatchError,
     ModelMismatchError,
+    NudgeError,
 )
 from nudge_integrations.evaluation import EvaluationReport
+from nudge_integrations.tuning.lookup import check_metric
 
 KIND = "tuned vectors"
-VERSION = 1
-FILE_NAME = "tuned.json"
+VERSION = 2
+FILE_NAME = "tuned.safetensors"
 
 
 class Replaceable(Protocol):
@@ -97,12 +99,19 @@ class TunedVectors:
         )
 
     @cached_property
+    def digest(self) -> str:
+        """Names what texts are answered with: equal for equal texts and vectors, 16 hex digits."""
+        return sha256("".join(self.text_hashes).encode() + self.vectors.tobytes())[:16]
+
+    @cached_property
     def _row_of_hash(self) -> dict[str, int]:
         return {name: row for row, name in enumerate(self.text_hashes)}
 
     def with_report(self, report: EvaluationReport | None) -> TunedVectors:
         """The same with another report."""
-        return replace(self, report=report)
+        other = copy.copy(self)  # not `replace`, which would check every vector again
+        object.__setattr__(other, "report", report)
+        return other
 
     def lookup(self, text: str) -> FloatMatrix | None:
         """The tuned vector of an exact text, float32 `(d,)`, read-only; None if it did not move."""
@@ -168,7 +177,7 @@ class TunedVectors:
             )
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Save into a folder, atomically: `tuned.json` and a safetensors file beside it.
+        """Save as `tuned.safetensors` in a folder, atomically.
 
         Returns:
             The folder.
@@ -241,24 +250,34 @@ def _check_fingerprint(model: Any) -> None:
         )
 
 
-def check_metric(method: str, metric: str) -> None:
-    """Refuse a metric that does not exist, or under which the method's vectors rank wrongly.
+def check_free(folder: str | os.PathLike[str], tuned: TunedVectors | None, remedy: str) -> None:
+    """Refuse to replace another run: stores it was applied to need it to be reverted.
+
+    Args:
+        folder: Where a run is to be saved.
+        tuned: The run, which may be there already; None if it is not known yet.
+        remedy: How to replace the run anyway, for the message.
 
     Raises:
-        DataError: `metric` is neither `"cosine"` nor `"dot"`.
-        MetricMismatchError: NUDGE-M with another metric than `"dot"`.
+        NudgeError: Another run is there, or `folder` is a file.
     """
-    if metric not in ("cosine", "dot"):
-        hint = f": for the metric that is to rise, validation_metric={metric!r}"
-        raise DataError(
-            f"metric must be 'cosine' or 'dot' (the inner product), got {metric!r}"
-            f"{hint if '@' in str(metric) else ''}"
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise NudgeError(f"{folder} is a file; name a folder to save in")
+    if (folder / FILE_NAME).exists() and (tuned is None or not _is_saved(folder, tuned)):
+        raise NudgeError(
+            f"{folder} already holds {'a' if tuned is None else 'another'} run, which stores it "
+            f"was applied to need to be reverted: choose another folder, or {remedy}"
         )
-    if method == "nudge-m" and metric != "dot":
-        raise MetricMismatchError(
-            f"NUDGE-M's vectors are not of unit length, so under metric={metric!r} they rank "
-            "wrongly: use metric='dot' (and a store that ranks by inner product), or method='n'"
-        )
+
+
+def _is_saved(folder: Path, tuned: TunedVectors) -> bool:
+    try:
+        there = TunedVectors.load(folder)
+    except CorruptFileError:
+        return False
+    mine = (tuned.ids, tuned.vectors.tobytes(), tuned.originals.tobytes())
+    return (there.ids, there.vectors.tobytes(), there.originals.tobytes()) == mine
 
 
 def _from_content(content: Mapping[str, Any], arrays: Mapping[str, Any]) -> TunedVectors:

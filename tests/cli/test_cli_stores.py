@@ -91,6 +91,9 @@ def _llama_index() -> Framework:
     return Framework("llama_index vector store", save, vectors)
 
 
+STORE_FILES = ("vector_store.safetensors", "default__vector_store.json")
+
+
 @pytest.fixture(params=[_langchain, _llama_index], ids=["langchain", "llama-index"])
 def framework(request) -> Framework:
     return request.param()
@@ -109,12 +112,8 @@ def run(tuned, tmp_path) -> Path:
     return tuned.save(tmp_path / "tuned")
 
 
-def manifest_in(folder: Path) -> Path:
-    (path,) = (
-        folder.glob("*vector_store.json")
-        if (folder / "vector_store.json").exists()
-        else ([folder / "default__vector_store.json"])
-    )
+def file_in(folder: Path) -> Path:
+    (path,) = [each for each in folder.iterdir() if each.name in STORE_FILES]
     return path
 
 
@@ -131,7 +130,7 @@ class TestApply:
         assert np.array_equal(framework.vectors(store), with_tuned_rows())
 
     def test_says_how_many_and_how_to_undo(self, nudge, store, run):
-        path = manifest_in(store)
+        path = file_in(store)
         assert nudge("apply", "--tuned", run, "--store", store).out.splitlines() == [
             f"{path}: 12 documents, ranked by cosine",
             "Exchanged 3 vectors: each of these documents now has the tuned vector.",
@@ -149,7 +148,7 @@ class TestApply:
         assert bytes_of(store) == before
 
     def test_takes_the_file_as_well(self, nudge, framework, store, run):
-        assert nudge("apply", "--tuned", run, "--store", manifest_in(store)).code == 0
+        assert nudge("apply", "--tuned", run, "--store", file_in(store)).code == 0
         assert np.array_equal(framework.vectors(store), with_tuned_rows())
 
     def test_a_second_time_has_nothing_to_do(self, nudge, store, run):
@@ -256,7 +255,7 @@ class TestApply:
         real = files_module.os.replace
 
         def full_disk(source, target):
-            if str(target).endswith(".json"):
+            if "vector_store" in str(target):
                 raise OSError(28, "No space left on device")
             real(source, target)
 
@@ -322,14 +321,14 @@ class TestFindingTheStore:
         (tmp_path / "empty").mkdir()
         outcome = nudge("revert", "--tuned", run, "--store", tmp_path / "empty")
         assert outcome.code == 1
-        assert "vector_store.json" in outcome.err
+        assert "vector_store.safetensors" in outcome.err
 
     def test_a_folder_with_several(self, nudge, run, tmp_path):
         for framework in (_langchain(), _llama_index()):
             framework.save(tmp_path / "store", "cosine")
         outcome = nudge("apply", "--tuned", run, "--store", tmp_path / "store")
         assert outcome.code == 1
-        assert "name one of default__vector_store.json, vector_store.json" in outcome.err
+        assert "name one of default__vector_store.json, vector_store.safetensors" in outcome.err
 
     def test_a_store_of_another_class(self, nudge, run, tmp_path):
         from llama_index.core.vector_stores import SimpleVectorStore
@@ -342,26 +341,26 @@ class TestFindingTheStore:
             assert "is no saved NudgeVectorStore" in outcome.err
 
     def test_a_run_instead_of_a_store(self, nudge, run):
-        outcome = nudge("apply", "--tuned", run, "--store", run / "tuned.json")
+        outcome = nudge("apply", "--tuned", run, "--store", run / "tuned.safetensors")
         assert outcome.code == 1
         assert "holds 'tuned vectors'" in outcome.err
 
     def test_a_damaged_store(self, nudge, framework, store, run):
-        (data,) = store.glob("*.safetensors")
+        data = file_in(store)
         data.write_bytes(data.read_bytes()[:-1])
         outcome = nudge("apply", "--tuned", run, "--store", store)
         assert outcome.code == 1
         assert "truncated or edited" in outcome.err
 
-    def test_a_damaged_manifest(self, nudge, store, run):
-        path = manifest_in(store)
-        path.write_bytes(path.read_bytes()[:-20])
+    def test_a_damaged_header(self, nudge, store, run):
+        path = file_in(store)
+        path.write_bytes(path.read_bytes()[:20])
         outcome = nudge("apply", "--tuned", run, "--store", store)
         assert outcome.code == 1
         assert f"{path} is no saved NudgeVectorStore" in outcome.err
 
     def test_is_by_the_kind_that_the_framework_writes(self, framework, store):
         # So that neither side can change its layout alone.
-        manifest, arrays = load_arrays(manifest_in(store), framework.kind, 1)
+        manifest, arrays = load_arrays(file_in(store), framework.kind, 2)
         assert manifest["metric"] == "cosine"
         assert list(arrays) == ["vectors"]

@@ -132,7 +132,7 @@ class TestBase:
             def embed_documents(self, texts):
                 return super().embed_documents(texts)[1:]
 
-        with pytest.raises(DataError, match="gave 1 vectors for 2 texts"):
+        with pytest.raises(DataError, match="returned 1 vectors for 2 texts"):
             NudgeEmbeddings(Dropping(), tuned).embed_documents(["new", "newer"])
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import datetime
-import json
 import uuid
 from pathlib import Path
 from typing import Any, ClassVar
@@ -28,6 +27,7 @@ from llama_index.core.schema import (
     TextNode,
 )
 from llama_index.core.vector_stores import SimpleVectorStore, VectorStoreQuery
+from safetensors.numpy import load_file
 
 from nudge_integrations.errors import CorruptFileError, DataError, NudgeError
 from nudge_integrations.llama_index.vector_store import NudgeVectorStore
@@ -135,16 +135,11 @@ def test_an_empty_store_comes_back_empty_and_can_be_filled(path: Path) -> None:
     assert loaded.add(numbered(2)) == ["n0", "n1"]
 
 
-def test_a_saved_store_is_json_and_safetensors_and_nothing_else(path: Path) -> None:
+def test_a_saved_store_is_one_safetensors_file(path: Path) -> None:
     saved(path, numbered(3))
 
-    names = sorted(file.name for file in path.parent.iterdir())
-
-    assert len(names) == 2
-    assert names[0].startswith("default__vector_store.")
-    assert names[0].endswith(".safetensors")
-    assert names[1] == "default__vector_store.json"
-    assert json.loads(path.read_text())["kind"] == "llama_index vector store"
+    assert [file.name for file in path.parent.iterdir()] == ["default__vector_store.json"]
+    assert load_file(path)["vectors"].shape == (3, 5)
 
 
 def test_saving_again_replaces_what_was_saved(path: Path) -> None:
@@ -152,7 +147,7 @@ def test_saving_again_replaces_what_was_saved(path: Path) -> None:
     saved(path, numbered(5))
 
     assert len(NudgeVectorStore.from_persist_path(str(path)).client) == 5
-    assert len(list(path.parent.iterdir())) == 2
+    assert len(list(path.parent.iterdir())) == 1
 
 
 @pytest.mark.parametrize(
@@ -205,31 +200,26 @@ def test_a_class_that_lost_a_field_is_named(path: Path, monkeypatch: pytest.Monk
         NudgeVectorStore.from_persist_path(str(path))
 
 
-def vector_file(path: Path) -> Path:
-    (found,) = path.parent.glob("*.safetensors")
-    return found
-
-
 def flip_last_byte(file: Path) -> None:
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
     file.write_bytes(bytes(data))
 
 
+def swap(file: Path, old: bytes, new: bytes) -> None:
+    assert old in file.read_bytes()
+    file.write_bytes(file.read_bytes().replace(old, new))
+
+
 DAMAGE = {
-    "no manifest": lambda path: path.unlink(),
-    "manifest truncated": lambda path: path.write_bytes(path.read_bytes()[:-40]),
-    "manifest empty": lambda path: path.write_bytes(b""),
-    "text edited": lambda path: path.write_text(path.read_text().replace("text 1", "text 9")),
-    "metric edited": lambda path: path.write_text(path.read_text().replace("cosine", "dot")),
-    "other version": lambda path: path.write_text(
-        path.read_text().replace('"version": 1', '"version": 99')
-    ),
-    "no vectors": lambda path: vector_file(path).unlink(),
-    "vectors truncated": lambda path: vector_file(path).write_bytes(
-        vector_file(path).read_bytes()[:-8]
-    ),
-    "vectors edited": lambda path: flip_last_byte(vector_file(path)),
+    "no file": lambda path: path.unlink(),
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[:-40]),
+    "header truncated": lambda path: path.write_bytes(path.read_bytes()[:40]),
+    "empty": lambda path: path.write_bytes(b""),
+    "text edited": lambda path: swap(path, b"text 1", b"text 9"),
+    "metric edited": lambda path: swap(path, b"cosine", b"cosyne"),
+    "other version": lambda path: swap(path, b'version\\": 2', b'version\\": 9'),
+    "vectors edited": flip_last_byte,
     "saved by another store": lambda path: SimpleVectorStore().persist(str(path)),
 }
 
@@ -311,7 +301,7 @@ def test_a_damaged_store_among_several_is_not_taken_for_another_kind(
     index: VectorStoreIndex, tmp_path: Path
 ) -> None:
     index.storage_context.persist(str(tmp_path))
-    DAMAGE["manifest truncated"](tmp_path / "default__vector_store.json")
+    DAMAGE["truncated"](tmp_path / "default__vector_store.json")
 
     with pytest.raises(CorruptFileError, match="default__vector_store"):
         NudgeVectorStore.from_namespaced_persist_dir(str(tmp_path))
@@ -342,7 +332,7 @@ def test_it_saves_to_any_file_system_and_loads_from_it(
     assert loaded.client.matrix.tobytes() == index.vector_store.client.matrix.tobytes()
     assert both.keys() == {"default", "image"}
     assert both["default"].get_nodes() == loaded.get_nodes()
-    assert len([name for name in memory.ls("/remote/folder", False) if "safetensors" in name]) == 1
+    assert not [name for name in memory.ls("/remote/folder", False) if name.endswith(".tmp")]
 
 
 def test_a_save_that_breaks_off_on_another_file_system_leaves_the_older_one_whole(
@@ -353,14 +343,13 @@ def test_a_save_that_breaks_off_on_another_file_system_leaves_the_older_one_whol
     store.add(numbered(2))
     store.persist(path, fs=memory)
     store.add(numbered(5))
-    put_file = type(memory).put_file
+    pipe_file = type(memory).pipe_file
 
-    def broken(self: Any, source: str, target: str, **options: Any) -> None:
-        if target.endswith(".safetensors"):
-            raise OSError("the line is down")
-        put_file(self, source, target, **options)
+    def broken(self: Any, target: str, data: bytes, **options: Any) -> None:
+        pipe_file(self, target, data[: len(data) // 2], **options)
+        raise OSError("the line is down")
 
-    monkeypatch.setattr(type(memory), "put_file", broken)
+    monkeypatch.setattr(type(memory), "pipe_file", broken)
     with pytest.raises(OSError, match="the line is down"):
         store.persist(path, fs=memory)
 
@@ -391,12 +380,37 @@ def test_the_local_file_system_by_name_is_the_local_one(path: Path) -> None:
     assert len(NudgeVectorStore.from_persist_path(f"file://{path}", fs=local).client) == 2
 
 
-def test_a_storage_context_that_is_not_told_of_the_store_fails_and_does_not_come_up_empty(
-    tmp_path: Path,
+def test_a_storage_context_that_is_not_told_of_the_store_loads_it_all_the_same(
+    index: VectorStoreIndex, tmp_path: Path
 ) -> None:
-    store = NudgeVectorStore()
-    store.add([TextNode(id_="a", text="A", embedding=[1.0, 0.0])])
-    StorageContext.from_defaults(vector_store=store).persist(str(tmp_path))
+    index.storage_context.persist(str(tmp_path))
 
-    with pytest.raises(AttributeError):
+    storage_context = StorageContext.from_defaults(persist_dir=str(tmp_path))
+    loaded = load_index_from_storage(storage_context, embed_model=MockEmbedding(embed_dim=3))
+
+    assert type(storage_context.vector_store) is NudgeVectorStore
+    assert type(storage_context.vector_stores["image"]) is SimpleVectorStore
+    before, after = (each.as_retriever(similarity_top_k=3) for each in (index, loaded))
+    assert after.retrieve("a question") == before.retrieve("a question")
+    assert len(after.retrieve("a question")) == 3
+
+
+def test_a_storage_context_still_loads_the_framework_s_own_store(tmp_path: Path) -> None:
+    nodes = [TextNode(id_="n1", text="text")]
+    index = VectorStoreIndex(nodes, embed_model=MockEmbedding(embed_dim=3))
+    index.storage_context.persist(str(tmp_path))
+
+    storage_context = StorageContext.from_defaults(persist_dir=str(tmp_path))
+
+    assert type(storage_context.vector_store) is SimpleVectorStore
+    assert storage_context.vector_store.get("n1") == [0.5, 0.5, 0.5]
+
+
+def test_a_damaged_store_is_named_by_a_storage_context_as_well(
+    index: VectorStoreIndex, tmp_path: Path
+) -> None:
+    index.storage_context.persist(str(tmp_path))
+    flip_last_byte(tmp_path / "default__vector_store.json")
+
+    with pytest.raises(CorruptFileError, match="default__vector_store"):
         StorageContext.from_defaults(persist_dir=str(tmp_path))
