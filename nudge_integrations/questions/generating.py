@@ -188,10 +188,11 @@ def _calls(passages: Passages, asked: Sequence[str], prompt: Prompt) -> Iterator
 def _read(kinds: tuple[str, ...], prompt: Prompt, reply: Reply) -> list[list[str]]:
     """Questions with their kinds; which kind is which is known if all of them came."""
     most = len(kinds)
-    found = from_data(reply.data, most) or read_questions(reply.text, most)
+    # Twice as many, since copies of the prompt go.
+    given = from_data(reply.data, 2 * most) or read_questions(reply.text, 2 * most)
+    found = [text for text in given if not prompt.repeats(text)][:most]
     known = kinds if len(found) == most else ("",) * most
-    pairs = zip(found, known, strict=False)
-    return [[text, kind] for text, kind in pairs if not prompt.repeats(text)]
+    return [[text, kind] for text, kind in zip(found, known, strict=False)]
 
 
 def _candidates(passages: Passages, found: dict[str, Any]) -> list[Candidate]:
