@@ -63,11 +63,12 @@ def scripted(data: Data, part: Part) -> Any:
         found = _SEARCH.search(prompt)
         assert found is not None
         query = found.group(2)
+        right = true[query]
         shown = [(int(number), text) for number, _, text in _PASSAGE.findall(prompt)]
         answers = [
             number
             for number, text in shown
-            if text in true[query] and chance(f"{query}\0{text}") >= NOISE
+            if text in right and chance(f"{query}\0{text}") >= NOISE
         ]
         wrong = [(chance(f"which {query}\0{text}"), number) for number, text in shown]
         wrong = [
