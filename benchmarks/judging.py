@@ -71,9 +71,7 @@ def scripted(data: Data, part: Part) -> Any:
             if text in right and chance(f"{query}\0{text}") >= NOISE
         ]
         wrong = [(chance(f"which {query}\0{text}"), number) for number, text in shown]
-        wrong = [
-            each for each, (_, text) in zip(wrong, shown, strict=True) if text not in true[query]
-        ]
+        wrong = [each for each, (_, text) in zip(wrong, shown, strict=True) if text not in right]
         if wrong and chance(query) < NOISE:
             answers.append(min(wrong)[1])
         return json.dumps({"answers": answers, "partly": []})

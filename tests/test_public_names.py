@@ -47,8 +47,8 @@ PUBLIC = {
         JudgedQueries generate_questions judge_queries near_duplicates train_and_test
     """,
     "nudge_integrations.relevance": """
-        FeedbackOptions Leak MatchReport RelevanceDataset check_leaks leaks question_key rows_from_langsmith
-        rows_from_phoenix text_key
+        FeedbackOptions Leak MatchReport RelevanceDataset check_leaks leaks question_key
+        rows_from_langsmith rows_from_phoenix text_key
     """,
     "nudge_integrations.stores": """
         LiveStore Outcome Plan PlanReport Status atune open_store recover revert status tune
