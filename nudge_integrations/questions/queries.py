@@ -75,6 +75,7 @@ def judge_queries(
     llm: Any,
     depth: int = 20,
     *,
+    deepest: int = 200,
     embed_model: Any = None,
     again: float = 0.1,
     **calls: Any,
@@ -95,7 +96,9 @@ def judge_queries(
             `embed_model`, documents, nodes, a mapping from id to text, or whatever
             `nudge_integrations.stores.open_store` opens.
         llm: A LangChain chat model, a LlamaIndex `LLM`, or a function from prompt to answer.
-        depth: Documents to grade for each query.
+        depth: Documents to grade for each query at once.
+        deepest: Queries without an answer among these are looked at on, `depth` documents at a
+            time, up to so many: what a search finds late is what tuning learns most from.
         embed_model: The embedding model, to search documents or a live store.
         again: Share of the queries (at least ten of them) that is graded twice, to tell how much
             the model agrees with itself; 0 for none.
@@ -106,29 +109,37 @@ def judge_queries(
         NudgeError: The model refuses every request, or its server is down.
     """
     asked = _asked(queries)
+    deepest = max(depth, deepest)
     if depth < 1 or not 0 <= again <= 1:
         raise DataError(f"depth={depth!r} must be 1 or more, and again={again!r} from 0 to 1")
     options = call_options(calls, inspect.signature(judge_queries).parameters)
     chat = as_chat(llm, options.structured)
-    corpus, retrieve = _searcher(store_or_retriever, embed_model, list(asked.values()), depth)
+    corpus, retrieve = _searcher(store_or_retriever, embed_model, list(asked.values()), deepest)
     texts: dict[str, str] = {}
-    shown = []
+    pools = []
     for query in asked.values():
-        found = [(name, text) for name, text in retrieve(query) if text.strip()][:depth]
+        found = [(name, text) for name, text in retrieve(query) if text.strip()][:deepest]
         texts.update(found)
-        shown.append((query, [name for name, _ in found]))
-    places = [place for place, (_, names) in enumerate(shown) if names]
+        pools.append((query, [name for name, _ in found]))
+    places = [place for place, (_, names) in enumerate(pools) if names]
     if not places:
         raise DataError("the search found no document for any query; is the store filled?")
     usage = Usage(options.price_per_million)
+    grades: dict[int, dict[str, int]] = {place: {} for place in places}
     with Ledger(options.place(chat.lasting)) as ledger:
         judge = LLMJudge(chat, texts, ledger, options, usage)
-        grades = dict(
-            zip(places, judge.grades([shown[row] for row in places], _ORDER), strict=True)
-        )
+        for start in range(0, deepest, depth):
+            # Answers that a search finds late teach most, so those without one are looked at on.
+            open_ = [row for row in places if not any(grades[row].values())]
+            shown = {row: pools[row][1][start : start + depth] for row in open_}
+            rows = [row for row, names in shown.items() if names]
+            found_now = judge.grades([(pools[row][0], shown[row]) for row in rows], _ORDER)
+            for row, each in zip(rows, found_now, strict=True):
+                grades[row].update(each)
         count = min(len(places), max(_FEWEST_AGAIN, round(again * len(places)))) if again else 0
         some = places[:: max(1, len(places) // count)][:count] if count else []
-        twice = judge.grades([shown[row] for row in some], _OTHER_ORDER)
+        first = [(pools[row][0], pools[row][1][:depth]) for row in some]
+        twice = judge.grades(first, _OTHER_ORDER)
     pairs = [
         (grades[row][name], grade)
         for row, each in zip(some, twice, strict=True)

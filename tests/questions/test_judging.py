@@ -58,7 +58,9 @@ def judge(prompt: str) -> str:
 def test_what_is_found_is_graded_and_the_rest_is_not_judged() -> None:
     queries = {"a": "what of topic7?", "b": "what of topic21?", "c": "What of  topic21?"}
 
-    found = judge_queries(queries, DOCUMENTS, judge, depth=6, embed_model=embedder(), **QUIET)
+    found = judge_queries(
+        queries, DOCUMENTS, judge, depth=6, deepest=6, embed_model=embedder(), **QUIET
+    )
 
     data = found.dataset
     assert dict(data.queries) == {"a": "what of topic7?", "b": "what of topic21?"}
@@ -181,3 +183,23 @@ def test_a_dataset_s_queries_can_be_judged_anew() -> None:
     data = RelevanceDataset({"q": "what of topic5?"}, DOCUMENTS, {"q": ["d1"]})
     found = judge_queries(data, data, judge, 5, embed_model=embedder(), **QUIET)
     assert found.dataset.qrels["q"]["d5"] == 2
+
+
+def test_queries_without_an_answer_are_looked_at_on() -> None:
+    ranked = list(DOCUMENTS.items())
+    asked: list[int] = []
+
+    def counted(prompt: str) -> str:
+        asked.append(len(_PASSAGE.findall(prompt)))
+        return judge(prompt)
+
+    found = judge_queries(["a topic29?"], lambda _: ranked, counted, 8, again=0, **QUIET)
+
+    (judged,) = found.dataset.qrels.values()
+    # The first eight hold a part of an answer (topic2), which is one: so no more is looked at.
+    assert (len(judged), asked) == (8, [8])
+    asked.clear()
+    found = judge_queries(["a topic9?"], lambda _: ranked[::-1], counted, 8, again=0, **QUIET)
+    (judged,) = found.dataset.qrels.values()
+    assert judged["d9"] == 2
+    assert asked == [8, 8, 8]
