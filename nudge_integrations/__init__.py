@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         QuestionFilters,
         agenerate_questions,
         generate_questions,
+        judge_queries,
     )
     from nudge_integrations.relevance import RelevanceDataset
     from nudge_integrations.tuning.tuned import TunedVectors
@@ -46,6 +47,7 @@ _MODULE_OF = {
     "evaluate_rankings": "evaluation",
     "evaluate_run": "evaluation",
     "generate_questions": "questions",
+    "judge_queries": "questions",
 }
 
 __all__ = [
@@ -64,6 +66,7 @@ __all__ = [
     "evaluate_rankings",
     "evaluate_run",
     "generate_questions",
+    "judge_queries",
 ]
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULE_OF)

@@ -11,7 +11,7 @@ PUBLIC = {
     "nudge_integrations": """
         Embedder EvaluationReport NudgeC NudgeM NudgeN QuestionFilters RelevanceDataset Scores
         TunedVectors agenerate_questions compare evaluate evaluate_rankings evaluate_run
-        generate_questions
+        generate_questions judge_queries
     """,
     "nudge_integrations.demo": """
         demo_datasets run_demo
@@ -44,11 +44,11 @@ PUBLIC = {
     """,
     "nudge_integrations.questions": """
         CallOptions GeneratedQuestions KINDS QuestionFilters QuestionReport agenerate_questions
-        generate_questions near_duplicates train_and_test
+        JudgedQueries generate_questions judge_queries near_duplicates train_and_test
     """,
     "nudge_integrations.relevance": """
-        FeedbackOptions Leak RelevanceDataset check_leaks leaks question_key rows_from_langsmith
-        rows_from_phoenix text_key
+        FeedbackOptions Leak MatchReport RelevanceDataset check_leaks leaks question_key
+        rows_from_langsmith rows_from_phoenix text_key
     """,
     "nudge_integrations.stores": """
         LiveStore Outcome Plan PlanReport Status atune open_store recover revert status tune

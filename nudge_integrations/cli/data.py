@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from nudge_integrations.cli.terminal import note
 from nudge_integrations.errors import DataError, LeakError
 from nudge_integrations.relevance import RelevanceDataset, check_leaks
+from nudge_integrations.relevance.folder import documents_at
 
 NONE = "none"
+DOCUMENTS_HELP = (
+    "with --pairs or --feedback: the documents, a corpus.jsonl or a folder of text, Markdown and "
+    "HTML files (default: the answers of the pairs)"
+)
 
 _BEIR_DEFAULTS = {"train": "train", "dev": "dev", "test": "test"}
+_WEIGHED = (
+    "feedback: a thumb counts 1 or -1, a copy 0.7, a click 0.3; a document whose sum reaches 0.5 "
+    "is an answer, and a better one from 2 and from 8 on (other weights: FeedbackOptions in Python)"
+)
 _OF_LLAMA_INDEX = {"val_dataset": "--val-dataset", "test_dataset": "--test-dataset"}
 
 
@@ -32,10 +41,41 @@ def read_splits(args: argparse.Namespace) -> Splits:
         LeakError: Splits share a question, and `--drop-leaks` was not given.
     """
     _check_usage(args)
-    splits = _from_beir(args) if args.beir else _from_llama_index(args)
+    table = read_table(args, documents(args))
+    if table is not None:
+        splits = Splits(table, None, None)
+    else:
+        splits = _from_beir(args) if args.beir else _from_llama_index(args)
     splits = _without_leaks(splits) if args.drop_leaks else _checked(splits)
     note(_described(splits))
     return splits
+
+
+def documents(args: argparse.Namespace) -> Any:
+    """The documents that `--documents` names; None without it."""
+    path = getattr(args, "documents", None)
+    return None if path is None else documents_at(path)
+
+
+def read_table(
+    args: argparse.Namespace, match: Any = None, embed_model: Any = None
+) -> RelevanceDataset | None:
+    """Read what `--pairs` or `--feedback` names, and tell how; None without both.
+
+    Args:
+        args: The options.
+        match: Where the answers are: documents, or a store.
+        embed_model: Chooses among the documents of a file.
+    """
+    if getattr(args, "pairs", None) is not None:
+        data = RelevanceDataset.from_pairs(args.pairs, match, embed_model=embed_model)
+        note(str(data.match_report))
+        return data
+    if getattr(args, "feedback", None) is not None:
+        note(_WEIGHED)
+        corpus = match if isinstance(match, dict) else None
+        return RelevanceDataset.from_feedback(args.feedback, corpus)
+    return None
 
 
 def _check_usage(args: argparse.Namespace) -> None:

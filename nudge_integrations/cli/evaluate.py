@@ -7,6 +7,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nudge_integrations.cli.data import DOCUMENTS_HELP, documents, read_table
 from nudge_integrations.cli.options import (
     Commands,
     add_command,
@@ -14,6 +15,7 @@ from nudge_integrations.cli.options import (
     add_quiet,
     add_tuned,
     check_device,
+    flag,
 )
 from nudge_integrations.cli.reports import (
     add_report_files,
@@ -73,6 +75,8 @@ def add_questions(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="questions and documents as LlamaIndex's JSON",
     )
+    flag(source, "--pairs FILE", "a table (.csv, .jsonl, .parquet) of questions and answers")
+    flag(group, "--documents PATH", DOCUMENTS_HELP, type=Path)
     group.add_argument("--split", help="with --beir: which questions (default: test)")
 
 
@@ -91,8 +95,8 @@ def measured(args: argparse.Namespace) -> EvaluationReport:
     Raises:
         NudgeError: The run, the questions or the model cannot be used.
     """
-    if args.llama_index and args.split is not None:
-        args.parser.error("--split: goes with --beir, not with --llama-index")
+    if not args.beir and args.split is not None:
+        args.parser.error("--split: goes with --beir, not with --llama-index or --pairs")
     from nudge_integrations.tuning.run import Corpus, Questions, measure
     from nudge_integrations.tuning.tuned import TunedVectors
 
@@ -116,12 +120,16 @@ def measured(args: argparse.Namespace) -> EvaluationReport:
 
 
 def _read(args: argparse.Namespace) -> RelevanceDataset:
-    if args.llama_index:
+    table = read_table(args, documents(args))
+    if table is not None:
+        dataset = table
+    elif args.llama_index:
         dataset = RelevanceDataset.from_llama_index(args.llama_index)
     else:
         dataset = RelevanceDataset.from_beir(args.beir, args.split or "test")
     if not dataset.corpus:
-        raise DataError(f"{args.llama_index} has no documents to search; add its corpus")
+        place = args.llama_index or args.pairs
+        raise DataError(f"{place} has no documents to search; add its corpus, or --documents")
     return dataset
 
 
@@ -145,6 +153,8 @@ def _embedder(args: argparse.Namespace, name: str) -> Embedder:
 
 
 def _name(args: argparse.Namespace) -> str:
+    if args.pairs:
+        return f"questions of {args.pairs.name}"
     if args.llama_index:
         return f"questions of {args.llama_index.name}"
     return f"{args.split or 'test'} questions of {args.beir.resolve().name}"

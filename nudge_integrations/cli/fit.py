@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nudge_integrations.cli.data import NONE, read_splits
+from nudge_integrations.cli.data import DOCUMENTS_HELP, NONE, read_splits
 from nudge_integrations.cli.options import (
     Commands,
     add_command,
@@ -96,7 +96,7 @@ def add_to(commands: Commands) -> None:
     parser = add_command(
         commands, "fit", run, "tune your documents with judged questions", _DESCRIPTION, _EXAMPLES
     )
-    parser.usage = "nudge fit (--beir DIR | --llama-index FILE) --out DIR [options]"
+    parser.usage = "nudge fit (--beir DIR | --llama-index FILE | --pairs FILE) --out DIR [options]"
     parser.epilog = f"{parser.epilog}\n\n{_LAYOUT}"
     _add_data(parser)
     _add_tuning(parser)
@@ -109,6 +109,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     add_source(
         group, "a folder in BEIR layout", "training questions and documents as LlamaIndex JSON"
     )
+    flag(group, "--documents PATH", DOCUMENTS_HELP, type=Path)
     flag(group, "--train SPLIT", "with --beir: split to train on (default: train)")
     for name, purpose in (("dev", "choose the step on"), ("test", "report on")):
         default = f"(default: {name}, if it exists; '{NONE}': no split)"

@@ -6,7 +6,7 @@ import argparse
 import shlex
 from typing import Any
 
-from nudge_integrations.cli.data import NONE
+from nudge_integrations.cli.data import NONE, read_table
 from nudge_integrations.cli.options import (
     Commands,
     add_command,
@@ -39,6 +39,7 @@ gain. Nothing is written without --apply. Document ids are those of the store.
 {_STORES}"""
 
 _TUNE_EXAMPLES = """\
+  nudge tune --store chroma:./db#docs --pairs pairs.csv --apply
   nudge tune --store chroma:./db#docs --beir judged
   nudge tune --store postgresql://me@localhost/shop#items --beir judged --apply
   nudge status --store chroma:./db#docs
@@ -132,16 +133,18 @@ def _add_tuning(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Plan, say so, and write if that was asked for."""
     check_device(args.device)
-    train, validation = _datasets(args)
     from nudge_integrations.embedding import DEFAULT_MODEL
     from nudge_integrations.stores import open_store, tune
 
     store = open_store(args.store, **details(args))
+    model = embedder(args, DEFAULT_MODEL)
+    table = read_table(args, store, model)
+    train, validation = _datasets(args) if table is None else (table, None)
     tuning = ("method", "protect_unseen", "gamma", "seed", "device", "show_progress")
     plan = tune(
         store,
         train,
-        embed_query=embedder(args, DEFAULT_MODEL),
+        embed_query=model,
         val_dataset=validation,
         fresh=args.fresh,
         journal=args.journal,

@@ -160,10 +160,18 @@ def add_tuned(parser: argparse.ArgumentParser, required: bool = True) -> None:
 
 
 def add_source(group: Any, beir: str, llama_index: str) -> None:
-    """Add the two options of which one names the questions; each takes its help."""
+    """Add the options of which one names the questions; the first two take their help."""
     source = group.add_mutually_exclusive_group(required=True)
     flag(source, "--beir DIR", beir)
     flag(source, "--llama-index FILE", llama_index)
+    add_tables(source)
+
+
+def add_tables(source: Any) -> None:
+    """Add tables of questions, as people have them."""
+    text = "a table (.csv, .jsonl, .parquet) of questions and answers: ids, file names or texts"
+    flag(source, "--pairs FILE", text)
+    flag(source, "--feedback FILE", "a log of clicks and thumbs (.csv, .jsonl), by document id")
 
 
 def picture(text: str) -> Path:

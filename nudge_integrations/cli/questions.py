@@ -18,10 +18,10 @@ from nudge_integrations.cli.options import (
 )
 from nudge_integrations.cli.terminal import note, say
 from nudge_integrations.errors import MissingExtraError, NudgeError
-from nudge_integrations.relevance.beir import read_documents
+from nudge_integrations.relevance.folder import documents_at
 
 _EXAMPLES = """\
-  nudge questions --documents docs/corpus.jsonl --out data \\
+  nudge questions --documents docs --out data \\
       --endpoint http://localhost:11434/v1 --llm llama3.1
   OPENAI_API_KEY=... nudge questions --documents corpus.jsonl --out data \\
       --llm gpt-4o-mini --max-documents 500 --price 0.15 0.60 --max-cost 1
@@ -46,8 +46,9 @@ def add_to(commands: Commands) -> None:
         "and a test split, ready for `nudge fit --beir`.",
         _EXAMPLES,
     )
-    text = 'one JSON object per line: {"_id": ..., "text": ..., "title": ...}'
-    flag(parser, "--documents FILE", text, required=True)
+    text = "a folder of text, Markdown and HTML files; or a file with one JSON object per line: "
+    text += '{"_id": ..., "text": ..., "title": ...}'
+    flag(parser, "--documents PATH", text, required=True, type=Path)
     flag(parser, "--out DIR", "folder for the questions", required=True)
     text = "share of the questions for the test split; 0 for none"
     flag(parser, "--test-share S", text, type=float, default=0.2)
@@ -110,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
     from nudge_integrations.embedding import DEFAULT_MODEL
     from nudge_integrations.questions import generate_questions, train_and_test
 
-    documents = read_documents(args.documents)
+    documents = documents_at(args.documents)
     kept = args.out / "qrels"
     if kept.exists():
         raise NudgeError(f"{args.out} holds questions already: choose another folder")

@@ -9,6 +9,7 @@ from nudge_integrations.questions.generating import (
     train_and_test,
 )
 from nudge_integrations.questions.prompts import KINDS
+from nudge_integrations.questions.queries import JudgedQueries, judge_queries
 from nudge_integrations.questions.report import QuestionReport
 from nudge_integrations.questions.selection import QuestionFilters
 
@@ -16,10 +17,12 @@ __all__ = [
     "KINDS",
     "CallOptions",
     "GeneratedQuestions",
+    "JudgedQueries",
     "QuestionFilters",
     "QuestionReport",
     "agenerate_questions",
     "generate_questions",
+    "judge_queries",
     "near_duplicates",
     "train_and_test",
 ]

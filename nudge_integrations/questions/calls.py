@@ -21,8 +21,8 @@ from tqdm import tqdm
 from nudge_integrations.common.files import text_hash
 from nudge_integrations.common.text import did_you_mean
 from nudge_integrations.errors import DataError, NudgeError
-from nudge_integrations.questions.chat import Chat, Reply, Schema
-from nudge_integrations.questions.failures import can_pass, wait_asked_for
+from nudge_integrations.questions.chat import Chat, Reply, Schema, Shots
+from nudge_integrations.questions.failures import can_pass, told, wait_asked_for
 from nudge_integrations.questions.ledger import Entry, Ledger
 from nudge_integrations.questions.report import Usage, tokens_of
 
@@ -48,6 +48,8 @@ class CallOptions:
             stand there as text.
         structured: Whether to ask for structured output; None: where the model says that it can.
         show_progress: Whether to draw a progress bar.
+        ledger_tag: Names the model more closely. Answers are kept by the model's name and address:
+            pass another tag when another model stands behind the same ones.
     """
 
     concurrency: int = 16
@@ -58,6 +60,7 @@ class CallOptions:
     checkpoint: bool | str | os.PathLike[str] | None = True
     structured: bool | None = None
     show_progress: bool = True
+    ledger_tag: str = ""
 
     def __post_init__(self) -> None:
         for name, least in (("concurrency", 1), ("retries", 0)):
@@ -72,6 +75,10 @@ class CallOptions:
                 "max_cost needs price_per_million=(read, written): what a million tokens cost with "
                 "this model"
             )
+
+    def place(self, lasting: bool) -> bool | str | os.PathLike[str] | None:
+        """Where answers are kept; nowhere by default if nothing names the model in the next run."""
+        return self.checkpoint if lasting or self.checkpoint is not True else None
 
 
 def call_options(arguments: Mapping[str, Any], others: Iterable[str]) -> CallOptions:
@@ -104,6 +111,7 @@ class Call:
         user: The task.
         schema: Of the structured output.
         read: Reads the answer; JSON. An empty result is asked for once more.
+        shots: Tasks with answers, for models without structured output.
     """
 
     name: str
@@ -111,10 +119,11 @@ class Call:
     user: str
     schema: Schema
     read: Callable[[Reply], Any]
+    shots: Shots = ()
 
     def key(self, model: str) -> str:
         """What the answer is kept under: it changes with everything that shapes it."""
-        parts = (model, self.system, self.user)
+        parts = (model, self.system, self.user, *(text for shot in self.shots for text in shot))
         return text_hash("\0".join(f"{len(part)}:{part}" for part in parts))
 
 
@@ -171,6 +180,8 @@ def run_calls(
     """
     found: dict[str, Any] = {}
     order: list[str] = []
+    model = f"{chat.name}#{options.ledger_tag}" if options.ledger_tag else chat.name
+    usage.secrets = (*usage.secrets, *chat.secrets)
     stopped = threading.Event()
     pacer = Pacer(options.requests_per_minute, stopped)
     bar = tqdm(total=total, desc=task, unit="document", delay=1, disable=not options.show_progress)
@@ -183,7 +194,7 @@ def run_calls(
             bar.update()
             if future.exception() is None:
                 entry = future.result()
-                ledger.keep(call.key(chat.name), entry)
+                ledger.keep(call.key(model), entry)
                 usage.answered(entry)
                 found[call.name] = entry.result
             else:
@@ -193,7 +204,7 @@ def run_calls(
     began = time.monotonic()
     try:
         with bar:
-            for call in _unanswered(chat, calls, ledger, usage, found, order, bar):
+            for call in _unanswered(model, calls, ledger, usage, found, order, bar):
                 while len(running) >= options.concurrency:
                     settle(wait(running, return_when=FIRST_COMPLETED).done)
                 prompt = call.system + call.user
@@ -209,13 +220,13 @@ def run_calls(
         pool.shutdown(wait=False, cancel_futures=True)
         for future in [each for each in running if each.done() and not each.cancelled()]:
             if future.exception() is None:
-                ledger.keep(running[future].key(chat.name), future.result())
+                ledger.keep(running[future].key(model), future.result())
         usage.seconds += time.monotonic() - began
     return {name: found[name] for name in order if name in found}
 
 
 def _unanswered(
-    chat: Chat,
+    model: str,
     calls: Iterable[Call],
     ledger: Ledger,
     usage: Usage,
@@ -226,7 +237,7 @@ def _unanswered(
     """Calls to make; the others are answered from the ledger."""
     for call in calls:
         order.append(call.name)
-        entry = ledger.find(call.key(chat.name))
+        entry = ledger.find(call.key(model))
         if entry is None:
             yield call
         else:
@@ -243,7 +254,7 @@ def _answer(
     def pause(state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         asked = None if error is None else wait_asked_for(error)
-        _log.info("%s: %s; asking again", call.name, error)
+        _log.info("%s: %s; asking again", call.name, told(error, chat.secrets))
         if asked is None:
             return _backoff(state)
         pacer.hold(asked)
@@ -253,7 +264,7 @@ def _answer(
         pacer.wait()
         if stopped.is_set():
             raise NudgeError("stopped")
-        return chat.ask(call.system, call.user, call.schema)
+        return chat.ask(call.system, call.user, call.schema, call.shots)
 
     def nap(seconds: float) -> None:
         stopped.wait(seconds)
@@ -266,14 +277,14 @@ def _answer(
         reraise=True,
     )
     tokens = [0, 0]
-    told = True
+    exact = True
     result: Any = None
     for _ in range(2):
         reply = asking(one)
-        spent, exact = tokens_of(reply, call.system + call.user)
+        spent, reported = tokens_of(reply, call.system + call.user)
         tokens = [tokens[0] + spent[0], tokens[1] + spent[1]]
-        told = told and exact
+        exact = exact and reported
         result = call.read(reply)
         if result:
             break
-    return Entry(result, (tokens[0], tokens[1]), told)
+    return Entry(result, (tokens[0], tokens[1]), exact, not (reply.text.strip() or reply.data))

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from nudge_integrations.common.text import described
 from nudge_integrations.errors import DataError
-from nudge_integrations.questions.failures import status_of
+from nudge_integrations.questions.failures import status_of, told
 
 _log = logging.getLogger(__name__)
 # What a server says to a request for structured output that it does not know.
 _NOT_KNOWN = (400, 404, 415, 422, 501)
-_TOKENS = (("prompt_tokens", "completion_tokens"), ("input_tokens", "output_tokens"))
 
 Schema = Mapping[str, Any]
+Shots = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,22 @@ class Chat(Protocol):
     Attributes:
         name: Its answers are kept under it.
         lasting: Whether that name is the same model's in the next run.
+        secrets: Keys that a server may echo, and that must not be told.
     """
 
     name: str
     lasting: bool
+    secrets: tuple[str, ...]
 
-    def ask(self, system: str, user: str, schema: Schema) -> Reply:
-        """Send one request and wait for the answer; called from several threads at once."""
+    def ask(self, system: str, user: str, schema: Schema, shots: Shots = ()) -> Reply:
+        """Send one request and wait for the answer; called from several threads at once.
+
+        Args:
+            system: The rules.
+            user: The task.
+            schema: Of the structured output.
+            shots: Tasks and answers to show a model that has no structured output.
+        """
 
 
 def as_chat(llm: Any, structured: bool | None = None) -> Chat:
@@ -112,7 +123,9 @@ class _Structured:
 
     def _give_up(self, error: Exception) -> None:
         if self.wanted:
-            _log.info("no structured output from this model (%s): plain text from here on", error)
+            _log.info(
+                "no structured output from this model (%s): plain text from here on", told(error)
+            )
         self.wanted = False
 
 
@@ -121,6 +134,7 @@ class _LangChain:
 
     def __init__(self, llm: Any, structured: bool | None) -> None:
         self._llm = llm
+        self.secrets = _secrets_of(llm)
         self.name = _named(
             llm, getattr(llm, "model_name", None) or getattr(llm, "model", None) or llm._llm_type
         )
@@ -128,10 +142,14 @@ class _LangChain:
             structured = bool((getattr(llm, "profile", None) or {}).get("structured_output"))
         self._structured = _Structured(structured)
 
-    def ask(self, system: str, user: str, schema: Schema) -> Reply:
+    def ask(self, system: str, user: str, schema: Schema, shots: Shots = ()) -> Reply:
         messages = [("system", system), ("human", user)]
+        turns = [
+            (role, text) for shot in shots for role, text in zip(("human", "ai"), shot, strict=True)
+        ]
+        shown = [messages[0], *turns, messages[1]]
         return self._structured.first(
-            lambda: self._typed(messages, schema), lambda: _of_message(self._llm.invoke(messages))
+            lambda: self._typed(messages, schema), lambda: _of_message(self._llm.invoke(shown))
         )
 
     def _typed(self, messages: list[tuple[str, str]], schema: Schema) -> Reply:
@@ -156,21 +174,29 @@ class _LlamaIndex:
 
     def __init__(self, llm: Any, structured: bool | None) -> None:
         self._llm = llm
+        self.secrets = _secrets_of(llm)
         self.name = _named(llm, llm.metadata.model_name)
         tools = hasattr(llm, "chat_with_tools")
         if structured is None:
             structured = bool(llm.metadata.is_function_calling_model)
         self._structured = _Structured(structured and tools)
 
-    def ask(self, system: str, user: str, schema: Schema) -> Reply:
+    def ask(self, system: str, user: str, schema: Schema, shots: Shots = ()) -> Reply:
         from llama_index.core.llms import ChatMessage, MessageRole
 
         messages = [
             ChatMessage(role=MessageRole.SYSTEM, content=system),
             ChatMessage(role=MessageRole.USER, content=user),
         ]
+        roles = (MessageRole.USER, MessageRole.ASSISTANT)
+        turns = [
+            ChatMessage(role=role, content=text)
+            for shot in shots
+            for role, text in zip(roles, shot, strict=True)
+        ]
+        shown = [messages[0], *turns, messages[1]]
         return self._structured.first(
-            lambda: self._typed(messages, schema), lambda: _of_response(self._llm.chat(messages))
+            lambda: self._typed(messages, schema), lambda: _of_response(self._llm.chat(shown))
         )
 
     def _typed(self, messages: list[Any], schema: Schema) -> Reply:
@@ -217,10 +243,30 @@ def _of_response(response: Any) -> Reply:
 class _Function:
     def __init__(self, function: Callable[[str], str]) -> None:
         self._function = function
+        self.secrets: tuple[str, ...] = ()
         name = getattr(function, "__qualname__", "<object>")
         # A lambda or an inner function is another one in the next run: nothing names it.
         self.lasting = "<" not in name
         self.name = f"{getattr(function, '__module__', '')}.{name}"
 
-    def ask(self, system: str, user: str, schema: Schema) -> Reply:  # noqa: ARG002
-        return Reply(str(self._function(f"{system}\n\n{user}")))
+    def ask(self, system: str, user: str, schema: Schema, shots: Shots = ()) -> Reply:  # noqa: ARG002
+        answer: Any = self._function(f"{system}\n\n{user}")
+        if inspect.isawaitable(answer):
+            # Requests run in threads of their own, which have no event loop yet.
+            answer = asyncio.run(_awaited(answer))
+        return Reply(str(answer))
+
+
+async def _awaited(answer: Any) -> Any:
+    return await answer
+
+
+def _secrets_of(llm: Any) -> tuple[str, ...]:
+    """Keys among a client's settings, to be taken out of messages."""
+    found = []
+    for name in ("openai_api_key", "api_key", "anthropic_api_key", "google_api_key", "token"):
+        value = getattr(llm, name, None)
+        value = getattr(value, "get_secret_value", lambda value=value: value)()
+        if isinstance(value, str) and len(value) >= 6:
+            found.append(value)
+    return tuple(found)

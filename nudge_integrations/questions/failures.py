@@ -8,23 +8,49 @@ from __future__ import annotations
 
 import email.utils
 import json
+import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+
+from nudge_integrations.common.text import safe
 
 _AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 _HOPELESS = frozenset({401, 402, 403, 404, 405, 407})
 _LONGEST_WAIT = 600.0
+_THROTTLED = re.compile("throttl|toomanyrequests|unavailable|notready", re.IGNORECASE)
+_GRPC = {"RESOURCE_EXHAUSTED": 429, "UNAVAILABLE": 503, "DEADLINE_EXCEEDED": 504}
+_SECRET = re.compile(
+    r"\b(?:sk|pk|rk|gsk|xai|hf|AIza|AKIA|eyJ)[-_]?[A-Za-z0-9_.\-]{8,}"
+    r"|(?<=Bearer )\S+|(?<=Basic )\S+"
+    r"|(?i:(?<=key)|(?<=token)|(?<=secret)|(?<=password))[\"']?\s*[:=]\s*[\"']?[^\s\"',;}]{6,}"
+)
 
 
 def status_of(error: BaseException) -> int | None:
-    """The HTTP status behind an error; None if there is none."""
+    """The HTTP status behind an error, wherever a client keeps it; None if there is none."""
     for each in _chain(error):
         for holder in (each, getattr(each, "response", None)):
-            status = getattr(holder, "status_code", None)
-            if isinstance(status, int) and status >= 400:  # 200: its body was bad
-                return status
+            for status in _statuses(holder):
+                if status is not None and 400 <= status < 600:  # 200: its body was bad
+                    return status
     return None
+
+
+def _statuses(holder: Any) -> Iterator[int | None]:
+    if isinstance(holder, Mapping):  # boto3, for Bedrock
+        found = (holder.get("ResponseMetadata") or {}).get("HTTPStatusCode")
+        throttled = _THROTTLED.search(str((holder.get("Error") or {}).get("Code", "")))
+        yield 429 if throttled else _whole(found)
+        return
+    # httpx and requests; aiohttp; Google's clients, whose code may be a status of gRPC.
+    for name in ("status_code", "http_status", "status", "code"):
+        value = getattr(holder, name, None)
+        yield _GRPC.get(getattr(value, "name", "")) or _whole(value)
+
+
+def _whole(value: Any) -> int | None:
+    return int(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def can_pass(error: BaseException) -> bool:
@@ -95,3 +121,12 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         seen.add(id(current))
         yield current
         current = current.__cause__ or current.__context__
+
+
+def told(error: BaseException | None, secrets: Iterable[str] = ()) -> str:
+    """An error on one line, without what could be a key or does not belong on a terminal."""
+    text = " ".join(safe(f"{type(error).__name__}: {error}").split())
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    text = _SECRET.sub("***", text)
+    return text if len(text) <= 300 else f"{text[:300]}…"

@@ -124,12 +124,11 @@ def generate_questions(
     if judge is not None and embed_model is None:
         raise DataError("judge needs embed_model: it is shown the documents near a question")
     chat = as_chat(llm, options.structured)
-    place = options.checkpoint if chat.lasting or options.checkpoint is not True else None
     if max_documents is not None and max_documents < 1:
         raise DataError(f"max_documents={max_documents!r} must be 1 or more, or None for all")
     asked = passages.asked(max_documents, seed)
     usage = Usage(options.price_per_million)
-    with Ledger(place) as ledger:
+    with Ledger(options.place(chat.lasting)) as ledger:
         found = run_calls(
             chat,
             _calls(passages, asked, asking),
@@ -143,7 +142,7 @@ def generate_questions(
         if not written:
             raise DataError(
                 f"{chat.name} wrote no usable question for {len(asked)} documents"
-                + (f" ({next(iter(usage.failed.values()))})" if usage.failed else "")
+                f"{usage.first_failure()}"
             )
         judging = None
         if judge is not None:
@@ -182,15 +181,16 @@ def _calls(passages: Passages, asked: Sequence[str], prompt: Prompt) -> Iterator
     for name in asked:
         around = passages.around(name, places, order) if prompt.needs_surroundings else ("", "")
         request = prompt.request(passages.shown[name], *around)
-        yield Call(
-            name, request.system, request.user, QUESTIONS_SCHEMA, partial(_read, request.kinds)
-        )
+        read = partial(_read, request.kinds, prompt)
+        yield Call(name, request.system, request.user, QUESTIONS_SCHEMA, read, prompt.shots)
 
 
-def _read(kinds: tuple[str, ...], reply: Reply) -> list[list[str]]:
+def _read(kinds: tuple[str, ...], prompt: Prompt, reply: Reply) -> list[list[str]]:
     """Questions with their kinds; which kind is which is known if all of them came."""
     most = len(kinds)
-    found = from_data(reply.data, most) or read_questions(reply.text, most)
+    # Twice as many, since copies of the prompt go.
+    given = from_data(reply.data, 2 * most) or read_questions(reply.text, 2 * most)
+    found = [text for text in given if not prompt.repeats(text)][:most]
     known = kinds if len(found) == most else ("",) * most
     return [[text, kind] for text, kind in zip(found, known, strict=False)]
 

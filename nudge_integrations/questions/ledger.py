@@ -30,11 +30,13 @@ class Entry:
         result: What was read from it; JSON.
         tokens: Number of tokens read and written.
         exact: Whether the model reported the tokens; otherwise they are estimated by length.
+        empty: Whether the answer held no text; not kept.
     """
 
     result: Any
     tokens: tuple[int, int]
     exact: bool = True
+    empty: bool = False
 
 
 class Ledger:

@@ -6,14 +6,18 @@ from dataclasses import dataclass, field
 
 from nudge_integrations.errors import NudgeError
 from nudge_integrations.questions.chat import Reply
-from nudge_integrations.questions.failures import is_hopeless
+from nudge_integrations.questions.failures import is_hopeless, told
 from nudge_integrations.questions.ledger import Entry
 from nudge_integrations.questions.selection import Dropped
 
 _LETTERS_PER_TOKEN = 4
 _GUESSED_ANSWER = 100
+_EMPTY = (
+    "a model that reasons may put everything into another field; turn its reasoning off or raise "
+    "its limit of tokens"
+)
 _HOPE = 20
-"""Failures on end after which the server counts as down."""
+"""Consecutive failures before giving up on the server."""
 
 
 @dataclass
@@ -28,8 +32,10 @@ class Usage:
         tokens_written: By the model, now.
         estimated: Whether the model did not tell its tokens, so that they are guessed by length.
         failed: What it was about -> why, for requests that were given up.
+        empty: Answers without any text.
         stopped: Why not everything was asked; None if it was.
         seconds: Spent asking.
+        secrets: Keys that no message may hold.
     """
 
     price: tuple[float, float] | None = None
@@ -39,6 +45,8 @@ class Usage:
     tokens_written: int = 0
     estimated: bool = False
     failed: dict[str, str] = field(default_factory=dict)
+    empty: int = 0
+    secrets: tuple[str, ...] = ()
     stopped: str | None = None
     seconds: float = 0.0
     _in_a_row: int = 0
@@ -57,6 +65,7 @@ class Usage:
         self.tokens_read += entry.tokens[0]
         self.tokens_written += entry.tokens[1]
         self.estimated = self.estimated or not entry.exact
+        self.empty += entry.empty
 
     def failed_for(self, name: str, error: BaseException | None) -> None:
         """Count a request that was given up.
@@ -64,18 +73,23 @@ class Usage:
         Raises:
             NudgeError: No request will succeed, or none does.
         """
-        if error is not None and is_hopeless(error):
-            raise NudgeError(
-                f"the language model refuses every request ({_short(error)}): check its key, its "
-                "address and its name. What was answered is kept"
-            ) from error
-        self.failed[name] = _short(error)
+        why = told(error, self.secrets)
+        problem = None
+        self.failed[name] = why
         self._in_a_row += 1
-        if self._in_a_row >= _HOPE:
-            raise NudgeError(
-                f"{self._in_a_row} requests on end failed, the last with: {_short(error)}. What "
-                "was answered is kept: the same call goes on from there"
-            ) from error
+        if error is not None and is_hopeless(error):
+            problem = (
+                f"the language model refuses every request ({why}): check its key, its address "
+                "and its name. What was answered is kept"
+            )
+        elif self._in_a_row >= _HOPE:
+            problem = (
+                f"{self._in_a_row} requests on end failed, the last with: {why}. What was "
+                "answered is kept: the same call goes on from there"
+            )
+        if problem is not None:
+            # The client's own error would show whatever the server echoed, keys included.
+            raise NudgeError(problem) from None
 
     def would_exceed(self, most: float | None, running: int, prompt: str) -> bool:
         """Whether so many more requests could cost more than is left; says so in `stopped`."""
@@ -99,18 +113,39 @@ class Usage:
             parts.append(f"{len(self.failed)} failed")
         return ", ".join(parts)
 
+    def lines(self) -> list[str]:
+        """What went wrong, what was read and written, and what it cost, for reports."""
+        lines = []
+        if self.failed:
+            lines.append(
+                f"  {len(self.failed):,} requests failed for good{self.first_failure()}; the same "
+                "call asks them again"
+            )
+        if self.empty:
+            lines.append(f"  {self.empty:,} answers were empty: {_EMPTY}")
+        if self.stopped:
+            lines.append(f"  stopped early: {self.stopped}")
+        tokens = f"{self.tokens_read:,} tokens read, {self.tokens_written:,} written"
+        if self.estimated:
+            tokens += " (estimated by length: the model does not tell)"
+        cost = "" if self.cost is None else f", cost {self.cost:.4g}"
+        remembered = f" and {self.remembered:,} remembered" if self.remembered else ""
+        line = f"  {self.asked:,} requests{remembered}, {tokens}{cost}, {self.seconds:.1f} s"
+        return [*lines, line]
+
+    def first_failure(self) -> str:
+        """Why a request failed or gave nothing, in brackets; empty if all is well."""
+        for name, why in self.failed.items():
+            return f" ({name}: {why})"
+        return f" ({self.empty} answers were empty: {_EMPTY})" if self.empty else ""
+
 
 def tokens_of(reply: Reply, prompt: str) -> tuple[tuple[int, int], bool]:
     """Tokens read and written; and whether the model told them, or they are guessed by length."""
     if reply.tokens is not None:
-        return reply.tokens, True
+        return (max(0, reply.tokens[0]), max(0, reply.tokens[1])), True
     sizes = (len(prompt) // _LETTERS_PER_TOKEN, len(reply.text) // _LETTERS_PER_TOKEN)
     return sizes, False
-
-
-def _short(error: BaseException | None) -> str:
-    text = " ".join(f"{type(error).__name__}: {error}".split())
-    return text if len(text) <= 300 else f"{text[:300]}…"
 
 
 @dataclass(frozen=True)
@@ -139,7 +174,6 @@ class QuestionReport:
     usage: Usage
 
     def __str__(self) -> str:
-        usage = self.usage
         lines = [
             f"{self.kept:,} questions kept of {self.written:,} written for {self.asked:,} of "
             f"{self.documents:,} documents"
@@ -152,20 +186,4 @@ class QuestionReport:
             lines.append(f"  not looked for: {self.skipped}")
         if self.fruitless:
             lines.append(f"  {len(self.fruitless):,} documents gave no usable question")
-        if usage.failed:
-            name, why = next(iter(usage.failed.items()))
-            lines.append(
-                f"  {len(usage.failed):,} requests failed for good ({name}: {why}); the same call "
-                "asks them again"
-            )
-        if usage.stopped:
-            lines.append(f"  stopped early: {usage.stopped}")
-        tokens = f"{usage.tokens_read:,} tokens read, {usage.tokens_written:,} written"
-        if usage.estimated:
-            tokens += " (guessed by length: the model does not tell)"
-        cost = "" if usage.cost is None else f", cost {usage.cost:.4g}"
-        remembered = f" and {usage.remembered:,} remembered" if usage.remembered else ""
-        lines.append(
-            f"  {usage.asked:,} requests{remembered}, {tokens}{cost}, {usage.seconds:.1f} s"
-        )
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.usage.lines()])

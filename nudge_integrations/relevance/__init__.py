@@ -2,6 +2,7 @@
 
 from nudge_integrations.relevance.dataset import RelevanceDataset
 from nudge_integrations.relevance.feedback import FeedbackOptions
+from nudge_integrations.relevance.pairs import MatchReport
 from nudge_integrations.relevance.splits import (
     Leak,
     check_leaks,
@@ -14,6 +15,7 @@ from nudge_integrations.relevance.traces import rows_from_langsmith, rows_from_p
 __all__ = [
     "FeedbackOptions",
     "Leak",
+    "MatchReport",
     "RelevanceDataset",
     "check_leaks",
     "leaks",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shlex
 from pathlib import Path
@@ -42,6 +43,31 @@ def stored(address: str) -> np.ndarray:
     place, _, name = address.removeprefix("lancedb:").partition("#")
     rows = lancedb.connect(place).open_table(name).to_arrow().sort_by("id")
     return np.stack(rows.column("vector").to_numpy())
+
+
+def test_a_table_of_pairs_and_a_log_of_clicks_are_enough(
+    nudge: Any, address: str, tmp_path: Path
+) -> None:
+    lines = (tmp_path / "data" / "queries.jsonl").read_text("utf-8").splitlines()
+    texts = {row["_id"]: row["text"] for row in map(json.loads, lines)}
+    judged = (tmp_path / "data" / "qrels" / "train.tsv").read_text("utf-8").splitlines()[1:]
+    rows = [(texts[query], document) for query, document, _ in map(str.split, judged)]
+    with (tmp_path / "pairs.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("Question", "document_id"), *rows, ("unknown?", "nowhere")])
+    clicks = [{"query": query, "doc_id": name, "event": "thumbs_up"} for query, name in rows]
+    (tmp_path / "clicks.jsonl").write_text("\n".join(map(json.dumps, clicks)), encoding="utf-8")
+    asked = ("tune", "--store", address, "--metric", "cosine", "--gamma", "0.8", "-q")
+
+    by_pairs = nudge(*asked, "--pairs", tmp_path / "pairs.csv")
+    by_clicks = nudge(*asked, "--feedback", tmp_path / "clicks.jsonl")
+
+    assert by_pairs.code == by_clicks.code == 0, by_pairs.err + by_clicks.err
+    assert f"{len(rows) + 1} pairs; read 'Question' as the question" in by_pairs.err
+    assert f"{len(rows)} matched by id" in by_pairs.err
+    assert "1 unmatched and left out: 'nowhere'" in by_pairs.err
+    assert "a thumb counts 1 or -1" in by_clicks.err
+    assert "A dry run" in by_pairs.out
+    assert "A dry run" in by_clicks.out
 
 
 def test_a_dry_run_an_apply_and_the_way_back(nudge: Any, address: str, tmp_path: Path) -> None:

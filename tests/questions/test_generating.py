@@ -71,7 +71,7 @@ def test_a_language_model_may_be_a_function(documents: dict[str, str]) -> None:
 
     assert list(found.dataset.queries.values()) == ["What is that?", "Who is it?", "why so"]
     assert found.report.usage.estimated
-    assert "guessed by length" in str(found)
+    assert "estimated by length" in str(found)
     assert len(seen) == 1
 
 
