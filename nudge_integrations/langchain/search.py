@@ -45,6 +45,22 @@ class ExactSearch(VectorStore):
         found = (self._documents.get(id_) for id_ in ids)
         return [copied(document) for document in found if document is not None]
 
+    @property
+    def store(self) -> dict[str, dict[str, Any]]:
+        """A copy of everything in the form of `InMemoryVectorStore.store`, to look into."""
+        with self._writing:
+            ids, vectors = self._index.state()
+            documents = [copied(self._documents[id_]) for id_ in ids]
+        return {
+            str(each.id): {
+                "id": each.id,
+                "vector": vector,
+                "text": each.page_content,
+                "metadata": each.metadata,
+            }
+            for each, vector in zip(documents, vectors.tolist(), strict=True)
+        }
+
     def get_embeddings(self, ids: Sequence[str]) -> FloatMatrix:
         """Copy the stored vectors of `ids`, shape `(len(ids), dimension)`, float32.
 

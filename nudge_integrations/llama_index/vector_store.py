@@ -48,7 +48,9 @@ class NudgeVectorStore(ExactSearch):
 
     Search:
         Modes `default` and `mmr`; `doc_ids`, `node_ids` and `filters` apply before the top k is
-        taken. An empty list of ids restricts nothing (`VectorStoreIndex.as_retriever` sends one).
+        taken. An empty list of either kind finds nothing; only `node_ids=[]` beside a `query_str`,
+        which is what `VectorStoreIndex.as_retriever` sends by itself, restricts nothing: give a
+        retriever `doc_ids` or `filters` for access control.
         For `mmr`, the retriever's `vector_store_kwargs` take `mmr_threshold`, from 0 (diverse) to
         1 (pure similarity), 0.5 by default, and the number of candidates, all by default, as
         `mmr_prefetch_k` or `mmr_prefetch_factor` (times k). Similarities are those to the query.

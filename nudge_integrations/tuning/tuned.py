@@ -115,8 +115,12 @@ class TunedVectors:
 
     def lookup(self, text: str) -> FloatMatrix | None:
         """The tuned vector of an exact text, float32 `(d,)`, read-only; None if it did not move."""
-        row = self._row_of_hash.get(text_hash(text))
+        row = self.row_of(text)
         return None if row is None else self.vectors[row]
+
+    def row_of(self, text: str) -> int | None:
+        """The row of an exact text in `vectors` and `originals`; None if it did not move."""
+        return self._row_of_hash.get(text_hash(text))
 
     def apply(self, ids: Sequence[str], vectors: Any) -> FloatMatrix:
         """Put the tuned vectors into a copy of a matrix, row by row of its ids.
