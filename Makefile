@@ -1,5 +1,5 @@
 # Every target works from a clean clone with only python3 and make: it installs what it needs into
-# .venv, with the versions of constraints.txt.
+# .venv, with the versions in constraints.txt.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -10,16 +10,16 @@ PYTEST = $(BIN)/python -m pytest -q --numprocesses auto --dist loadfile
 .PHONY: help demo test slow lint docs notebooks bench release-check versions clean
 
 help:
-	@echo 'make demo           search over the standard library, before and after, in both frameworks'
-	@echo 'make test           the tests'
-	@echo 'make slow           every store with real data; killed at 50 moments each'
-	@echo 'make lint           style, types, and the direction of imports'
-	@echo 'make docs           the documentation into build/site, looked at in Chromium (which must be there)'
+	@echo 'make demo           search Python'"'"'s documentation before and after tuning, in both frameworks'
+	@echo 'make test           run the quick tests'
+	@echo 'make slow           test every store with real data and 50 kills each; run the examples'
+	@echo 'make lint           check style, types, and the direction of imports'
+	@echo 'make docs           build the documentation into build/site and check it in Chromium (required)'
 	@echo 'make notebooks      run both notebooks from scratch, into build/notebooks'
-	@echo 'make release-check  build sdist and wheel, look into them, try every extra alone'
-	@echo 'make versions       core and frameworks with the oldest and newest releases allowed'
-	@echo 'make bench          the tables of benchmarks/ (needs the data sets: see benchmarks/README.md)'
-	@echo 'make clean          remove what these made'
+	@echo 'make release-check  build sdist and wheel, check their contents, install every extra alone'
+	@echo 'make versions       test core and frameworks with the oldest and newest supported releases'
+	@echo 'make bench          remake the tables of benchmarks/ (needs data sets: benchmarks/README.md)'
+	@echo 'make clean          remove everything the targets made'
 
 $(VENV)/demo: pyproject.toml $(CONSTRAINTS)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

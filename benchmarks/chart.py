@@ -14,6 +14,16 @@ from tables import average
 
 HERE = Path(__file__).parent
 INK = "#22242a"
+NAMES = {
+    "nfcorpus": "nutrition articles (NFCorpus)",
+    "scifact": "scientific claims (SciFact)",
+    "covidqa_passages": "COVID-19 papers (COVID-QA)",
+    "datatalks_faq_llm2human": "course FAQ (DataTalks)",
+    "cosqa_devtest": "Python functions (CoSQA)",
+    "cranfield": "aerodynamics (Cranfield)",
+    "llamaindex_10k_llmgen": "10-K filings (LlamaIndex)",
+    "squad_v1_dev": "Wikipedia passages (SQuAD)",
+}
 WAYS = {
     "untuned": ("untuned", "#b8bac2"),
     "linear adapter": ("linear query adapter", "#e69f00"),
@@ -22,21 +32,43 @@ WAYS = {
 }
 
 
+def apart(values: list[float], width: float = 0.011, step: float = 0.27) -> list[float]:
+    """How far to raise or lower each dot so that none hides another at nearly the same value."""
+    heights = [0.0] * len(values)
+    placed: list[int] = []
+    for at in sorted(range(len(values)), key=lambda each: values[each]):
+        for height in (0.0, step, -step, 2 * step):
+            near = (other for other in placed if abs(values[other] - values[at]) < width)
+            if all(heights[other] != height for other in near):
+                heights[at] = height
+                break
+        placed.append(at)
+    return heights
+
+
 def chart(sets: dict[str, Any]) -> Figure:
-    """One line a data set, a point a way, the largest gain on top; seconds to tune at the end."""
+    """One line per data set, one dot per method, the largest gain on top; seconds at the end."""
     points = {
         name: {way: average(runs, way, "ndcg@10") or 0.0 for way in WAYS}
         for name, runs in sets.items()
     }
     names = sorted(points, key=lambda name: points[name]["NudgeC"] - points[name]["untuned"])
-    figure = Figure(figsize=(8.4, 4.2), dpi=160, layout="constrained")
+    figure = Figure(figsize=(9.4, 4.6), dpi=160, layout="constrained")
     axes = figure.add_subplot()
     for row, name in enumerate(names):
         values = list(points[name].values())
         axes.plot([min(values), max(values)], [row, row], color="#e6e7eb", linewidth=3, zorder=1)
-        for value, (label, color) in zip(values, WAYS.values(), strict=True):
+        heights = apart(values)
+        for value, height, (label, color) in zip(values, heights, WAYS.values(), strict=True):
             axes.scatter(
-                [value], [row], color=color, s=64, zorder=3, label=label if row == 0 else None
+                [value],
+                [row + height],
+                color=color,
+                s=58,
+                zorder=3,
+                edgecolors="white",
+                linewidths=0.8,
+                label=label if row == 0 else None,
             )
         gain = points[name]["NudgeC"] - points[name]["untuned"]
         seconds = {way: average(sets[name], way, "seconds") for way in ("NudgeC", "linear adapter")}
@@ -50,7 +82,7 @@ def chart(sets: dict[str, Any]) -> Figure:
         )
     heading = "gain, and seconds\nNUDGE-C / adapter"
     axes.text(1.01, len(names) - 0.5, heading, fontsize=8, color=INK)
-    axes.set_yticks(range(len(names)), names, color=INK)
+    axes.set_yticks(range(len(names)), [NAMES[name] for name in names], color=INK)
     axes.set_xlim(0.28, 1.2)
     axes.set_ylim(-0.7, len(names) + 0.3)
     axes.set_xticks([0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])

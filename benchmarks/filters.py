@@ -25,7 +25,7 @@ from nudge_integrations import NudgeC
 from nudge_integrations.common.topk import search
 from nudge_integrations.evaluation.metrics import QueryTotals, score_rankings
 from nudge_integrations.questions import filters
-from nudge_integrations.questions.candidates import Candidate, merged
+from nudge_integrations.questions.filters import Candidate, merged
 
 HERE = Path(__file__).parent
 SETS = ("datatalks_faq_llm2human", "llamaindex_10k_llmgen")
@@ -46,7 +46,6 @@ class World:
             Candidate(text, tuple(str(row) for row in answers))
             for text, answers in zip(part.texts, part.answers, strict=True)
         )
-        self.texts = dict(zip(self.ids, data.texts, strict=True))
 
     def vectors(self, some: list[Candidate]) -> np.ndarray:
         return self.part.vectors[[self.row[each.text] for each in some]]
@@ -86,13 +85,7 @@ class World:
 
 def tried(world: World) -> dict[str, Filter]:
     documents, ids = world.data.documents, world.ids
-    found: dict[str, Filter] = {
-        "names its passage": lambda some, _: filters.without_naming(some),
-    }
-    for words in (4, 6, 8):
-        found[f"copied run above {words} words"] = lambda some, _, words=words: (
-            filters.without_copies(some, world.texts, words)
-        )
+    found: dict[str, Filter] = {}
     for least in (0.9, 0.95):
         found[f"near-duplicates at {least:g}"] = lambda some, vectors, least=least: (
             filters.without_near_duplicates(some, vectors, least)
@@ -113,7 +106,7 @@ def tried(world: World) -> dict[str, Filter]:
         from nudge_integrations.questions.selection import QuestionFilters, Space, filtered
 
         space = Space(ids, lambda: documents, world.vectors)
-        return filtered(some, world.texts, QuestionFilters(), space).kept
+        return filtered(some, QuestionFilters(), space).kept
 
     found["the package's default"] = usual
     return found

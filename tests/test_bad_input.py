@@ -29,7 +29,7 @@ from llama_index.core.schema import TextNode
 
 from nudge_integrations import NudgeN, RelevanceDataset, TunedVectors
 from nudge_integrations.common.files import load_arrays, save_arrays
-from nudge_integrations.embedding.fingerprint import PROBE_TEXT
+from nudge_integrations.embedding.models import PROBE_TEXT
 from nudge_integrations.errors import (
     CorruptFileError,
     DataError,

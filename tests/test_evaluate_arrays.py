@@ -154,7 +154,7 @@ GOOD: dict[str, Any] = {"q_embs": np.eye(2), "q_ans_indx": [[0], [1]]}
             np.eye(2), {**GOOD, "q_ans_indx": [[0]]}, {}, "2 q_embs, but q_ans_indx of 1", id="few"
         ),
         pytest.param(
-            np.eye(2), {**GOOD, "q_ans_indx": [0, 1]}, {}, "one list a query", id="flat answers"
+            np.eye(2), {**GOOD, "q_ans_indx": [0, 1]}, {}, "one list per query", id="flat answers"
         ),
         pytest.param(
             np.eye(2),
@@ -176,7 +176,7 @@ GOOD: dict[str, Any] = {"q_embs": np.eye(2), "q_ans_indx": [[0], [1]]}
         pytest.param(
             np.eye(2), GOOD, {"metrics": "ndgc@10"}, "unknown metric 'ndgc@10'", id="a typo"
         ),
-        pytest.param(np.eye(2), GOOD, {"metrics": []}, "no metric was asked for", id="no metric"),
+        pytest.param(np.eye(2), GOOD, {"metrics": []}, "no metric was given", id="no metric"),
         pytest.param(
             np.eye(2), GOOD, {"similarity": "l2"}, "must be 'cosine' or 'dot', got 'l2'", id="l2"
         ),

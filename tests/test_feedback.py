@@ -151,7 +151,56 @@ def test_bad_logs_name_the_row_and_the_remedy(rows: Any, options: Any, message: 
 def test_a_broken_line_is_named(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     path.write_text('{"query": "q", "doc_id": "a", "event": "click"}\n{"query": \n')
-    with pytest.raises(DataError, match=r"log\.jsonl, line 2: no JSON"):
+    with pytest.raises(DataError, match=r"log\.jsonl, line 2: no valid JSON"):
+        read(path)
+
+
+def test_what_a_data_frame_lacks_is_no_signal_and_no_poison() -> None:
+    import pandas as pd
+
+    frame = pd.DataFrame(
+        {
+            "query": ["q", "q", "q"],
+            "document_id": [1.0, 2.0, 3.0],
+            "signal": [1.0, float("nan"), 1.0],
+            "time": [pd.Timestamp("2026-01-01"), pd.NaT, pd.NaT],
+        }
+    )
+    assert graded(read(frame)) == {"q": {"1": 1, "3": 1}}
+    frame.loc[0, "document_id"] = float("nan")
+    with pytest.raises(DataError, match="row 0: no document"):
+        read(frame)
+
+
+def test_a_row_dated_9999_does_not_make_the_others_old() -> None:
+    rows = [
+        row("q", "a", "thumbs_up", time="2026-01-01T00:00:00"),
+        row("q", "b", "thumbs_up", time="9999-12-31T00:00:00"),
+    ]
+    assert graded(read(rows, half_life_days=30)) == {"q": {"a": 1, "b": 1}}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[" * 200_000,
+        '{"query": "q", "document_id": "a", "signal": ' + "9" * 5000 + "}",
+        '{"query": "q", "document_id": "a", "signal": 1e999}',
+        '{"query": "q", "document_id": "a", "signal": NaN, "score": Infinity}',
+    ],
+    ids=["deep", "5000 digits", "too large", "infinite"],
+)
+def test_lines_that_no_parser_can_hold_are_named(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text(line)
+    with pytest.raises(DataError, match=r"log\.jsonl, line 1"):
+        read(path)
+
+
+def test_a_cell_above_the_limit_of_csv_is_one_clear_error(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("query,document_id,signal\n" + "x" * 200_000 + ",a,1\n")
+    with pytest.raises(DataError, match=r"log\.csv: no table.*131,072 characters.*\.jsonl"):
         read(path)
 
 
@@ -305,3 +354,29 @@ def test_a_span_without_document_ids_is_named() -> None:
     span = {**FLAT, "attributes.retrieval.documents": [{"document.content": "x"}]}
     with pytest.raises(DataError, match=r"document 0 of span 's1' has no id"):
         list(rows_from_phoenix([span], [{"span_id": "s1", "label": "relevant"}]))
+
+
+def test_phoenix_s_rows_from_parquet_and_of_many_kinds() -> None:
+    import numpy as np
+
+    span = {
+        **FLAT,
+        "attributes.retrieval.documents": np.array([{"document.id": "a"}, {"document.id": "b"}]),
+    }
+    nan = float("nan")
+    annotations = [
+        {"span_id": "s1", "label": "relevant", "score": nan, "document_position": 1.0},
+        {"span_id": "s1", "label": "thumbs_up", "score": None, "document_position": nan},
+        {
+            "span_id": nan,
+            "context.span_id": "s1",
+            "label": nan,
+            "score": 0.0,
+            "document_position": 0,
+        },
+        {"span_id": "s1", "label": nan, "score": nan, "document_position": nan},
+    ]
+    rows = [
+        (each["document_id"], each["signal"]) for each in rows_from_phoenix([span], annotations)
+    ]
+    assert rows == [("b", 1.0), ("a", 1.0), ("b", 0.5), ("a", -1.0)]

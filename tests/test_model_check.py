@@ -8,7 +8,7 @@ import pytest
 from engine_fakes import FRAMEWORKS, LangChain, fingerprint, tuned_vectors, unit
 
 from nudge_integrations.common.files import text_hash
-from nudge_integrations.embedding.fingerprint import PROBE_TEXT
+from nudge_integrations.embedding.models import PROBE_TEXT
 from nudge_integrations.errors import ModelMismatchError
 
 TEXT = "a text that was tuned"

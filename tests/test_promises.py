@@ -617,7 +617,7 @@ def test_nothing_is_printed_and_the_bars_can_be_turned_off(
     side.load(tmp_path / "store", model)
     retriever = side.retriever(store, engine.get_finetuned_model())
     side.package.evaluate_retriever(retriever, test)
-    _ = engine.report.summary()
+    _ = engine.report.summary(), str(engine.report)
 
     assert capfd.readouterr() == ("", "")
 

@@ -81,7 +81,7 @@ CLAIMS: list[tuple[str, Callable[[], tuple[str, ...]]]] = [
     (r"(\w+) fifths of the demo's test questions", lambda: (unseen_share(),)),
     (r"`protect_unseen`, (\.\d+) of the metric", lambda: (protection(),)),
     (
-        r"with (\d+) questions that is what happened in (\d+) of (\d+) draws",
+        r"with (\d+) questions, that happened in (\d+) of (\d+) draws",
         lambda: ("30", str(sum(not each for each in DRAWS)), str(len(DRAWS))),
     ),
     (

@@ -171,7 +171,7 @@ def test_a_bad_split_leaves_the_beir_folder_as_it_was(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "named", "remedy"),
     [
-        pytest.param(b'{"queries":\n{"q1" 1}}', "line 2", "save the dataset again", id="broken"),
+        pytest.param(b'{"queries":\n{"q1" 1}}', "line 2", "correct it", id="broken"),
         pytest.param(b"[1]", "list", "must be an object", id="a list"),
         pytest.param(b'"\xff"', "UTF-8", "save the file", id="not UTF-8"),
         pytest.param(b'{"queries": {}}', "judgments", "relevant_docs", id="no judgments"),
@@ -203,3 +203,32 @@ def test_a_bad_llama_index_file_is_named(
 def test_a_missing_llama_index_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "missing.json"
     refuses(lambda: RelevanceDataset.from_llama_index(str(path)), str(path))
+
+
+def test_official_sets_load_with_what_cannot_be_used_skipped(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "qrels").mkdir()
+    (tmp_path / "corpus.jsonl").write_bytes(DOCUMENT + b'{"_id": "d2", "title": "", "text": ""}\n')
+    (tmp_path / "queries.jsonl").write_bytes(QUERY + b'{"_id": "q2", "text": " "}\n')
+    qrels = b"q1\td1\t1\nq1\td9\t1\nq2\td1\t1\nq8\td1\t1\n"
+    (tmp_path / "qrels/train.tsv").write_bytes(HEADER + qrels)
+
+    refuses(lambda: RelevanceDataset.from_beir(tmp_path), "line 2", "'q2'")
+    data = RelevanceDataset.from_beir(tmp_path, on_error="skip")
+
+    assert (dict(data.queries), list(data.corpus)) == ({"q1": "What is it?"}, ["d1"])
+    for told in ("1 documents without", "1 queries without", "3 judgments skipped", "'d9'"):
+        assert told in caplog.text
+    refuses(lambda: RelevanceDataset.from_beir(tmp_path, on_error="x"), "on_error='x'")
+    (tmp_path / "qrels/train.tsv").write_bytes(HEADER)
+    refuses(
+        lambda: RelevanceDataset.from_beir(tmp_path, on_error="skip"), "train.tsv", "no judgment"
+    )
+
+
+def test_json_that_no_parser_can_hold_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "deep.json"
+    for content in ("[" * 200_000, '{"queries": ' + "9" * 5000 + "}"):
+        path.write_text(content)
+        refuses(lambda: RelevanceDataset.from_llama_index(path), str(path), "can be read")

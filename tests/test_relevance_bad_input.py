@@ -53,7 +53,6 @@ def refuses(action: Callable[[], object], *named: str) -> None:
         pytest.param(
             Q, C, {"q1": ["d1", "d9"]}, "'d9'", "add the document", id="judgment: unknown in a list"
         ),
-        pytest.param(Q, C, {"q1": {"d1": -1}}, "'d1': -1", "whole number", id="grade: negative"),
         pytest.param(Q, C, {"q1": {"d1": 0.5}}, "'d1': 0.5", "whole number", id="grade: a half"),
         pytest.param(
             Q, C, {"q1": {"d1": float("nan")}}, "'d1': nan", "whole number", id="grade: NaN"
@@ -90,6 +89,20 @@ def test_a_dataset_cannot_be_made_from(
     queries: Any, corpus: Any, qrels: Any, named: str, remedy: str
 ) -> None:
     refuses(lambda: RelevanceDataset(queries, corpus, qrels), named, remedy)
+
+
+def test_negative_grades_are_no_answers_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    data = RelevanceDataset(Q, C, {"q1": {"d1": -1, "d2": 1}})
+    assert dict(data.qrels["q1"]) == {"d1": 0, "d2": 1}
+    assert "1 negative grades are read as 0" in caplog.text
+
+
+def test_dictionaries_of_beir_and_mteb_have_title_and_text_joined() -> None:
+    rows = [{"id": "d1", "title": "Thing", "text": "A thing."}, {"id": "d2", "text": "There."}]
+    expected = {"d1": "Thing A thing.", "d2": "There."}
+    for corpus in (rows, {each["id"]: each for each in rows}):
+        data = RelevanceDataset.coerce({"queries": Q, "corpus": corpus, "relevant_docs": R})
+        assert dict(data.corpus) == expected
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from engine_fakes import FRAMEWORKS, LangChain, World, planted
+from engine_fakes import FRAMEWORKS, LangChain, LlamaIndex, World, planted
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever as LangChainRetriever
 from llama_index.core.base.base_retriever import BaseRetriever as LlamaIndexRetriever
-from llama_index.core.schema import NodeWithScore, TextNode
+from llama_index.core.schema import NodeRelationship, NodeWithScore, RelatedNodeInfo, TextNode
 from pydantic import Field
 
 from nudge_integrations import RelevanceDataset, evaluate_rankings
@@ -180,6 +180,60 @@ async def test_ids_of_which_none_is_the_dataset_s_are_refused(side: Any) -> None
         side.package.evaluate_retriever(retriever, JUDGED)
     with pytest.raises(DataError, match=f"'chunk-1'.*the dataset has 'a'.*{remedy}"):
         await side.package.aevaluate_retriever(retriever, JUDGED)
+
+
+async def test_without_a_corpus_the_judged_ids_are_those_that_must_be_met(side: Any) -> None:
+    retriever = fixed(side, {"first?": [], "second?": ["chunk-1"], "third?": ["chunk-2"]})
+
+    with pytest.raises(DataError, match=r"'chunk-1'.*the dataset has 'a'"):
+        side.package.evaluate_retriever(retriever, DATA)
+    with pytest.raises(DataError, match=r"'chunk-1'.*the dataset has 'a'"):
+        await side.package.aevaluate_retriever(retriever, DATA)
+
+
+@pytest.mark.parametrize("key", ["_id", "doc_id"])
+def test_ids_in_the_metadata_are_recognised_without_being_named(key: str) -> None:
+    class InMetadata(FixedLangChain):
+        def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
+            return [
+                Document(id=f"uuid-{place}", page_content="text", metadata={key: name, "x": 1})
+                for place, name in enumerate(self.rankings[query])
+            ]
+
+    scores = LangChain.package.evaluate_retriever(InMetadata(rankings=RANKINGS), JUDGED, METRICS)
+
+    assert same(scores, evaluate_rankings(BY_ID, DATA.qrels, METRICS))
+
+
+@pytest.mark.parametrize("relation", [NodeRelationship.PARENT, NodeRelationship.SOURCE])
+def test_parents_of_nodes_are_recognised(relation: NodeRelationship) -> None:
+    class Chunks(FixedLlamaIndex):
+        def _hits(self, query: str) -> list[NodeWithScore]:
+            return [
+                NodeWithScore(
+                    node=TextNode(text="t", relationships={relation: RelatedNodeInfo(node_id=name)})
+                )
+                for name in self.rankings[query]
+            ]
+
+    scores = LlamaIndex.package.evaluate_retriever(Chunks(RANKINGS), JUDGED, METRICS)
+
+    assert same(scores, evaluate_rankings(BY_ID, DATA.qrels, METRICS))
+
+
+def test_own_ids_go_before_those_of_the_metadata() -> None:
+    class Both(FixedLangChain):
+        def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
+            found = super()._get_relevant_documents(query, run_manager=run_manager)
+            return [Document(id=each.id, page_content="", metadata={"_id": "a"}) for each in found]
+
+    scores = LangChain.package.evaluate_retriever(Both(rankings=RANKINGS), JUDGED, METRICS)
+
+    assert same(scores, evaluate_rankings(BY_ID, DATA.qrels, METRICS))
+
+
+def test_the_scores_know_the_questions_by_their_text(side: Any) -> None:
+    assert side.package.evaluate_retriever(fixed(side), DATA).texts["q1"] == "first?"
 
 
 @pytest.mark.parametrize("second", [["chunk-1", "b"], []], ids=["one id is known", "no answer"])

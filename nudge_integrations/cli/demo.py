@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from nudge_integrations.cli.options import Commands, add_cache, add_command, add_quiet
+from nudge_integrations.cli.options import Commands, add_cache, add_command, add_quiet, flag
 from nudge_integrations.cli.reports import (
     add_report_files,
     check_report_files,
@@ -14,10 +14,12 @@ from nudge_integrations.cli.terminal import say
 
 _DESCRIPTION = """\
 Build a search engine over the documentation of Python's standard library, tune
-it with questions in people's own words, and show what changed on questions that
-it had not seen. Nothing has to be prepared; nothing of yours is touched.
+it with questions in people's own words, and show what changed on questions it
+had not seen. Needs no data, and touches none of yours.
 
-Needs: pip install 'nudge-integrations[demo]'"""
+Install it with: pip install 'nudge-integrations[demo]'"""
+
+_FRAMEWORKS = ("llama-index", "langchain")
 
 _EXAMPLES = """\
   nudge demo
@@ -28,17 +30,11 @@ _EXAMPLES = """\
 def add_to(commands: Commands) -> None:
     """Add the command to the parser."""
     parser = add_command(
-        commands, "demo", run, "see it work, on Python's own documentation", _DESCRIPTION, _EXAMPLES
+        commands, "demo", run, "see it work on Python's own documentation", _DESCRIPTION, _EXAMPLES
     )
-    parser.add_argument(
-        "--framework",
-        choices=("both", "llama-index", "langchain"),
-        default="both",
-        help="which framework to show it in (default: both)",
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="seed of the run (default: 0)"
-    )
+    frameworks = ("both", *_FRAMEWORKS)
+    flag(parser, "--framework", "framework to show it in", choices=frameworks, default="both")
+    flag(parser, "--seed N", "random seed", default=0)
     add_report_files(parser)
     add_cache(parser)
     add_quiet(parser)
@@ -49,9 +45,8 @@ def run(args: argparse.Namespace) -> int:
     from nudge_integrations.demo.run import run_demo
 
     check_report_files(args)
-    both = ("llama-index", "langchain")
     report = run_demo(
-        frameworks=both if args.framework == "both" else (args.framework,),
+        frameworks=_FRAMEWORKS if args.framework == "both" else (args.framework,),
         cache=args.cache,
         show_progress=args.show_progress,
         seed=args.seed,

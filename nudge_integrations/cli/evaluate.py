@@ -17,31 +17,34 @@ from nudge_integrations.cli.options import (
 )
 from nudge_integrations.cli.reports import (
     add_report_files,
+    add_report_form,
     check_report_files,
+    say_report,
     write_report_files,
 )
-from nudge_integrations.cli.terminal import note, say
+from nudge_integrations.cli.terminal import note
 from nudge_integrations.common.arrays import name_some
 from nudge_integrations.errors import DataError, NudgeError
 from nudge_integrations.relevance import RelevanceDataset
 
 if TYPE_CHECKING:
     from nudge_integrations.embedding import Embedder
+    from nudge_integrations.evaluation import EvaluationReport
     from nudge_integrations.tuning.run import Corpus
     from nudge_integrations.tuning.tuned import TunedVectors
 
 _DESCRIPTION = """\
 Measure a saved run on judged questions: retrieval over all documents with the
-original vectors, and with the tuned ones. Ask questions that the run has not
-seen: on those that it learned from, any run looks good."""
+original vectors and with the tuned ones. Use questions that the run was not
+tuned on: any run looks good on those."""
 
 _EXAMPLES = """\
   nudge evaluate --tuned tuned --beir data --split test
   nudge evaluate --tuned tuned --llama-index test.json --html report.html"""
 
 _UNCHECKED = (
-    "a saved run does not keep the questions that it learned from: if some of these are among "
-    "them, the numbers flatter it"
+    "a saved run does not keep its training questions: if some of these are among them, the "
+    "figures are too good"
 )
 
 
@@ -52,6 +55,15 @@ def add_to(commands: Commands) -> None:
     )
     parser.usage = "nudge evaluate --tuned DIR (--beir DIR | --llama-index FILE) [options]"
     add_tuned(parser)
+    add_questions(parser)
+    add_model(parser, "the one that the run was made with")
+    add_report_form(parser)
+    add_report_files(parser)
+    add_quiet(parser)
+
+
+def add_questions(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name the questions to measure on."""
     group = parser.add_argument_group("data")
     source = group.add_mutually_exclusive_group(required=True)
     source.add_argument("--beir", metavar="DIR", type=Path, help="a folder in BEIR's layout")
@@ -62,16 +74,25 @@ def add_to(commands: Commands) -> None:
         help="questions and documents as LlamaIndex's JSON",
     )
     group.add_argument("--split", help="with --beir: which questions (default: test)")
-    add_model(parser, "the one that the run was made with")
-    add_report_files(parser)
-    add_quiet(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure before and after."""
+    check_report_files(args)
+    report = measured(args)
+    write_report_files(report, args)
+    say_report(report, args)
+    return 0
+
+
+def measured(args: argparse.Namespace) -> EvaluationReport:
+    """The report on a saved run over the questions that the options name.
+
+    Raises:
+        NudgeError: The run, the questions or the model cannot be used.
+    """
     if args.llama_index and args.split is not None:
         args.parser.error("--split: goes with --beir, not with --llama-index")
-    check_report_files(args)
     from nudge_integrations.tuning.run import Corpus, Questions, measure
     from nudge_integrations.tuning.tuned import TunedVectors
 
@@ -91,10 +112,7 @@ def run(args: argparse.Namespace) -> int:
         curve=chosen.curve if chosen else (),
         reason=chosen.step_reason if chosen else "",
     )
-    report = dataclasses.replace(report, notes=(*report.notes, _UNCHECKED))
-    write_report_files(report, args)
-    say(str(report))
-    return 0
+    return dataclasses.replace(report, notes=(*report.notes, _UNCHECKED))
 
 
 def _read(args: argparse.Namespace) -> RelevanceDataset:
@@ -121,7 +139,7 @@ def _embedder(args: argparse.Namespace, name: str) -> Embedder:
         )
     except NudgeError as error:
         if args.model is None:
-            # A run knows a model of its own by the end of its folder's name only.
+            # A run stores only the last part of a local model's path.
             raise NudgeError(f"{error}. If its model is in a folder, name that: --model") from error
         raise
 

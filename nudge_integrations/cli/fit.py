@@ -6,19 +6,24 @@ import argparse
 import io
 import json
 import os
+import shlex
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nudge_integrations.cli import advice
 from nudge_integrations.cli.data import NONE, read_splits
 from nudge_integrations.cli.options import (
     Commands,
     add_command,
+    add_engine_options,
     add_model,
     add_quiet,
+    add_source,
     check_device,
+    engine_options,
+    flag,
     npy,
 )
 from nudge_integrations.cli.reports import (
@@ -32,24 +37,52 @@ from nudge_integrations.errors import NudgeError
 
 if TYPE_CHECKING:
     from nudge_integrations.tuning.engine import FinetuneEngine
+    from nudge_integrations.tuning.tuned import TunedVectors
 
 _REPORT = "report.json"
 
 _DESCRIPTION = """\
-Embed documents and questions, move the documents towards the questions that
-they answer, report what improved and what did not on questions held out, and
-save the moved vectors together with the original ones (for the undo).
+Embed documents and questions, move documents towards the questions they
+answer, report what got better and worse on held-out questions, and save the
+tuned vectors together with the originals, so that you can undo it.
 
-How far to move (the step) is chosen on the dev questions; without any, by
+How far to move (the step) is chosen on the dev questions or, without any, by
 cross-validation over the training questions. If no step helps, nothing moves."""
 
 _LAYOUT = """\
-BEIR's layout, one record a line:
+BEIR layout, one record per line:
   DIR/corpus.jsonl      {"_id": "d1", "title": "", "text": "Undo is exact ..."}
   DIR/queries.jsonl     {"_id": "q1", "text": "how do I go back?"}
-  DIR/qrels/train.tsv   q1 <tab> d1 <tab> 1     (question, its answer, grade)
-and the same for qrels/dev.tsv and qrels/test.tsv, if there are any.
-LlamaIndex's JSON is what EmbeddingQAFinetuneDataset.save_json writes."""
+  DIR/qrels/train.tsv   q1 <tab> d1 <tab> 1     (question, document, grade)
+qrels/dev.tsv and qrels/test.tsv look the same; both are optional.
+LlamaIndex JSON is what EmbeddingQAFinetuneDataset.save_json writes."""
+
+_NEXT_STEPS = """\
+LlamaIndex, with any vector store:
+    from nudge_integrations import TunedVectors
+    from nudge_integrations.llama_index import NudgeEmbedding
+    embed_model = NudgeEmbedding(embed_model, TunedVectors.load({folder}))
+
+LangChain, with any vector store:
+    from nudge_integrations import TunedVectors
+    from nudge_integrations.langchain import NudgeEmbeddings
+    embeddings = NudgeEmbeddings(embeddings, TunedVectors.load({folder}))
+
+A NudgeVectorStore saved by either framework:
+    nudge apply --tuned {argument} --store PATH
+
+To undo, embed with your own model again or, for a saved store:
+    nudge revert --tuned {argument} --store PATH"""
+
+_TEXTS = (
+    "A document gets its tuned vector when its text is exactly the one in your data (BEIR: title, "
+    "a space, text). Queries and all other texts go to your own model as before; it must be "
+    "{model}."
+)
+_INNER_PRODUCT = (
+    'Use a store that ranks by inner product, such as NudgeVectorStore(metric="dot"): the '
+    "vectors of NUDGE-M do not have unit length, so cosine ranks them wrongly."
+)
 
 _EXAMPLES = """\
   nudge fit --beir data --out tuned
@@ -61,7 +94,7 @@ _EXAMPLES = """\
 def add_to(commands: Commands) -> None:
     """Add the command to the parser."""
     parser = add_command(
-        commands, "fit", run, "tune your documents with your questions", _DESCRIPTION, _EXAMPLES
+        commands, "fit", run, "tune your documents with judged questions", _DESCRIPTION, _EXAMPLES
     )
     parser.usage = "nudge fit (--beir DIR | --llama-index FILE) --out DIR [options]"
     parser.epilog = f"{parser.epilog}\n\n{_LAYOUT}"
@@ -73,99 +106,46 @@ def add_to(commands: Commands) -> None:
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("data")
-    source = group.add_mutually_exclusive_group(required=True)
-    source.add_argument("--beir", metavar="DIR", type=Path, help="a folder in BEIR's layout")
-    source.add_argument(
-        "--llama-index",
-        metavar="FILE",
-        type=Path,
-        help="training questions and documents as LlamaIndex's JSON",
+    add_source(
+        group, "a folder in BEIR layout", "training questions and documents as LlamaIndex JSON"
     )
-    group.add_argument(
-        "--train",
-        metavar="SPLIT",
-        help="with --beir: questions to learn from (default: train)",
-    )
+    flag(group, "--train SPLIT", "with --beir: split to train on (default: train)")
     for name, purpose in (("dev", "choose the step on"), ("test", "report on")):
-        group.add_argument(
-            f"--{name}",
-            metavar="SPLIT",
-            help=f"with --beir: questions to {purpose} (default: {name}, if there is one); "
-            f"'{NONE}' to go without",
-        )
+        default = f"(default: {name}, if it exists; '{NONE}': no split)"
+        flag(group, f"--{name} SPLIT", f"with --beir: split to {purpose} {default}")
     for name, purpose in (("val", "choose the step on"), ("test", "report on")):
-        group.add_argument(
-            f"--{name}-dataset",
-            metavar="FILE",
-            type=Path,
-            help=f"with --llama-index: questions to {purpose}",
-        )
-    group.add_argument(
+        flag(group, f"--{name}-dataset FILE", f"with --llama-index: questions to {purpose}")
+    flag(
+        group,
         "--drop-leaks",
-        action="store_true",
-        help="drop questions that stand in an earlier split too (default: an error)",
+        "drop questions that also occur in an earlier split (default: an error)",
     )
 
 
 def _add_tuning(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("tuning")
-    group.add_argument(
-        "--method",
-        choices=("c", "n", "m"),
-        default="c",
-        help="c: NUDGE-C, this package's own (default); n: NUDGE-N, the paper's; m: NUDGE-M, for "
-        "stores that rank by inner product only",
-    )
-    group.add_argument(
-        "--protect-unseen",
-        type=float,
-        metavar="LOSS",
-        help="the largest estimated loss of the metric that questions about documents without "
-        "training questions may suffer (default: 0.05; 0: none; only with --method c)",
-    )
-    group.add_argument(
-        "--metric",
-        choices=("cosine", "dot"),
-        default="cosine",
-        help="how your store ranks (default: cosine)",
-    )
-    group.add_argument(
-        "--validation-metric",
-        metavar="METRIC",
-        default="ndcg@10",
-        help="what to raise, such as recall@5 or mrr@10 (default: ndcg@10)",
-    )
-    group.add_argument(
-        "--selection",
-        choices=("cross-validation", "holdout"),
-        default="cross-validation",
-        help="cross-validation: in the end every question shapes the vectors (default); holdout: "
-        "validation questions choose the step and nothing else",
-    )
-    group.add_argument(
-        "--gamma", type=float, metavar="G", help="move by this step instead of choosing one"
-    )
-    group.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="seed of the cross-validation (default: 0)"
+    add_engine_options(
+        parser.add_argument_group("tuning"),
+        "method",
+        "metric",
+        "validation_metric",
+        "protect_unseen",
+        "selection",
+        "gamma",
+        "seed",
     )
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("output")
-    group.add_argument(
-        "--out",
-        metavar="DIR",
-        type=Path,
-        required=True,
-        help=f"folder for the tuned vectors, the originals and {_REPORT}",
-    )
-    group.add_argument("--overwrite", action="store_true", help="replace the run that --out holds")
+    files = f"folder for the tuned vectors, the originals, and {_REPORT}"
+    flag(group, "--out DIR", files, required=True)
+    flag(group, "--overwrite", "replace an existing run in --out")
     add_report_files(group)
-    group.add_argument(
-        "--embeddings",
-        metavar="FILE.npy",
+    flag(
+        group,
+        "--embeddings FILE.npy",
+        "also save the vectors of all documents, moved or not; ids go to FILE.ids.json",
         type=npy,
-        help="save all documents' vectors too, moved or not; their ids go to FILE.ids.json",
     )
     add_quiet(group)
 
@@ -177,36 +157,24 @@ def run(args: argparse.Namespace) -> int:
     check_device(args.device)
     from nudge_integrations.tuning.engine import FinetuneEngine
 
-    protection = {} if args.protect_unseen is None else {"protect_unseen": args.protect_unseen}
     engine = FinetuneEngine(
         splits.train,
         None,
         args.model,
         val_dataset=splits.validation,
         test_dataset=splits.test,
-        method=args.method,
-        metric=args.metric,
-        validation_metric=args.validation_metric,
-        selection=args.selection,
-        gamma=args.gamma,
-        seed=args.seed,
-        cache=args.cache,
-        batch_size=args.batch_size,
-        device=args.device,
-        half_precision=args.half_precision,
-        show_progress=args.show_progress,
-        **protection,
+        **engine_options(args),
     )
     engine.finetune()
     _save(engine, args)
     say(str(engine.tuned.report or "Nothing could be measured: too few questions to hold any out."))
     say()
-    say(advice.next_steps(engine.tuned, args.out))
+    say(_next_steps(engine.tuned, args.out))
     return 0
 
 
 def _check_outputs(args: argparse.Namespace) -> None:
-    """Refuse what could not be written, or must not be, before any work is done."""
+    """Refuse outputs that cannot or must not be written, before any work is done."""
     from nudge_integrations.tuning.tuned import FILE_NAME, check_free
 
     check_report_files(args)
@@ -220,7 +188,7 @@ def _check_outputs(args: argparse.Namespace) -> None:
 def _check_writable(folder: Path) -> None:
     there = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
-        raise NudgeError(f"cannot write into {folder}; choose a folder that can be written")
+        raise NudgeError(f"cannot write into {folder}; choose a writable folder")
 
 
 def _save(engine: FinetuneEngine, args: argparse.Namespace) -> None:
@@ -228,7 +196,7 @@ def _save(engine: FinetuneEngine, args: argparse.Namespace) -> None:
     report = engine.tuned.report
     report_path = args.out / _REPORT
     if report is None:
-        # One that an overwritten run left would be taken for this one's.
+        # Otherwise the report of an overwritten run would look like this one's.
         report_path.unlink(missing_ok=True)
     else:
         text = json.dumps(report.to_dict(), indent=1, ensure_ascii=False)
@@ -245,4 +213,23 @@ def _export(engine: FinetuneEngine, path: Path) -> None:
     ids_path = path.with_suffix(".ids.json")
     write_atomically(path, buffer.getvalue())
     write_atomically(ids_path, json.dumps(list(engine.ids)).encode("ascii"))
-    note(f"saved all {len(engine.ids)} vectors into {path}, their ids into {ids_path}")
+    note(f"saved all {len(engine.ids)} vectors to {path} and their ids to {ids_path}")
+
+
+def _next_steps(tuned: TunedVectors, folder: Path) -> str:
+    if not len(tuned):
+        return f"Saved the run in {folder}. No vector moved, so there is nothing to apply or undo."
+    notes = [_TEXTS.format(model=tuned.model.name)]
+    if tuned.method == "nudge-m":
+        notes.append(_INNER_PRODUCT)
+    steps = _NEXT_STEPS.format(
+        folder=json.dumps(str(folder), ensure_ascii=False), argument=shlex.quote(str(folder))
+    )
+    vectors = "vector" if len(tuned) == 1 else "vectors"
+    return "\n\n".join(
+        [
+            f"Saved {len(tuned)} tuned {vectors} and the originals in {folder}.",
+            steps,
+            *(textwrap.fill(each, 79, break_on_hyphens=False) for each in notes),
+        ]
+    )

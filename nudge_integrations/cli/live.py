@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from pathlib import Path
 from typing import Any
 
 from nudge_integrations.cli.data import NONE
 from nudge_integrations.cli.options import (
     Commands,
     add_command,
+    add_engine_options,
     add_model,
     add_quiet,
+    add_source,
     check_device,
+    embedder,
+    engine_options,
+    flag,
 )
 from nudge_integrations.cli.terminal import note, say
 from nudge_integrations.errors import DataError
@@ -21,10 +25,11 @@ from nudge_integrations.relevance import RelevanceDataset
 
 _STORES = """\
 A store is named by its kind, its place and the collection:
-  chroma:FOLDER#COLLECTION       chroma:http://HOST:PORT#COLLECTION
-  qdrant:FOLDER#COLLECTION       qdrant:http://HOST:PORT#COLLECTION  ($QDRANT_API_KEY)
-  lancedb:FOLDER#TABLE           milvus:FILE#COLLECTION or http://   ($MILVUS_TOKEN)
-  postgresql://USER@HOST/DATABASE#TABLE                              ($PGPASSWORD)"""
+  chroma:FOLDER#COLLECTION    chroma:http://HOST:PORT#COLLECTION
+  qdrant:FOLDER#COLLECTION    qdrant:http://HOST:PORT#COLLECTION
+  lancedb:FOLDER#TABLE        postgresql://USER@HOST/DATABASE#TABLE
+  milvus:FILE#COLLECTION      milvus:http://HOST:PORT#COLLECTION
+Secrets come from $QDRANT_API_KEY, $MILVUS_TOKEN and $PGPASSWORD."""
 
 _TUNE = f"""\
 Plan how to tune a vector store that is in use: read the documents that answer
@@ -67,9 +72,7 @@ def add_to(commands: Commands) -> None:
         "  nudge recover --store chroma:./db#docs",
     )
     add_store(recovering)
-    recovering.add_argument(
-        "--undo", action="store_true", help="put the originals back instead of completing"
-    )
+    flag(recovering, "--undo", "restore the originals instead of completing the write")
     add_quiet(recovering)
     telling = add_command(
         commands,
@@ -85,30 +88,20 @@ def add_to(commands: Commands) -> None:
 def add_store(parser: argparse.ArgumentParser) -> None:
     """Add the options that name a live store."""
     group = parser.add_argument_group("store")
-    group.add_argument("--store", metavar="ADDRESS", required=True, help="see above")
+    flag(group, "--store ADDRESS", "see above", required=True)
     add_details(group)
 
 
 def add_details(group: Any) -> None:
     """Add what an address does not tell."""
-    group.add_argument(
-        "--metric",
-        choices=("cosine", "dot", "l2"),
-        help="how your application searches (LanceDB, PostgreSQL; default: as the index does)",
-    )
-    group.add_argument("--id-column", metavar="NAME", help="LanceDB, PostgreSQL (default: id)")
-    group.add_argument(
-        "--vector-column",
-        metavar="NAME",
-        help="LanceDB (default: vector), PostgreSQL (default: embedding)",
-    )
-    group.add_argument("--vector", metavar="NAME", help="Qdrant: which of the named vectors")
-    group.add_argument(
-        "--journal",
-        metavar="DIR",
-        type=Path,
-        help="folder of the originals (default: $NUDGE_JOURNAL_DIR or the user's data folder)",
-    )
+    text = "how your application searches (LanceDB, PostgreSQL; default: as the index does)"
+    flag(group, "--metric", text, choices=("cosine", "dot", "l2"))
+    flag(group, "--id-column NAME", "LanceDB, PostgreSQL (default: id)")
+    text = "LanceDB (default: vector), PostgreSQL (default: embedding)"
+    flag(group, "--vector-column NAME", text)
+    flag(group, "--vector NAME", "Qdrant: which of the named vectors")
+    text = "folder of the originals (default: $NUDGE_JOURNAL_DIR or the user's data folder)"
+    flag(group, "--journal DIR", text)
 
 
 def details(args: argparse.Namespace) -> dict[str, Any]:
@@ -119,37 +112,21 @@ def details(args: argparse.Namespace) -> dict[str, Any]:
 
 def _add_questions(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("questions")
-    source = group.add_mutually_exclusive_group(required=True)
-    source.add_argument(
-        "--beir",
-        metavar="DIR",
-        type=Path,
-        help="a folder with queries.jsonl and qrels/train.tsv; no document texts are needed",
+    add_source(
+        group,
+        "a folder with queries.jsonl and qrels/train.tsv; document texts are not needed",
+        "questions as LlamaIndex JSON",
     )
-    source.add_argument(
-        "--llama-index", metavar="FILE", type=Path, help="questions as LlamaIndex's JSON"
-    )
-    group.add_argument("--train", metavar="SPLIT", default="train", help="default: train")
-    group.add_argument(
-        "--dev",
-        metavar="SPLIT",
-        default=NONE,
-        help=f"choose the step on this split (default: '{NONE}', cross-validation)",
-    )
-    group.add_argument("--fresh", action="store_true", help="forget the questions of earlier runs")
+    flag(group, "--train SPLIT", "split to train on", default="train")
+    text = f"split to choose the step on; '{NONE}' for cross-validation"
+    flag(group, "--dev SPLIT", text, default=NONE)
+    flag(group, "--fresh", "forget the questions of earlier runs")
 
 
 def _add_tuning(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("tuning")
-    group.add_argument("--apply", action="store_true", help="write (default: a dry run)")
-    group.add_argument(
-        "--method", choices=("c", "n", "m"), default="c", help="see `nudge fit` (default: c)"
-    )
-    group.add_argument(
-        "--protect-unseen", type=float, metavar="LOSS", help="see `nudge fit` (default: 0.05)"
-    )
-    group.add_argument("--gamma", type=float, metavar="G", help="a fixed step")
-    group.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
+    flag(group, "--apply", "write to the store (without it: a dry run)")
+    add_engine_options(group, "method", "protect_unseen", "gamma", "seed")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -158,30 +135,17 @@ def run(args: argparse.Namespace) -> int:
     train, validation = _datasets(args)
     from nudge_integrations.embedding import DEFAULT_MODEL
     from nudge_integrations.stores import open_store, tune
-    from nudge_integrations.tuning.options import EngineOptions
 
     store = open_store(args.store, **details(args))
-    chosen = EngineOptions(
-        cache=args.cache,
-        batch_size=args.batch_size,
-        device=args.device,
-        half_precision=args.half_precision,
-        show_progress=args.show_progress,
-    )
-    protection = {} if args.protect_unseen is None else {"protect_unseen": args.protect_unseen}
+    tuning = ("method", "protect_unseen", "gamma", "seed", "device", "show_progress")
     plan = tune(
         store,
         train,
-        embed_query=chosen.make_embedder(args.model or DEFAULT_MODEL),
+        embed_query=embedder(args, DEFAULT_MODEL),
         val_dataset=validation,
-        method=args.method,
         fresh=args.fresh,
         journal=args.journal,
-        show_progress=args.show_progress,
-        gamma=args.gamma,
-        seed=args.seed,
-        device=args.device,
-        **protection,
+        **{name: value for name, value in engine_options(args).items() if name in tuning},
     )
     say(str(plan.report))
     say()

@@ -1,23 +1,104 @@
-"""The options that several commands have."""
+"""The options that several commands share. Those of the engine are derived from `EngineOptions`."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 from nudge_integrations.errors import NudgeError
+from nudge_integrations.tuning.options import EngineOptions
+
+if TYPE_CHECKING:
+    from nudge_integrations.embedding import Embedder
 
 Run: TypeAlias = Callable[[argparse.Namespace], int]
-# As a string: the class cannot be subscripted where the program runs.
+# As a string: the class cannot be subscripted at run time.
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+# Placeholder and help of every engine option that has a flag.
+_ENGINE_FLAGS = {
+    "method": (
+        "",
+        "c: NUDGE-C, this package's own; n: NUDGE-N, from the paper; m: NUDGE-M, for stores that "
+        "rank by inner product only",
+    ),
+    "metric": ("", "how your store ranks"),
+    "validation_metric": ("METRIC", "what to improve, e.g. recall@5 or mrr@10 (default: ndcg@10)"),
+    "protect_unseen": (
+        "LOSS",
+        "the largest estimated loss to accept on questions about documents that have no training "
+        "questions (default: 0.05; 0 accepts none; --method c only)",
+    ),
+    "selection": (
+        "",
+        "cross-validation: every question ends up shaping the vectors; holdout: validation "
+        "questions only choose the step",
+    ),
+    "gamma": ("G", "use this step instead of choosing one"),
+    "seed": ("N", "random seed"),
+    "batch_size": ("N", "texts to embed at once (default: 32)"),
+    "device": ("DEVICE", "e.g. cpu, cuda or mps (default: the best available)"),
+    "half_precision": ("", "compute in float16; needs --device cuda"),
+}
+# The engine also takes instances of methods, which no flag can name.
+_CHOICES = {"method": ("c", "n", "m")}
+
+
+def flag(parser: Any, spelling: str, text: str, **keywords: Any) -> None:
+    """Add an option.
+
+    Args:
+        parser: A parser or a group of one.
+        spelling: Its names and, unless it is a switch, the placeholder of its value:
+            `"-o --out DIR"`.
+        text: The help; a default other than None is added to it.
+        keywords: Passed on to `add_argument`.
+    """
+    *names, last = spelling.split()
+    if last.startswith("-"):
+        names.append(last)
+        if not keywords.keys() & {"action", "choices"}:
+            keywords["action"] = "store_true"
+    else:
+        keywords["metavar"] = last
+        keywords.setdefault("type", {"DIR": Path, "FILE": Path, "N": int}.get(last, str))
+    if keywords.get("default") is not None:
+        text = f"{text} (default: {keywords['default']})"
+    parser.add_argument(*names, help=text, **keywords)
+
+
+def add_engine_options(parser: Any, *names: str) -> None:
+    """Add flags for engine options. One that is not given stays None; see `engine_options`."""
+    hints = get_type_hints(EngineOptions, localns={"Method": object})
+    for name in names:
+        placeholder, text = _ENGINE_FLAGS[name]
+        kinds = get_args(hints[name]) or (hints[name],)
+        keywords: dict[str, Any] = {}
+        if kinds == (bool,):
+            # Unlike store_true, this leaves None if the flag is not given.
+            keywords = {"action": "store_const", "const": True}
+        elif name in _CHOICES or get_origin(hints[name]) is Literal:
+            keywords = {"choices": _CHOICES.get(name, kinds)}
+        else:
+            keywords = {"type": next(kind for kind in (int, float, str) if kind in kinds)}
+        default = getattr(EngineOptions, name, None)
+        if default is not None and default is not False:
+            text = f"{text} (default: {default})"
+        flag(parser, f"--{name.replace('_', '-')} {placeholder}", text, **keywords)
+
+
+def engine_options(args: argparse.Namespace) -> Any:
+    """The engine options that were given; all others are left to the engine's own defaults."""
+    names = (*_ENGINE_FLAGS, "cache", "show_progress")
+    return {name: args.__dict__[name] for name in names if args.__dict__.get(name) is not None}
 
 
 def add_command(
     commands: Commands, name: str, run: Run, summary: str, description: str, examples: str
 ) -> argparse.ArgumentParser:
-    """Add a command with the options that every command has."""
+    """Add a subcommand, with the options that every subcommand has."""
     parser = commands.add_parser(
         name,
         help=summary,
@@ -27,98 +108,76 @@ def add_command(
         allow_abbrev=False,
     )
     parser.set_defaults(run=run, parser=parser)
-    add_talk(parser)
+    add_verbosity(parser)
     return parser
 
 
-def add_talk(parser: argparse.ArgumentParser) -> None:
-    """Add the options that make the command say more; they may stand before a command or after."""
-    # Suppressed defaults, so that a command's parser leaves alone what stood before its name.
-    parser.add_argument(
-        "-v",
-        "--verbose",
-        action="count",
-        default=argparse.SUPPRESS,
-        help="say what is being done (-vv: in detail)",
-    )
-    parser.add_argument(
-        "--debug",
-        action="store_true",
-        default=argparse.SUPPRESS,
-        help="show the traceback of an error",
-    )
+def add_verbosity(parser: argparse.ArgumentParser) -> None:
+    """Add `--verbose` and `--debug`, which may stand before or after the subcommand."""
+    # Suppressed defaults, so that a subcommand does not overwrite what stood before its name.
+    for spelling, action, text in (
+        ("-v --verbose", "count", "say what is being done (-vv: in detail)"),
+        ("--debug", "store_true", "show the traceback of an error"),
+    ):
+        parser.add_argument(*spelling.split(), action=action, default=argparse.SUPPRESS, help=text)
 
 
 def add_quiet(parser: Any) -> None:
-    """Add the option that turns off progress bars."""
-    parser.add_argument(
-        "-q",
-        "--quiet",
-        "--no-progress",
-        action="store_false",
-        dest="show_progress",
-        help="draw no progress bars",
-    )
+    """Add the option that hides progress bars."""
+    names = "-q --quiet --no-progress"
+    flag(parser, names, "hide progress bars", action="store_false", dest="show_progress")
 
 
 def add_cache(parser: Any) -> None:
-    """Add the options that say where embeddings are kept."""
+    """Add the options that say where embeddings are cached."""
     group = parser.add_mutually_exclusive_group()
     group.add_argument(
         "--cache",
         metavar="DIR",
         default=True,
-        help="keep embeddings in DIR, so that no text is embedded twice (default: $NUDGE_CACHE_DIR "
-        "or the user's cache folder)",
+        help="cache embeddings in DIR, so that no text is embedded twice (default: "
+        "$NUDGE_CACHE_DIR, or your user cache folder)",
     )
-    group.add_argument(
-        "--no-cache", action="store_false", dest="cache", help="keep no embeddings on disk"
-    )
+    flag(group, "--no-cache", "cache no embeddings on disk", action="store_false", dest="cache")
 
 
 def add_model(parser: argparse.ArgumentParser, default: str) -> None:
-    """Add the options about the embedding model and how it runs."""
+    """Add the options that choose the embedding model and how it runs."""
     group = parser.add_argument_group("embedding")
-    group.add_argument(
-        "--model",
-        metavar="NAME",
-        help=f"a sentence-transformers model: its name or its folder (default: {default})",
+    flag(
+        group,
+        "--model NAME",
+        f"a sentence-transformers model, by name or folder (default: {default})",
     )
     add_cache(group)
-    group.add_argument(
-        "--batch-size", type=int, metavar="N", help="texts in one batch (default: 32)"
-    )
-    group.add_argument(
-        "--device", help="such as cpu, cuda or mps (default: the best that there is)"
-    )
-    group.add_argument(
-        "--half-precision", action="store_true", help="compute in float16; needs --device cuda"
-    )
+    add_engine_options(group, "batch_size", "device", "half_precision")
 
 
 def add_tuned(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """Add the option that names a saved run."""
-    parser.add_argument(
-        "--tuned",
-        metavar="DIR",
-        type=Path,
-        required=required,
-        help="the folder that `nudge fit --out DIR` (or engine.save) wrote",
-    )
+    text = "folder written by `nudge fit --out DIR` or engine.save(DIR)"
+    flag(parser, "--tuned DIR", text, required=required)
+
+
+def add_source(group: Any, beir: str, llama_index: str) -> None:
+    """Add the two options of which one names the questions; each takes its help."""
+    source = group.add_mutually_exclusive_group(required=True)
+    flag(source, "--beir DIR", beir)
+    flag(source, "--llama-index FILE", llama_index)
 
 
 def picture(text: str) -> Path:
-    """Type of an argument that names a picture."""
+    """Argument type: a picture to write."""
     return _with_ending(text, (".png", ".svg", ".pdf"))
 
 
 def page(text: str) -> Path:
-    """Type of an argument that names a page."""
+    """Argument type: an HTML page to write."""
     return _with_ending(text, (".html",))
 
 
 def npy(text: str) -> Path:
-    """Type of an argument that names an array."""
+    """Argument type: a NumPy array to write."""
     return _with_ending(text, (".npy",))
 
 
@@ -129,18 +188,23 @@ def _with_ending(text: str, endings: tuple[str, ...]) -> Path:
 
 
 def check_device(name: str | None) -> None:
-    """Refuse a device that does not exist here, before anything is loaded.
+    """Refuse an unavailable device before anything is loaded.
 
     Raises:
-        NudgeError: Unknown, or not in this machine.
+        NudgeError: There is no such device, or this machine lacks it.
     """
     if name is None:
         return
     import torch
 
     try:
-        # To hold something is the only question that every kind of device answers.
+        # Allocating is the only check that every kind of device supports.
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise NudgeError(f"cannot use --device {name}: {reason}; try --device cpu") from error
+
+
+def embedder(args: argparse.Namespace, default: str) -> Embedder:
+    """The embedding model that the options of `add_model` choose."""
+    return EngineOptions(**engine_options(args)).make_embedder(args.model or default)

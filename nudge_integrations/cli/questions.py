@@ -7,7 +7,15 @@ import os
 from pathlib import Path
 from typing import Any
 
-from nudge_integrations.cli.options import Commands, add_command, add_model, add_quiet, check_device
+from nudge_integrations.cli.options import (
+    Commands,
+    add_command,
+    add_model,
+    add_quiet,
+    check_device,
+    embedder,
+    flag,
+)
 from nudge_integrations.cli.terminal import note, say
 from nudge_integrations.errors import MissingExtraError, NudgeError
 from nudge_integrations.relevance.beir import read_documents
@@ -19,6 +27,12 @@ _EXAMPLES = """\
       --llm gpt-4o-mini --max-documents 500 --price 0.15 0.60 --max-cost 1
   nudge fit --beir data --out tuned"""
 
+# The parameters of `generate_questions` that have an option.
+_PARAMETERS = (
+    *("questions_per_document", "kinds", "examples", "max_documents", "seed", "concurrency"),
+    *("requests_per_minute", "price_per_million", "max_cost", "checkpoint", "show_progress"),
+)
+
 
 def add_to(commands: Commands) -> None:
     """Add the command."""
@@ -26,29 +40,17 @@ def add_to(commands: Commands) -> None:
         commands,
         "questions",
         run,
-        "let a language model write judged questions about documents",
-        "Let a language model behind any OpenAI-compatible endpoint write the questions that\n"
-        "documents answer, filter them, and write a folder in the layout of BEIR with a train\n"
-        "and a test split, for `nudge fit --beir`.",
+        "have a language model write judged questions",
+        "Let a language model behind any OpenAI-compatible endpoint write questions that\n"
+        "your documents answer, filter them, and save them in BEIR layout with a train\n"
+        "and a test split, ready for `nudge fit --beir`.",
         _EXAMPLES,
     )
-    parser.add_argument(
-        "--documents",
-        metavar="FILE",
-        type=Path,
-        required=True,
-        help='one JSON object a line: {"_id": ..., "text": ..., "title": ...}',
-    )
-    parser.add_argument(
-        "--out", metavar="DIR", type=Path, required=True, help="folder for the questions"
-    )
-    parser.add_argument(
-        "--test-share",
-        type=float,
-        default=0.2,
-        metavar="S",
-        help="share of the questions for the test split (default: 0.2; 0: none)",
-    )
+    text = 'one JSON object per line: {"_id": ..., "text": ..., "title": ...}'
+    flag(parser, "--documents FILE", text, required=True)
+    flag(parser, "--out DIR", "folder for the questions", required=True)
+    text = "share of the questions for the test split; 0 for none"
+    flag(parser, "--test-share S", text, type=float, default=0.2)
     _add_llm(parser)
     _add_writing(parser)
     add_model(parser, "all-MiniLM-L6-v2")
@@ -57,41 +59,33 @@ def add_to(commands: Commands) -> None:
 
 def _add_llm(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("language model")
-    group.add_argument("--llm", metavar="NAME", required=True, help="its name at the endpoint")
-    group.add_argument(
-        "--endpoint",
-        metavar="URL",
-        help="an OpenAI-compatible endpoint (default: $OPENAI_BASE_URL, or OpenAI's own)",
-    )
-    group.add_argument(
-        "--key-variable",
-        metavar="NAME",
-        default="OPENAI_API_KEY",
-        help="environment variable that holds the key (default: OPENAI_API_KEY)",
-    )
-    group.add_argument(
-        "--timeout", type=float, default=120.0, metavar="SECONDS", help="of a request"
-    )
-    group.add_argument(
-        "--concurrency", type=int, default=16, metavar="N", help="requests at once (default: 16)"
-    )
-    group.add_argument("--requests-per-minute", type=float, metavar="N", help="at most so many")
+    flag(group, "--llm NAME", "its name at the endpoint", required=True)
+    text = "an OpenAI-compatible endpoint (default: $OPENAI_BASE_URL, or OpenAI's own)"
+    flag(group, "--endpoint URL", text)
+    text = "environment variable that holds the API key"
+    flag(group, "--key-variable NAME", text, default="OPENAI_API_KEY")
+    flag(group, "--timeout SECONDS", "of one request", type=float, default=120.0)
+    flag(group, "--concurrency N", "requests at once", default=16)
+    flag(group, "--requests-per-minute N", "limit on the rate of requests", type=float)
     group.add_argument(
         "--price",
         type=float,
         nargs=2,
-        metavar=("READ", "WRITTEN"),
+        metavar=("INPUT", "OUTPUT"),
+        dest="price_per_million",
         help="price of a million tokens, for the report and --max-cost",
     )
-    group.add_argument(
-        "--max-cost", type=float, metavar="C", help="stop before more is spent; needs --price"
-    )
+    flag(group, "--max-cost C", "stop before spending more; needs --price", type=float)
 
 
 def _add_writing(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("questions")
-    group.add_argument(
-        "--per-document", type=int, default=3, metavar="N", help="questions a document (default: 3)"
+    flag(
+        group,
+        "--per-document N",
+        "questions per document",
+        default=3,
+        dest="questions_per_document",
     )
     group.add_argument(
         "--kinds",
@@ -100,13 +94,9 @@ def _add_writing(parser: argparse.ArgumentParser) -> None:
         help="question, keywords, situation, paraphrase, section (default: question keywords "
         "paraphrase)",
     )
-    group.add_argument(
-        "--examples", metavar="FILE", type=Path, help="questions of real users, one a line"
-    )
-    group.add_argument(
-        "--max-documents", type=int, metavar="N", help="ask about so many, spread evenly"
-    )
-    group.add_argument("--seed", type=int, default=0, metavar="N", help="(default: 0)")
+    flag(group, "--examples FILE", "questions of real users, one per line")
+    flag(group, "--max-documents N", "ask about this many documents, evenly spread")
+    flag(group, "--seed N", "random seed", default=0)
     group.add_argument(
         "--checkpoint",
         metavar="PATH",
@@ -117,7 +107,7 @@ def _add_writing(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Generate, filter, split, write."""
-    from nudge_integrations.embedding import DEFAULT_MODEL, Embedder
+    from nudge_integrations.embedding import DEFAULT_MODEL
     from nudge_integrations.questions import generate_questions, train_and_test
 
     documents = read_documents(args.documents)
@@ -126,31 +116,9 @@ def run(args: argparse.Namespace) -> int:
         raise NudgeError(f"{args.out} holds questions already: choose another folder")
     check_device(args.device)
     llm = _language_model(args)
-    given: dict[str, Any] = {} if args.kinds is None else {"kinds": args.kinds}
-    embedder = Embedder(
-        args.model or DEFAULT_MODEL,
-        cache=args.cache,
-        batch_size=args.batch_size,
-        device=args.device,
-        half_precision=args.half_precision,
-        show_progress=args.show_progress,
-    )
-    found = generate_questions(
-        documents,
-        llm,
-        questions_per_document=args.per_document,
-        examples=_lines(args.examples),
-        max_documents=args.max_documents,
-        embed_model=embedder,
-        seed=args.seed,
-        concurrency=args.concurrency,
-        requests_per_minute=args.requests_per_minute,
-        price_per_million=tuple(args.price) if args.price else None,
-        max_cost=args.max_cost,
-        checkpoint=args.checkpoint,
-        show_progress=args.show_progress,
-        **given,
-    )
+    args.examples = _lines(args.examples)
+    given = {name: vars(args)[name] for name in _PARAMETERS if vars(args)[name] is not None}
+    found = generate_questions(documents, llm, embed_model=embedder(args, DEFAULT_MODEL), **given)
     train, test = train_and_test(found, args.test_share, args.seed)
     train.to_beir(args.out, "train")
     if test is not None:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from nudge_integrations.cli.options import Commands, add_command
 from nudge_integrations.cli.reports import (
     add_report_files,
+    add_report_form,
     check_report_files,
+    say_report,
     write_report_files,
 )
 from nudge_integrations.cli.terminal import say
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
     from nudge_integrations.tuning.tuned import TunedVectors
 
 _DESCRIPTION = """\
-Say what a saved run holds: method, step, embedding model, moved documents, and
-the report. Every byte of it is checked on the way."""
+Describe a saved run: method, step, embedding model, moved documents, and the
+report. The checksum of the whole run is verified on the way."""
 
 _EXAMPLES = """\
   nudge show tuned
@@ -38,6 +40,7 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--ids", action="store_true", help="print the ids of the moved documents, and nothing else"
     )
+    add_report_form(parser)
     add_report_files(parser)
 
 
@@ -49,15 +52,19 @@ def run(args: argparse.Namespace) -> int:
     tuned = TunedVectors.load(args.tuned)
     if tuned.report is not None:
         write_report_files(tuned.report, args)
-    elif args.html is not None or args.plot is not None:
-        raise NudgeError(f"the run in {args.tuned} has no report to draw: nothing was measured")
+    elif args.html is not None or args.plot is not None or args.json:
+        raise NudgeError(f"the run in {args.tuned} has no report: nothing was measured")
     if args.ids:
         for name in tuned.ids:
             say(name)
         return 0
-    say(_described(tuned))
-    say()
-    say(str(tuned.report or "No report: nothing was measured."))
+    if not args.json:
+        say(_described(tuned))
+        say()
+    if tuned.report is None:
+        say("No report: nothing was measured.")
+    else:
+        say_report(tuned.report, args)
     return 0
 
 

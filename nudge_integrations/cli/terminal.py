@@ -10,19 +10,19 @@ from collections.abc import Iterator
 
 
 def say(text: str = "") -> None:
-    """Write a line of results, at once, so that it keeps its place among the progress bars."""
+    """Write a line of results to stdout, flushed so that it stays in order with progress bars."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
 def note(text: str) -> None:
-    """Write a remark or an error."""
+    """Write a remark or an error to stderr."""
     sys.stderr.write(f"nudge: {text}\n")
     sys.stderr.flush()
 
 
 def never_fail_to_encode() -> None:
-    """Let texts of any script through a terminal that cannot show them, as question marks."""
+    """Show characters that the terminal cannot encode as question marks instead of crashing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -30,7 +30,7 @@ def never_fail_to_encode() -> None:
 
 @contextlib.contextmanager
 def logging_to_stderr(verbosity: int) -> Iterator[None]:
-    """Show what the library logs: warnings; from 1 on what it does, from 2 on everything."""
+    """Show the library's log on stderr: warnings at 0, also info at 1, everything from 2."""
     logger = logging.getLogger("nudge_integrations")
     handler = _AboveBars()
     handler.setFormatter(logging.Formatter("nudge: %(message)s"))
@@ -45,10 +45,10 @@ def logging_to_stderr(verbosity: int) -> Iterator[None]:
 
 
 class _AboveBars(logging.Handler):
-    """Writes above a progress bar, not into it."""
+    """Writes above a progress bar instead of into it."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        # Only with a message to write, since it takes longer to load than all of this package.
+        # Imported late: tqdm takes longer to load than the rest of the command line.
         from tqdm import tqdm
 
         try:

@@ -1,4 +1,4 @@
-"""Search over Python's own standard library: real text and real questions on every machine."""
+"""A demo on Python's own documentation: real texts and questions, available on every machine."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The demo's corpus: what the running Python says about its own standard library.
+"""The demo's corpus: the docstrings of the standard library of the running Python.
 
-Nothing is downloaded: every document is a public function, class, method or property, and its
-text is the name, the signature and the docstring. Nothing but the standard library is imported.
+Nothing is downloaded. Every document is a public function, class, method or property; its text is
+the name, the signature and the docstring. Only the standard library is imported.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-# Present on Python 3.10 to 3.13 on Linux, macOS and Windows; none opens a window or prints when
-# imported. The order is the order of the corpus, and decides which of two public names is kept.
+# Available in Python 3.10 to 3.13 on Linux, macOS and Windows; none opens a window or prints when
+# imported. The corpus follows this order, which also decides which of two public names is kept.
 MODULES = (
     "builtins", "argparse", "ast", "asyncio", "base64", "bisect", "bz2", "calendar", "collections",
     "concurrent.futures", "configparser", "contextlib", "copy", "csv", "dataclasses", "datetime",
@@ -33,10 +33,10 @@ MODULES = (
     "warnings", "weakref", "webbrowser", "xml.etree.ElementTree", "zipfile", "zlib", "zoneinfo",
 )  # fmt: skip
 
-# Windows' os.path has no docstring for join() and others.
+# On Windows, os.path lacks docstrings for join() and others.
 DOCUMENTED_BY = {"os.path": "posixpath"}
 
-# The classes whose methods people look up; of the others they are mostly hooks and protocol steps.
+# Classes whose methods people look up; the methods of others are mostly hooks and protocols.
 CLASSES_WITH_METHODS = frozenset({
     "str", "list", "dict", "set", "int", "float", "asyncio.Queue",
     "collections.ChainMap", "collections.Counter", "collections.OrderedDict",
@@ -52,7 +52,7 @@ CLASSES_WITH_METHODS = frozenset({
     "xml.etree.ElementTree.ElementTree", "zipfile.ZipFile",
 })  # fmt: skip
 
-# Methods worth having of classes that have many others.
+# Methods worth including from classes with many others.
 SINGLE_METHODS = frozenset({
     "bytes.decode", "bytes.fromhex", "bytes.hex", "asyncio.Task.cancel",
     "csv.Sniffer.sniff", "decimal.Decimal.normalize", "decimal.Decimal.quantize",
@@ -78,8 +78,7 @@ SINGLE_METHODS = frozenset({
     "tarfile.TarFile.list", "threading.Barrier.wait",
 })  # fmt: skip
 
-# System calls that Windows lacks: a third of `os`, and nothing that a program for every system
-# would call.
+# System calls that Windows lacks: a third of `os`, none of which a portable program calls.
 UNIX_ONLY = re.compile(
     r"W[A-Z]+|.*xattr|posix_.*|sched_.*|p?(read|write)v?2?|[gs]et(e|re|res)?[ug]id"
     r"|[gs]et(groups|pgid|pgrp|sid|priority|ns)|getgrouplist|initgroups|unshare"
@@ -89,7 +88,7 @@ UNIX_ONLY = re.compile(
     r"|ttyname|ctermid|getloadavg|nice|fwalk|f(data)?sync|grantpt|ptsname|unlockpt|getenvb"
 )
 
-# Notebooks, test runners and large libraries put functions of their own in place of these.
+# Notebooks, test runners and large libraries replace these with functions of their own.
 REPLACED_AT_RUN_TIME = frozenset({
     "getpass.getpass", "input", "inspect.getfile", "logging.shutdown", "sys.breakpointhook",
     "sys.displayhook", "sys.excepthook", "sys.unraisablehook", "threading.excepthook",
@@ -104,19 +103,19 @@ MIN_DOCSTRING = 19
 def stdlib_corpus() -> dict[str, str]:
     """Document the public functions, classes, methods and properties of the standard library.
 
-    Each object stands once, under the first of `MODULES` that makes it public; a method, under the
-    first class that shows its methods. What has no docstring to speak of is left out, and so is a
-    module that this Python was built without.
+    Each object occurs once, under the first of `MODULES` that makes it public; a method, under the
+    first class whose methods are included. Objects without a real docstring are left out, and so
+    are modules that this Python was built without.
 
     Returns:
-        Id (such as `"csv.DictReader"` or `"str.split"`) -> text: the id with the signature where
-        there is one, then the docstring, at most `MAX_DOCSTRING` characters of it. The same order
-        and texts on every call.
+        Id (such as `"csv.DictReader"` or `"str.split"`) -> text: the id, its signature if there is
+        one, and at most `MAX_DOCSTRING` characters of the docstring. The order and the texts are
+        the same on every call.
     """
     corpus: dict[str, str] = {}
     known_texts: set[tuple[str, str, str]] = set()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # reading a deprecated name warns
+        warnings.simplefilter("ignore")  # reading a deprecated name raises a warning
         for key, module_name, obj in _public_objects():
             doc = _docstring(obj)
             short_name = key.rpartition(".")[2]
@@ -124,7 +123,7 @@ def stdlib_corpus() -> dict[str, str]:
                 continue
             if key in REPLACED_AT_RUN_TIME or _is_foreign(obj):
                 continue
-            # datetime.date.replace and datetime.datetime.replace say the same: one document.
+            # One document for datetime.date.replace and datetime.datetime.replace: same text.
             if (module_name, short_name, doc) in known_texts:
                 continue
             known_texts.add((module_name, short_name, doc))
@@ -139,13 +138,13 @@ def _public_objects() -> Iterator[tuple[str, str, Any]]:
     for module_name in MODULES:
         try:
             module = importlib.import_module(DOCUMENTED_BY.get(module_name, module_name))
-        except ImportError:  # such as sqlite3, where Python was built without it
+        except ImportError:  # such as sqlite3, if Python was built without it
             continue
         for name in _public_names(module_name, module):
             obj = getattr(module, name)
             key = name if module_name == "builtins" else f"{module_name}.{name}"
-            # random.choice is a method bound to a hidden instance: only the function inside tells
-            # that random.Random.choice is the same.
+            # random.choice is bound to a hidden instance; only its function shows that
+            # random.Random.choice is the same.
             owners.setdefault(id(getattr(obj, "__func__", obj)), (key, module_name, obj))
     listed = {obj for key, _, obj in owners.values() if key in CLASSES_WITH_METHODS}
     for key, module_name, obj in owners.values():
@@ -157,10 +156,10 @@ def _public_objects() -> Iterator[tuple[str, str, Any]]:
 
 
 def _public_names(module_name: str, module: types.ModuleType) -> Iterator[str]:
-    """Yield the names of the public functions and of the public classes but exceptions."""
+    """Yield the names of public functions and classes, except exceptions."""
     listed = getattr(module, "__all__", None)
     members = {name: getattr(module, name, None) for name in (listed or dir(module))}
-    # Functions first: of random.choice and random.Random.choice, the plain name shall stand.
+    # Functions first, so that random.choice wins over random.Random.choice.
     for name in sorted(members, key=lambda name: (inspect.isclass(members[name]), name)):
         obj = members[name]
         is_class = inspect.isclass(obj) and not issubclass(obj, BaseException)
@@ -176,7 +175,7 @@ def _public_names(module_name: str, module: types.ModuleType) -> Iterator[str]:
 
 
 def _is_at_home(module_name: str, defined_in: str | None) -> bool:
-    """Tell whether an object of a module without `__all__` is the module's own."""
+    """Whether an object of a module without `__all__` is defined there."""
     home = (defined_in or "").lstrip("_")
     return (
         home == module_name
@@ -186,7 +185,7 @@ def _is_at_home(module_name: str, defined_in: str | None) -> bool:
 
 
 def _own_methods(cls: type, listed: set[type]) -> Iterator[tuple[str, Any]]:
-    """Yield, sorted, public methods and properties, but those that a listed base class has."""
+    """Yield public methods and properties, sorted, except those a listed base class has."""
     bases = [base for base in cls.__mro__[1:] if base in listed or base is object]
     for name in sorted({name for base in cls.__mro__ for name in vars(base)}):
         member = inspect.getattr_static(cls, name)
@@ -206,12 +205,12 @@ def _docstring(obj: Any) -> str:
 
 
 def _is_generated(name: str, doc: str) -> bool:
-    """Tell a docstring that only repeats the fields of a data class or a syntax node."""
+    """Whether a docstring only repeats the fields of a dataclass or a syntax node."""
     return re.match(rf"{re.escape(name)}(\(.*\)\Z| = )", doc) is not None
 
 
 def _is_foreign(obj: Any) -> bool:
-    """Tell a method that some other package added to a class of the standard library."""
+    """Whether another package added this method to a class of the standard library."""
     package = str(getattr(obj, "__module__", None) or "builtins").partition(".")[0]
     return package not in sys.stdlib_module_names
 
@@ -224,14 +223,14 @@ def _signature(obj: Any, is_method: bool) -> str:
     if is_method:
         signature = re.sub(r"^\((self|cls|type)(, /)?(, |(?=\)))", "(", signature)
     while (plain := re.sub(r"<[^<>]*>", "...", signature)) != signature:
-        signature = plain  # a default shown by its memory address would differ in every run
+        signature = plain  # a memory address would differ in every run
     if len(signature) <= MAX_SIGNATURE:
         return signature
     return signature[: signature.rfind(",", 0, MAX_SIGNATURE)] + ", ...)"
 
 
 def _shorten(doc: str) -> str:
-    """Cut to `MAX_DOCSTRING` characters, after a line or a sentence where one ends late enough."""
+    """Cut to `MAX_DOCSTRING` characters, after a line or sentence that ends late enough."""
     if len(doc) <= MAX_DOCSTRING:
         return doc
     head = doc[: MAX_DOCSTRING + 1]

@@ -1,9 +1,9 @@
-"""The demo's questions: written by hand, the way people ask, with the answers that are right.
+"""The demo's questions, written by hand the way people ask, with their answers.
 
 `questions.json` has two lists. Each entry of `taught` holds five wordings of one need: three to
-train on, one to validate with, one to test with. Which is which was dealt out in rotation, so that
-no split got the harder ones. Each entry of `held_out` is only ever tested: nothing that it asks for
-is an answer in training or validation, so it shows what the documents that stay still lose.
+train on, one to validate with, one to test with, assigned in rotation so that no split gets the
+harder ones. Entries of `held_out` are only ever tested: none of their answers is an answer in
+training or validation, so they show what questions about other documents lose.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TypedDict
 
 from nudge_integrations.errors import DataError
 
@@ -21,13 +20,8 @@ Queries = dict[str, str]
 Qrels = dict[str, dict[str, int]]
 
 
-class Entry(TypedDict, total=False):
-    """One need: the ids of its answers and, for each split, its wordings."""
-
-    answers: list[str]
-    train: list[str]
-    validation: list[str]
-    test: list[str]
+# One need: the ids of its answers and, for each split, its wordings.
+Entry = dict[str, list[str]]
 
 
 def load_questions() -> dict[str, list[Entry]]:
@@ -38,7 +32,7 @@ def load_questions() -> dict[str, list[Entry]]:
 
 
 def demo_splits(corpus: Collection[str] | Mapping[str, str]) -> dict[str, tuple[Queries, Qrels]]:
-    """Give the demo's questions as queries and judgments.
+    """The demo's questions as queries and relevance judgments.
 
     Args:
         corpus: Ids of the documents, or the documents by id, as `stdlib_corpus` returns them.
@@ -51,29 +45,18 @@ def demo_splits(corpus: Collection[str] | Mapping[str, str]) -> dict[str, tuple[
         DataError: An answer is not in the corpus.
     """
     splits: dict[str, tuple[Queries, Qrels]] = {split: ({}, {}) for split in SPLITS}
-    for entries in load_questions().values():
-        for entry in entries:
-            answers = entry["answers"]
-            _check_answers(answers, corpus)
-            wordings = {
-                "train": entry.get("train", []),
-                "validation": entry.get("validation", []),
-                "test": entry.get("test", []),
-            }
-            for split, texts in wordings.items():
-                queries, qrels = splits[split]
-                for number, text in enumerate(texts, start=1):
-                    query_id = f"{split}/{answers[0]}/{number}"
-                    queries[query_id] = text
-                    qrels[query_id] = dict.fromkeys(answers, 1)
+    for entry in (entry for entries in load_questions().values() for entry in entries):
+        answers = entry["answers"]
+        for answer in answers:
+            if answer not in corpus:
+                raise DataError(
+                    f"{answer!r} answers a question of the demo but is not in the corpus. This "
+                    "Python was built without that module, or runs with -OO, which drops "
+                    "docstrings; use a complete CPython 3.10 to 3.13"
+                )
+        for split, (queries, qrels) in splits.items():
+            for number, text in enumerate(entry.get(split, []), start=1):
+                query_id = f"{split}/{answers[0]}/{number}"
+                queries[query_id] = text
+                qrels[query_id] = dict.fromkeys(answers, 1)
     return splits
-
-
-def _check_answers(answers: list[str], corpus: Collection[str]) -> None:
-    for answer in answers:
-        if answer not in corpus:
-            raise DataError(
-                f"{answer!r} answers a question of the demo but is not in the corpus: this Python "
-                "was built without that module, or runs with -OO, which drops docstrings; use a "
-                "complete CPython 3.10 to 3.13"
-            )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -21,23 +22,20 @@ from nudge_integrations.errors import DataError
 from nudge_integrations.evaluation import EvaluationReport, compare
 from nudge_integrations.relevance import RelevanceDataset
 
-if TYPE_CHECKING:
-    from nudge_integrations.tuning.engine import FinetuneEngine
-
-FRAMEWORKS = ("llama-index", "langchain")
+_TITLES = {"llama-index": "LlamaIndex", "langchain": "LangChain"}
+FRAMEWORKS = tuple(_TITLES)
 _K = 10
 _SHOWN = 3
 
 Writer = Callable[[str], None]
-Search = Callable[[str], list[str]]
 
 
 def demo_datasets() -> dict[str, RelevanceDataset]:
     """The standard library's documentation with questions about it.
 
     Returns:
-        `"train"`, `"validation"` and `"test"`, over one corpus. Each wording of a question stands
-        in one of them only; some test questions are about documents that the others never ask for.
+        `"train"`, `"validation"` and `"test"`, over one corpus. Each wording of a question occurs
+        in one of them only; some test questions are about documents the others never ask for.
     """
     corpus = stdlib_corpus()
     return {
@@ -54,13 +52,13 @@ def run_demo(
     seed: int = 0,
     write: Writer,
 ) -> EvaluationReport:
-    """Tune search over the standard library, and write what changed.
+    """Tune a search over the standard library and write what changed.
 
     Args:
-        frameworks: Which of `"llama-index"` and `"langchain"` to show.
-        cache: Whether, or in which folder, to keep embeddings between runs.
+        frameworks: Which of `"llama-index"` and `"langchain"` to show, in this order.
+        cache: Whether, or in which folder, to cache embeddings between runs.
         show_progress: Whether to show progress bars.
-        seed: Of the run.
+        seed: The random seed.
         write: Takes each line of output.
 
     Returns:
@@ -74,53 +72,52 @@ def run_demo(
     if unknown or not frameworks:
         raise DataError(f"unknown framework {unknown[0] if unknown else ''!r}: use {FRAMEWORKS}")
     for name in frameworks:
-        # Says at once which one is missing, and not when the other has had its turn.
+        # A missing framework is reported now, not after the other one has run.
         importlib.import_module(f"nudge_integrations.{name.replace('-', '_')}")
     datasets = demo_datasets()
     write(
-        f"Search over {len(datasets['train'].corpus):,} docstrings of Python's standard library.\n"
-        f"Questions: {len(datasets['train'])} to learn from, {len(datasets['validation'])} to "
-        f"choose the step on, {len(datasets['test'])} to judge by;\n"
-        "no wording stands in two of these.\n"
+        f"Searching {len(datasets['train'].corpus):,} docstrings of Python's standard library.\n"
+        f"Questions: {len(datasets['train'])} to train on, {len(datasets['validation'])} to choose "
+        f"the step, {len(datasets['test'])} to test with;\nno wording occurs in two of these.\n"
     )
-    model = _Remembering(as_encoder(load_sentence_transformer(DEFAULT_MODEL)))
+    model = _Memoized(as_encoder(load_sentence_transformer(DEFAULT_MODEL)))
     for name in frameworks:
-        options = {"cache": cache, "show_progress": show_progress, "seed": seed}
-        engine = _engine(name, datasets, model, options)
+        package = importlib.import_module(f"nudge_integrations.{name.replace('-', '_')}")
+        engine = package.NudgeFinetuneEngine(
+            datasets["train"],
+            model,
+            val_dataset=datasets["validation"],
+            test_dataset=datasets["test"],
+            cache=cache,
+            show_progress=show_progress,
+            seed=seed,
+        )
         started = time.perf_counter()
         engine.finetune()
         seconds = time.perf_counter() - started
         write(f"{_TITLES[name]}: embedded (or read from the cache) and tuned in {seconds:.1f} s")
-        before, after, report = _retrieve(name, engine, datasets["test"])
+        retrievers, search = _retrievers(name, engine)
+        test = datasets["test"]
+        model.encode_queries(list(test.queries.values()))  # in batches, before one by one
+        report = compare(
+            *(package.evaluate_retriever(each, test) for each in retrievers),
+            judged_on=f"{len(test)} test questions",
+            queries=test.queries,
+            resamples=1000,
+        )
         if name == frameworks[0]:
-            write("")
-            write(str(engine.report))
+            write(f"\n{engine.report}")
         write("")
         _write_table(f"{_TITLES[name]} retriever, top {_K}", report, write)
         if name == frameworks[-1]:
-            _write_examples(report, datasets["test"], before, after, write)
+            _write_examples(report, test, [partial(search, each) for each in retrievers], write)
     write("Undo: nothing was overwritten; get_base_vector_store() still has the original vectors.")
-    return engine.report
+    final: EvaluationReport = engine.report
+    return final
 
 
-_TITLES = {"llama-index": "LlamaIndex", "langchain": "LangChain"}
-
-
-def _engine(
-    name: str, datasets: dict[str, RelevanceDataset], model: Any, options: Any
-) -> FinetuneEngine:
-    options |= {"val_dataset": datasets["validation"], "test_dataset": datasets["test"]}
-    if name == "langchain":
-        from nudge_integrations import langchain
-
-        return langchain.NudgeFinetuneEngine(datasets["train"], model, **options)
-    from nudge_integrations import llama_index
-
-    return llama_index.NudgeFinetuneEngine(datasets["train"], model, **options)
-
-
-class _Remembering(Encoder):
-    """A model that is not asked the same question twice: each goes to four retrievers here."""
+class _Memoized(Encoder):
+    """Memoizes query embeddings, because every question goes to up to four retrievers."""
 
     def __init__(self, model: Encoder) -> None:
         self._model = model
@@ -145,39 +142,22 @@ class _Remembering(Encoder):
         return self._model.encode_documents(texts)
 
 
-def _retrieve(
-    name: str, engine: Any, test: RelevanceDataset
-) -> tuple[Search, Search, EvaluationReport]:
-    """Ask the framework's own retrievers, which differ in nothing but the store."""
-    engine.base_model.encode_queries(list(test.queries.values()))  # in batches, once
+def _retrievers(name: str, engine: Any) -> tuple[list[Any], Callable[[Any, str], list[str]]]:
+    """The framework's retrievers over original and tuned vectors, and how to search one."""
     stores = engine.get_base_vector_store(), engine.get_finetuned_vector_store()
-    searches: list[Search]
     if name == "langchain":
-        from nudge_integrations.langchain import evaluate_retriever
+        return (
+            [store.as_retriever(search_kwargs={"k": _K}) for store in stores],
+            lambda retriever, text: [str(hit.id) for hit in retriever.invoke(text)],
+        )
+    from llama_index.core import VectorStoreIndex
 
-        retrievers = [store.as_retriever(search_kwargs={"k": _K}) for store in stores]
-        scores = [evaluate_retriever(each, test) for each in retrievers]
-        searches = [
-            lambda text, each=each: [str(hit.id) for hit in each.invoke(text)]  # type: ignore[misc]
-            for each in retrievers
-        ]
-    else:
-        from llama_index.core import VectorStoreIndex
-
-        from nudge_integrations.llama_index import evaluate_retriever as evaluate
-
-        model = engine.get_finetuned_model()
-        indices = [VectorStoreIndex.from_vector_store(each, embed_model=model) for each in stores]
-        nodes = [index.as_retriever(similarity_top_k=_K) for index in indices]
-        scores = [evaluate(each, test) for each in nodes]
-        searches = [
-            lambda text, each=each: [hit.node.node_id for hit in each.retrieve(text)]  # type: ignore[misc]
-            for each in nodes
-        ]
-    report = compare(
-        *scores, judged_on=f"{len(test)} test questions", queries=test.queries, resamples=1000
+    model = engine.get_finetuned_model()
+    indexes = [VectorStoreIndex.from_vector_store(store, embed_model=model) for store in stores]
+    return (
+        [index.as_retriever(similarity_top_k=_K) for index in indexes],
+        lambda retriever, text: [hit.node.node_id for hit in retriever.retrieve(text)],
     )
-    return searches[0], searches[1], report
 
 
 def _write_table(title: str, report: EvaluationReport, write: Writer) -> None:
@@ -189,13 +169,16 @@ def _write_table(title: str, report: EvaluationReport, write: Writer) -> None:
 
 
 def _write_examples(
-    report: EvaluationReport, test: RelevanceDataset, before: Search, after: Search, write: Writer
+    report: EvaluationReport,
+    test: RelevanceDataset,
+    searches: Sequence[Callable[[str], list[str]]],
+    write: Writer,
 ) -> None:
-    write("Questions whose answer appeared (the answer is marked):")
+    write("Questions that now find their answer (in brackets):")
     for change in report.won[:_SHOWN]:
         answers = {doc for doc, grade in test.qrels[change.query_id].items() if grade > 0}
         write(f'\n  "{change.text}"')
-        for label, search in (("before", before), ("after", after)):
+        for label, search in zip(("before", "after"), searches, strict=True):
             found = [f"[{doc}]" if doc in answers else doc for doc in search(change.text)[:_SHOWN]]
             write(f"    {label + ':':<8}{', '.join(found)}")
     write("")

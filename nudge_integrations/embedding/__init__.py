@@ -6,9 +6,8 @@ Importing this loads no torch and no framework; a model brings its own library w
 from __future__ import annotations
 
 from nudge_integrations.embedding.embedder import Embedder, as_embedder
-from nudge_integrations.embedding.encoder import Encoder
+from nudge_integrations.embedding.encoder import Encoder, ModelFingerprint
 from nudge_integrations.embedding.encoders import as_encoder
-from nudge_integrations.embedding.fingerprint import ModelFingerprint
 from nudge_integrations.embedding.hub import DEFAULT_MODEL, load_sentence_transformer
 
 __all__ = [

@@ -1,16 +1,14 @@
-"""Vectors on disk, so that no text is embedded twice and an interrupted run continues.
+"""An on-disk cache of vectors: no text is embedded twice, and an interrupted run continues.
 
-One SQLite file a folder. SQLite is in the standard library, survives a killed process and a power
-cut, and lets two processes write at once; a row is the vector's bytes (little-endian float32), so
-nothing is ever pickled. The default rollback journal is kept, since write-ahead logging does not
-work on network file systems, where home folders often are.
+One SQLite file per folder. A row is the vector's bytes (little-endian float32), so nothing is ever
+pickled. The rollback journal is kept, since write-ahead logging does not work on network file
+systems, where home folders often are.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -21,18 +19,21 @@ import numpy as np
 
 from nudge_integrations.common.arrays import FloatMatrix, IntVector
 from nudge_integrations.common.files import text_hash
-from nudge_integrations.errors import CorruptFileError, NudgeError
+from nudge_integrations.common.sqlite import Database
+from nudge_integrations.errors import NudgeError
 
 FILE_NAME = "vectors.sqlite3"
 
+_ELSEWHERE = (
+    "choose a folder that can be written (cache=PATH, or NUDGE_CACHE_DIR), or pass cache=False"
+)
 _LAYOUT_VERSION = 1
-_BUSY_SECONDS = 60.0
-# A commit waits for the disk, some tens of milliseconds on a slow one. A model that answers faster
-# than this shares commits between its calls; a killed run loses no more than that.
+# A commit waits for the disk, tens of milliseconds on a slow one, so calls of a fast model share
+# commits. A killed run loses at most this much work.
 _COMMIT_SECONDS = 0.25
-# SQLite's own limit of variables in one statement was 999 for long.
+# SQLite long allowed 999 variables per statement.
 _LOOKUP_BLOCK = 500
-_CREATE = """
+_SCHEMA = """
 CREATE TABLE IF NOT EXISTS vectors (
     model BLOB NOT NULL, kind TEXT NOT NULL, text BLOB NOT NULL, vector BLOB NOT NULL,
     PRIMARY KEY (model, kind, text)
@@ -82,29 +83,9 @@ class VectorCache:
         self._model = bytes.fromhex(text_hash(model))
         self._pending: list[tuple[bytes, str, bytes, bytes]] = []
         self._last_commit = -_COMMIT_SECONDS
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise self._unusable(error.strerror or str(error)) from error
-        with self._explained():
-            self._connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS)
-        try:
-            with self._explained(), self._connection:
-                self._prepare()
-        except BaseException:
-            self._connection.close()
-            raise
-
-    def _prepare(self) -> None:
-        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        if version not in (0, _LAYOUT_VERSION):
-            raise CorruptFileError(
-                f"{self.path} has layout version {version}; this release of nudge-integrations "
-                f"reads version {_LAYOUT_VERSION}: delete it, or choose another folder"
-            )
-        self._connection.execute(_CREATE)
-        # Writing now, if only the version, finds a read-only file before anything is embedded.
-        self._connection.execute(f"PRAGMA user_version = {_LAYOUT_VERSION}")
+        self._database = Database(
+            self.path, _SCHEMA, _LAYOUT_VERSION, what="vectors", elsewhere=_ELSEWHERE
+        )
 
     def __enter__(self) -> VectorCache:
         return self
@@ -120,7 +101,7 @@ class VectorCache:
             with contextlib.suppress(NudgeError) if kind else contextlib.nullcontext():
                 self.commit()
         finally:
-            self._connection.close()
+            self._database.close()
 
     def read(self, kind: str, hashes: Sequence[str]) -> Iterator[tuple[IntVector, FloatMatrix]]:
         """Look up texts by their hashes.
@@ -140,8 +121,8 @@ class VectorCache:
             block = [bytes.fromhex(name) for name in hashes[start : start + _LOOKUP_BLOCK]]
             position = {name: start + offset for offset, name in enumerate(block)}
             marks = ",".join("?" * len(block))
-            with self._explained():
-                rows = self._connection.execute(
+            with self._database.explained():
+                rows = self._database.connection.execute(
                     "SELECT text, vector FROM vectors "
                     f"WHERE model = ? AND kind = ? AND text IN ({marks})",
                     (self._model, kind, *block),
@@ -154,10 +135,10 @@ class VectorCache:
         lengths = {len(blob) for blob in blobs}
         length = lengths.pop()
         if lengths or length == 0 or length % 4:
-            raise self._corrupt("vectors of several lengths stand under one model")
+            raise self._database.damaged("vectors of several lengths stand under one model")
         matrix = np.frombuffer(b"".join(blobs), dtype="<f4").reshape(len(blobs), -1)
         if not np.isfinite(matrix).all():
-            raise self._corrupt("a vector holds NaN or infinity")
+            raise self._database.damaged("a vector holds NaN or infinity")
         return matrix.astype(np.float32, copy=False)
 
     def write(self, kind: str, hashes: Sequence[str], vectors: FloatMatrix) -> None:
@@ -184,30 +165,9 @@ class VectorCache:
         """Put on disk whatever is not there yet; raises what `write` raises."""
         if not self._pending:
             return
-        with self._explained(), self._connection:
-            self._connection.executemany(
+        with self._database.transaction() as connection:
+            connection.executemany(
                 "INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?)", self._pending
             )
         self._pending = []
         self._last_commit = time.monotonic()
-
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            raise self._unusable(str(error)) from error
-        except sqlite3.DatabaseError as error:
-            raise self._corrupt(str(error)) from error
-
-    def _unusable(self, reason: str) -> NudgeError:
-        return NudgeError(
-            f"cannot keep vectors in {self.path}: {reason}; choose a folder that can be written "
-            "(cache=PATH, or NUDGE_CACHE_DIR), or pass cache=False"
-        )
-
-    def _corrupt(self, reason: str) -> CorruptFileError:
-        return CorruptFileError(
-            f"the cache of vectors {self.path} is damaged ({reason}): delete that file; "
-            "its vectors are then made again"
-        )

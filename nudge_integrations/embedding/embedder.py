@@ -8,22 +8,24 @@ import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from nudge_integrations.common.arrays import FloatMatrix, IntVector, name_some
+from nudge_integrations.common.arrays import FloatMatrix, IntVector
 from nudge_integrations.common.files import text_hash
 from nudge_integrations.embedding.cache import VectorCache, cache_folder
-from nudge_integrations.embedding.encoder import checked_vectors
+from nudge_integrations.embedding.encoder import (
+    PLURAL,
+    Kind,
+    ModelFingerprint,
+    checked_texts,
+    checked_vectors,
+)
 from nudge_integrations.embedding.encoders import as_encoder
-from nudge_integrations.embedding.fingerprint import PROBE_TEXT, ModelFingerprint
 from nudge_integrations.embedding.hub import DEFAULT_MODEL
+from nudge_integrations.embedding.models import PROBE_TEXT
 from nudge_integrations.errors import DataError, ModelMismatchError
-
-Kind = Literal["query", "document"]
-
-_PLURAL: dict[Kind, str] = {"query": "queries", "document": "documents"}
 
 logger = logging.getLogger(__name__)
 
@@ -83,27 +85,36 @@ class Embedder:
 
     @cached_property
     def fingerprint(self) -> ModelFingerprint:
-        """What identifies the model; embeds one short document the first time.
+        """What identifies the model; embeds one short text as a document and as a query.
 
         Raises:
-            ModelMismatchError: The model's settings are those under which vectors are cached, but
-                it answers otherwise: another model now stands behind the same name.
+            ModelMismatchError: The model has the settings under which vectors are cached, but
+                answers differently: another model, or another query prefix, is in use now.
         """
         fingerprint = self.encoder.fingerprint
         with self._open_cache() as cache:
-            if cache is None:
-                return fingerprint
-            key = [text_hash(PROBE_TEXT)]
-            for _, stored in cache.read("probe", key):
-                earlier = ModelFingerprint(fingerprint.name, fingerprint.digest, stored[0])
-                if not fingerprint.matches(earlier):
-                    raise ModelMismatchError(
-                        f"the model {fingerprint.name!r} no longer gives the vectors that are "
-                        f"cached under its name: delete {cache.path}, or pass cache=False"
-                    )
-                return fingerprint
-            cache.write("probe", key, fingerprint.probe[None])
+            if cache is not None:
+                self._check_probe(cache, "document", fingerprint)
+                # Where weights and prompts are hashed, a query can hold no surprise.
+                if not self.encoder.digest_is_exact:
+                    found = self.encoder.encode_queries([PROBE_TEXT])
+                    what = f"query vectors from {fingerprint.name!r}"
+                    probe = checked_vectors(found, ["the probe text"], what)[0]
+                    query = ModelFingerprint(fingerprint.name, fingerprint.digest, probe)
+                    self._check_probe(cache, "query", query)
         return fingerprint
+
+    def _check_probe(self, cache: VectorCache, kind: Kind, now: ModelFingerprint) -> None:
+        """Compare the model's vector of one text with the one from when the cache began."""
+        key = [text_hash(PROBE_TEXT)]
+        for _, stored in cache.read(f"{kind} probe", key):
+            if not now.matches(ModelFingerprint(now.name, now.digest, stored[0])):
+                raise ModelMismatchError(
+                    f"the model {now.name!r} no longer gives the {kind} vectors that are cached "
+                    f"under its name: delete {cache.path}, or pass cache=False"
+                )
+            return
+        cache.write(f"{kind} probe", key, now.probe[None])
 
     @property
     def dimension(self) -> int:
@@ -140,7 +151,7 @@ class Embedder:
         texts: Sequence[str],
         ids: Sequence[str] | None,
     ) -> FloatMatrix:
-        names = _checked_texts(kind, texts, ids)
+        names = checked_texts(kind, texts, ids)
         texts = list(texts)
         first: dict[str, int] = {}
         inverse = np.array([first.setdefault(text, len(first)) for text in texts], dtype=np.int64)
@@ -180,7 +191,7 @@ class Embedder:
         return tqdm(
             total=rows.count,
             initial=rows.count - missing,
-            desc=f"Embedding {_PLURAL[kind]}",
+            desc=f"Embedding {PLURAL[kind]}",
             unit="text",
             disable=not (self.show_progress and missing),
         )
@@ -267,27 +278,6 @@ class _Rows:
         """All rows, once they are filled."""
         assert self._vectors is not None
         return self._vectors
-
-
-def _checked_texts(kind: Kind, texts: Sequence[str], ids: Sequence[str] | None) -> list[str]:
-    """Names of the texts, after refusing what cannot be embedded."""
-    if isinstance(texts, str):
-        raise DataError(f"a single text goes in as a list: [{texts[:40]!r}]")
-    if not len(texts):
-        raise DataError(f"there are no {_PLURAL[kind]} to embed; give at least one")
-    if ids is not None and len(ids) != len(texts):
-        raise DataError(f"{len(ids)} ids for {len(texts)} {_PLURAL[kind]}; give each text one id")
-    names = list(ids) if ids is not None else [str(position) for position in range(len(texts))]
-    for name, text in zip(names, texts, strict=True):
-        if not isinstance(text, str):
-            raise DataError(f"the {kind} {name!r} is no text but a {type(text).__name__}")
-    empty = [name for name, text in zip(names, texts, strict=True) if not text.strip()]
-    if empty:
-        raise DataError(
-            f"the text of {_PLURAL[kind]} {name_some(empty)} is empty; leave them out, since an "
-            "empty text has no meaningful vector"
-        )
-    return names
 
 
 def as_embedder(model: Any, *, show_progress: bool = True) -> Embedder:

@@ -12,12 +12,13 @@ from typing import Any
 
 from nudge_integrations.common.arrays import checked_count
 from nudge_integrations.common.text import described
-from nudge_integrations.embedding import families
-from nudge_integrations.embedding.encoder import Encoder, checked_vectors
-from nudge_integrations.embedding.fingerprint import ModelFingerprint
+from nudge_integrations.embedding.encoder import Encoder, ModelFingerprint, checked_vectors
 from nudge_integrations.embedding.hub import load_sentence_transformer
-from nudge_integrations.embedding.identity import (
+from nudge_integrations.embedding.models import (
     half_precision_digest,
+    is_langchain,
+    is_llama_index,
+    is_sentence_transformer,
     module_digest,
     settings_digest,
     settings_name,
@@ -49,6 +50,8 @@ class SentenceTransformerEncoder(Encoder):
     Raises:
         DataError: Half precision was asked for on another device than CUDA.
     """
+
+    digest_is_exact = True
 
     def __init__(
         self,
@@ -217,7 +220,7 @@ def as_encoder(
         _refuse_options(model, "set it on the Encoder", options)
         return model
     name = model if isinstance(model, str) else None
-    if name is not None or families.is_sentence_transformer(model):
+    if name is not None or is_sentence_transformer(model):
         _refuse_options(model, "it runs one call at a time; batch_size sets its size", threads)
         return SentenceTransformerEncoder(
             model if name is None else load_sentence_transformer(name, device=device),
@@ -226,10 +229,10 @@ def as_encoder(
             half_precision=half_precision,
             batch_size=batch_size,
         )
-    if families.is_llama_index(model):
+    if is_llama_index(model):
         _refuse_options(model, "set it on the model itself", local)
         return LlamaIndexEncoder(model, batch_size=batch_size, workers=workers)
-    if families.is_langchain(model):
+    if is_langchain(model):
         _refuse_options(model, "set it on the model itself", local)
         return LangChainEncoder(model, batch_size=batch_size, workers=workers)
     what = f"a {_type_name(model)}"

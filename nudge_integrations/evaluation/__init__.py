@@ -1,7 +1,8 @@
 """How good retrieval is, before and after: metrics, significance, and the report."""
 
 from nudge_integrations.evaluation.arrays import evaluate
-from nudge_integrations.evaluation.comparison import compare
+from nudge_integrations.evaluation.comparison import compare, with_rankings
+from nudge_integrations.evaluation.figures import QueryChange, RankedDocument, ReportRow, Turns
 from nudge_integrations.evaluation.metrics import (
     METRIC_NAMES,
     Metric,
@@ -10,18 +11,12 @@ from nudge_integrations.evaluation.metrics import (
     parse_metric,
     score_rankings,
 )
-from nudge_integrations.evaluation.ranked import with_rankings
-from nudge_integrations.evaluation.report import (
-    EvaluationReport,
-    QueryChange,
-    RankedDocument,
-    ReportRow,
-)
+from nudge_integrations.evaluation.report import EvaluationReport
+from nudge_integrations.evaluation.retrievers import RetrieverTrial, check_retriever
 from nudge_integrations.evaluation.scores import (
     DEFAULT_METRICS,
     Scores,
     check_retrieved,
-    check_retriever,
     evaluate_rankings,
     evaluate_run,
 )
@@ -37,7 +32,9 @@ __all__ = [
     "QueryTotals",
     "RankedDocument",
     "ReportRow",
+    "RetrieverTrial",
     "Scores",
+    "Turns",
     "check_retrieved",
     "check_retriever",
     "compare",

@@ -1,4 +1,4 @@
-"""Measuring vectors without any store."""
+"""Evaluate vectors without a store."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def evaluate(
     Args:
         embeddings: Document vectors, shape `(n, d)`.
         test_set: Queries and answers in nudge-ft's form: `{"q_embs": array (q, d),
-            "q_ans_indx": a list of document rows a query}`; every answer has grade 1. With
-            `"grades"`, shaped like `"q_ans_indx"`, they are graded.
-        metrics: Such as `"ndcg@10"`; one, or several.
+            "q_ans_indx": one list of document rows per query}`; every answer has grade 1. Add
+            `"grades"`, shaped like `"q_ans_indx"`, to grade them.
+        metrics: One metric such as `"ndcg@10"`, or several.
         similarity: `"cosine"`, or `"dot"` for the inner product (NUDGE-M's vectors need it).
 
     Returns:
@@ -46,7 +46,7 @@ def evaluate(
     several = [metrics] if isinstance(metrics, str | Metric) else metrics
     wanted = [parse_metric(metric) for metric in several]
     if not wanted:
-        raise DataError("no metric was asked for; give one such as 'ndcg@10'")
+        raise DataError("no metric was given; pass one such as 'ndcg@10'")
     documents = as_matrix(embeddings, "embeddings")
     queries = as_matrix(test_set["q_embs"], "q_embs", dimension=documents.shape[1])
     if similarity == "cosine":
@@ -54,7 +54,8 @@ def evaluate(
     qrels = _qrels(test_set["q_ans_indx"], test_set.get("grades"), queries, documents)
     rows, _ = topk.search(queries, documents, max(metric.k for metric in wanted))
     rankings = {str(query): [str(row) for row in found] for query, found in enumerate(rows)}
-    return evaluate_rankings(rankings, qrels, wanted)
+    every = [row for ranking in rankings.values() for row in ranking]  # all of them exist
+    return evaluate_rankings(rankings, qrels, wanted, corpus=every)
 
 
 def _qrels(
@@ -88,4 +89,4 @@ def _lengths(lists: Sequence[Sequence[Any]], what: str) -> list[int]:
     try:
         return [len(each) for each in lists]
     except TypeError as error:
-        raise DataError(f"{what} must have one list a query, [] for none: {error}") from error
+        raise DataError(f"{what} must have one list per query, [] for none: {error}") from error

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from nudge_integrations.common.arrays import IntVector, name_some
-from nudge_integrations.common.text import described
 from nudge_integrations.errors import DataError
 from nudge_integrations.evaluation.metrics import (
     Metric,
@@ -21,26 +20,30 @@ from nudge_integrations.evaluation.metrics import (
     score_rankings,
 )
 
+T = TypeVar("T")
+
 DEFAULT_METRICS: tuple[str, ...] = ("ndcg@10", "recall@10", "mrr@10")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Scores:
-    """How well each query was answered.
+    """The score of every query by every metric; printed, it shows the means.
 
     Attributes:
         query_ids: The queries, each once.
         values: For each metric, such as `"ndcg@10"`, float64 `(queries,)` from 0 to 1.
-        first_answer: Rank of each query's first answer, from 1, and 0 where none was ranked:
-            int64 `(queries,)`, or None where it is not known.
+        first_answer: Rank of each query's first answer, from 1, and 0 if none was ranked: int64
+            `(queries,)`, or None if ranks are not known.
+        texts: Text of each query id where it is known, for the examples of a report.
 
     Raises:
-        DataError: A query stands twice, or values do not fit the queries or are not finite.
+        DataError: A query occurs twice, or values do not fit the queries or are not finite.
     """
 
     query_ids: tuple[str, ...]
     values: Mapping[str, npt.NDArray[np.float64]]
     first_answer: IntVector | None = None
+    texts: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(set(self.query_ids)) != len(self.query_ids):
@@ -73,49 +76,68 @@ class Scores:
             raise DataError(f"no queries: {name} has no mean")
         return math.fsum(self.values[name].tolist()) / len(self.query_ids)
 
+    def __repr__(self) -> str:
+        count = len(self.query_ids)
+        means = [f"{name} {self.mean(name):.4f}" for name in self.values] if count else []
+        return f"Scores({', '.join([*means, f'{count:,} queries'])})"
+
 
 def evaluate_rankings(
-    rankings: Mapping[str, Sequence[str]],
+    rankings: Mapping[str, Sequence[str] | Mapping[str, float]],
     qrels: Mapping[str, Mapping[str, float]],
     metrics: str | Sequence[str | Metric] = DEFAULT_METRICS,
+    *,
+    corpus: Collection[str] | None = None,
+    texts: Mapping[str, str] | None = None,
 ) -> Scores:
     """Score ranked document ids against relevance judgments.
 
-    A document that stands twice in a ranking counts where it stands first. A query that has
-    answers but no ranking, or an empty one, scores 0. A query without answers is left out.
+    A document that occurs twice in a ranking counts at its first place. A query that has answers
+    but no ranking, or an empty one, scores 0. A query without answers is left out. Ids are
+    compared as text, so the number 7 and `"7"` are the same document.
 
     Args:
-        rankings: For each query id, document ids, best first.
+        rankings: For each query id, document ids, best first; or a run, the similarity of each
+            document id, which is ranked as `evaluate_run` does.
         qrels: For each query id, the grade of each judged document id; above 0 is an answer.
-        metrics: Which metrics, such as `"ndcg@10"`; one, or several.
+        metrics: One metric such as `"ndcg@10"`, or several.
+        corpus: Ids of all documents. Without it only judged ids are known, and rankings that
+            contain none of them are taken for a mistake.
+        texts: Text of each query id, kept for the examples of a report.
 
     Returns:
         Scores of the queries that have answers, in the order of `qrels`.
 
     Raises:
-        DataError: No query has an answer, no ranked query is judged, a ranking is a string, or
-            a metric is unknown.
+        DataError: No query has an answer, no ranked query is judged, no ranked document is known,
+            a ranking is a string, a similarity is NaN, or a metric is unknown.
     """
     several = [metrics] if isinstance(metrics, str) else metrics
     wanted = [parse_metric(metric) for metric in several]
-    query_ids = _answered_queries(qrels)
-    if rankings and not any(query_id in qrels for query_id in rankings):
+    judged = {name: _by_text(each, "documents") for name, each in _by_text(qrels).items()}
+    query_ids = _answered_queries(judged)
+    ranked = {name: _ranked_ids(name, each) for name, each in _by_text(rankings).items()}
+    if ranked and not any(name in judged for name in ranked):
         raise DataError(
-            f"no ranked query is judged: rankings name {name_some(list(rankings))}, "
-            f"judgments {name_some(list(qrels))}; use the same query ids in both"
+            f"no ranked query is judged: rankings name {name_some(list(ranked))}, "
+            f"judgments {name_some(list(judged))}; use the same query ids in both"
         )
-    ranked = [_ranked_grades(each, rankings.get(each, ()), qrels[each]) for each in query_ids]
-    deepest = max((metric.k for metric in wanted), default=0)
-    depth = min(deepest, max(map(len, ranked)))
+    known = {name for each in judged.values() for name in each} | set(map(str, corpus or ()))
+    check_retrieved(
+        ranked, known, "use the same ids in both, or name all documents if they are right: corpus="
+    )
+    graded = [[judged[name].get(doc, 0) for doc in ranked.get(name, ())] for name in query_ids]
+    depth = min(max((metric.k for metric in wanted), default=0), max(map(len, graded)))
     grades = np.zeros((len(query_ids), depth))
-    for row, judged in enumerate(ranked):
-        grades[row, : len(judged)] = judged[:depth]
-    totals = QueryTotals.from_grades([list(qrels[each].values()) for each in query_ids])
-    firsts = [next((rank for rank, g in enumerate(row, 1) if g > 0), 0) for row in ranked]
+    for row, each in enumerate(graded):
+        grades[row, : len(each)] = each[:depth]
+    totals = QueryTotals.from_grades([list(judged[name].values()) for name in query_ids])
+    firsts = [next((rank for rank, g in enumerate(row, 1) if g > 0), 0) for row in graded]
     return Scores(
         tuple(query_ids),
         {str(metric): score_rankings(metric, grades, totals) for metric in wanted},
         np.array(firsts, dtype=np.int64),
+        texts or {},
     )
 
 
@@ -123,63 +145,61 @@ def evaluate_run(
     run: Mapping[str, Mapping[str, float]],
     qrels: Mapping[str, Mapping[str, float]],
     metrics: str | Sequence[str | Metric] = DEFAULT_METRICS,
+    *,
+    corpus: Collection[str] | None = None,
 ) -> Scores:
     """Score a run of document ids with similarities, as trec_eval does.
 
     Documents are ranked by similarity as float32, highest first; equal ones by id, the last in
-    the alphabet first. That is trec_eval's order for ties: it gives no system an advantage, and
-    makes the numbers those of pytrec_eval. Everything else is as in `evaluate_rankings`.
+    the alphabet first. That is trec_eval's order for ties: it favours no system, and makes the
+    numbers those of pytrec_eval. Everything else is as in `evaluate_rankings`.
 
     Args:
         run: For each query id, the similarity of each retrieved document id.
         qrels: For each query id, the grade of each judged document id; above 0 is an answer.
-        metrics: Which metrics, such as `"ndcg@10"`; one, or several.
+        metrics: One metric such as `"ndcg@10"`, or several.
+        corpus: Ids of all documents; see `evaluate_rankings`.
 
     Raises:
-        DataError: As `evaluate_rankings`; or a similarity is NaN.
+        DataError: As `evaluate_rankings`; or a query has a ranking without similarities.
     """
-    rankings = {query_id: _ranked_ids(query_id, scored) for query_id, scored in run.items()}
-    return evaluate_rankings(rankings, qrels, metrics)
-
-
-def check_retriever(retriever: Any, method: str, instead: Mapping[str, str]) -> None:
-    """Refuse what is no retriever of a framework.
-
-    Args:
-        retriever: What was given for one.
-        method: The method that the framework's retrievers are asked by.
-        instead: What to pass, by the attribute that tells what was given.
-
-    Raises:
-        DataError: It has no such method.
-    """
-    if not hasattr(retriever, method) or isinstance(retriever, type):
-        known = [remedy for name, remedy in instead.items() if hasattr(retriever, name)]
-        raise DataError(
-            f"a retriever is needed, not {described(retriever)}: pass "
-            f"{known[0] if known else 'what as_retriever() of an index or a store returns'}"
-        )
+    for query_id, scored in run.items():
+        if not isinstance(scored, Mapping):
+            raise DataError(
+                f"the run of query {query_id!r} must map document ids to similarities; "
+                "evaluate_rankings takes rankings without them"
+            )
+    return evaluate_rankings(run, qrels, metrics, corpus=corpus)
 
 
 def check_retrieved(
     rankings: Mapping[str, Sequence[str]], documents: Collection[str], remedy: str
 ) -> None:
-    """Refuse rankings of documents whose ids are none of a dataset's.
+    """Refuse rankings in which no document is known.
 
     Args:
         rankings: For each query id, the retrieved document ids.
-        documents: Ids of the dataset's documents; where there are none, nothing is known.
+        documents: Ids of the known documents; if there are none, nothing is checked.
         remedy: What to do, for the message.
 
     Raises:
-        DataError: Documents were retrieved, and not one is in the dataset.
+        DataError: Documents were retrieved, and none of them is known.
     """
     retrieved = [document for ranking in rankings.values() for document in ranking]
     if retrieved and documents and not any(document in documents for document in retrieved):
         raise DataError(
             f"no retrieved id is in the dataset: the retriever gave {retrieved[0]!r}, the "
-            f"dataset has {next(iter(documents))!r}; {remedy}"
+            f"dataset has {min(documents)!r}; {remedy}"
         )
+
+
+def _by_text(content: Mapping[Any, T], what: str = "queries") -> dict[str, T]:
+    """The mapping with its ids as text."""
+    found = {str(name): each for name, each in content.items()}
+    if len(found) < len(content):
+        twice = [name for name, times in Counter(map(str, content)).items() if times > 1]
+        raise DataError(f"{what} have the same id as a number and as text: {name_some(twice)}")
+    return found
 
 
 def _answered_queries(qrels: Mapping[str, Mapping[str, float]]) -> list[str]:
@@ -194,19 +214,16 @@ def _answered_queries(qrels: Mapping[str, Mapping[str, float]]) -> list[str]:
     return answered
 
 
-def _ranked_grades(
-    query_id: str, ranking: Sequence[str], judged: Mapping[str, float]
-) -> list[float]:
-    """Grades of a ranking's documents, each document once."""
+def _ranked_ids(query_id: str, ranking: Sequence[Any] | Mapping[Any, Any]) -> list[str]:
+    """Document ids, best first, each once."""
     if isinstance(ranking, str):
         raise DataError(
             f"the ranking of query {query_id!r} is a string, {ranking[:40]!r}; "
             "give a list of document ids"
         )
-    return [judged.get(document, 0) for document in dict.fromkeys(ranking)]
-
-
-def _ranked_ids(query_id: str, scored: Mapping[str, Any]) -> list[str]:
+    if not isinstance(ranking, Mapping):
+        return list(dict.fromkeys(map(str, ranking)))
+    scored = _by_text(ranking, "documents")
     with np.errstate(over="ignore"):
         values = np.array(list(scored.values()), dtype=np.float64).astype(np.float32)
     bad = np.flatnonzero(np.isnan(values))

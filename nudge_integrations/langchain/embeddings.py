@@ -82,7 +82,7 @@ class NudgeEmbeddings(Embeddings):
 
         `CacheBackedEmbeddings.from_bytes_store(embeddings, store, namespace=embeddings.model)`
         """
-        from nudge_integrations.embedding.identity import settings_name
+        from nudge_integrations.embedding.models import settings_name
 
         name = settings_name(self._base)
         return f"{name}-{self.tuned.digest}" if self.tuned else name

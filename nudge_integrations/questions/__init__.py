@@ -1,15 +1,16 @@
 """From documents to judged questions: a language model writes them, filters keep the good ones."""
 
-from nudge_integrations.questions.datasets import near_duplicates, train_and_test
+from nudge_integrations.questions.calls import CallOptions
 from nudge_integrations.questions.generating import (
     GeneratedQuestions,
     agenerate_questions,
     generate_questions,
+    near_duplicates,
+    train_and_test,
 )
 from nudge_integrations.questions.prompts import KINDS
 from nudge_integrations.questions.report import QuestionReport
 from nudge_integrations.questions.selection import QuestionFilters
-from nudge_integrations.questions.settings import CallOptions
 
 __all__ = [
     "KINDS",

@@ -5,59 +5,65 @@ Each takes candidates and returns those that stay; a question's answers may grow
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from nudge_integrations.common.arrays import FloatMatrix, IntVector
+from nudge_integrations.common.files import text_hash
 from nudge_integrations.common.topk import search
-from nudge_integrations.questions.candidates import Candidate, joined
+from nudge_integrations.relevance import RelevanceDataset, text_key
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A question that was written, or asked.
+
+    Attributes:
+        text: The question.
+        documents: Ids of the documents that answer it, the one that it was written for first.
+        kind: What kind was asked for; empty if that is not known.
+    """
+
+    text: str
+    documents: tuple[str, ...]
+    kind: str = ""
+
+    def also(self, documents: Iterable[str]) -> Candidate:
+        """The same question with more answers."""
+        return replace(self, documents=tuple(dict.fromkeys((*self.documents, *documents))))
+
+
+def merged(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """One candidate for each text (see `text_key`): the first, with the answers of all."""
+    return joined((text_key(each.text), each) for each in candidates)
+
+
+def joined(keyed: Iterable[tuple[Hashable, Candidate]]) -> list[Candidate]:
+    """One candidate for each key: the first, with the answers of all."""
+    first: dict[Hashable, Candidate] = {}
+    answers: dict[Hashable, dict[str, None]] = {}
+    for key, each in keyed:
+        first.setdefault(key, each)
+        answers.setdefault(key, {}).update(dict.fromkeys(each.documents))
+    return [replace(each, documents=tuple(answers[key])) for key, each in first.items()]
+
+
+def as_dataset(candidates: Sequence[Candidate], corpus: Mapping[str, str]) -> RelevanceDataset:
+    """The questions as a dataset; a question's id is a hash of its text, so it never changes."""
+    names = [f"q-{text_hash(text_key(each.text))[:16]}" for each in candidates]
+    return RelevanceDataset(
+        {name: each.text for name, each in zip(names, candidates, strict=True)},
+        corpus,
+        {name: list(each.documents) for name, each in zip(names, candidates, strict=True)},
+    )
+
 
 _BLOCK = 2048
-_WORD = re.compile(r"\w+")
-# The passage named instead of what it is about; in the languages most asked for.
-_NAMES_PASSAGE = re.compile(
-    r"\b(?:according to|based on|mentioned in|described in|stated in|discussed in|provided in|"
-    r"given in|referred to in|outlined in|in|of|by|from) (?:the|this|that) (?:(?:given|provided|"
-    r"above|following|present|current) )?(?:text|passage|document|context|excerpt|article|"
-    r"paragraph|snippet|author|section above)\b"
-    r"|\b(?:the|this) (?:given |provided |above )?(?:passage|excerpt|snippet|paragraph)\b"
-    r"|\bdoes (?:the|this) (?:text|document|author|article)\b"
-    r"|\b(?:laut|gemäß|in|aus) (?:dem|diesem) (?:text|dokument|abschnitt|artikel|auszug)\b"
-    r"|\b(?:selon|d'après|dans) (?:le|ce|cet|l') ?(?:texte|document|passage|extrait|article)\b"
-    r"|\b(?:según|en) (?:el|este) (?:texto|documento|pasaje|fragmento|artículo)\b",
-    re.IGNORECASE,
-)
 
 Judge = Callable[[Sequence[tuple[str, list[str]]]], list[list[str]]]
 """Takes questions, each with ids of documents; returns those of them that answer it."""
-
-
-def without_naming(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Drop questions that name their own passage, such as "according to the text"."""
-    return [each for each in candidates if not _NAMES_PASSAGE.search(each.text)]
-
-
-def without_copies(
-    candidates: Sequence[Candidate], texts: Mapping[str, str], words: int
-) -> list[Candidate]:
-    """Drop questions that share a run of more than so many words with a document of theirs."""
-    runs: dict[str, set[tuple[str, ...]]] = {}
-
-    def copied(text: str, document: str) -> bool:
-        if document not in runs:
-            runs[document] = set(_runs(texts[document], words + 1))
-        return not runs[document].isdisjoint(_runs(text, words + 1))
-
-    return [
-        each for each in candidates if not any(copied(each.text, name) for name in each.documents)
-    ]
-
-
-def _runs(text: str, size: int) -> list[tuple[str, ...]]:
-    words = _WORD.findall(text.casefold())
-    return list(zip(*(words[start:] for start in range(size)), strict=False))
 
 
 def _first_alike(vectors: FloatMatrix, least: float) -> IntVector:

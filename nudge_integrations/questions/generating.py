@@ -8,31 +8,26 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from nudge_integrations.common.arrays import FloatMatrix, unit_rows
 from nudge_integrations.embedding import Embedder, as_embedder
 from nudge_integrations.errors import DataError
-from nudge_integrations.questions.calls import Call, run_calls
-from nudge_integrations.questions.candidates import Candidate, as_dataset
+from nudge_integrations.questions.calls import Call, call_options, run_calls
 from nudge_integrations.questions.chat import Reply, as_chat
+from nudge_integrations.questions.filters import Candidate, alike, as_dataset
 from nudge_integrations.questions.judging import LLMJudge
 from nudge_integrations.questions.ledger import Ledger
 from nudge_integrations.questions.parsing import from_data, read_questions
 from nudge_integrations.questions.passages import Passages
 from nudge_integrations.questions.prompts import DEFAULT_KINDS, QUESTIONS_SCHEMA, Prompt
-from nudge_integrations.questions.report import QuestionReport
+from nudge_integrations.questions.report import QuestionReport, Usage
 from nudge_integrations.questions.selection import Filtered, QuestionFilters, Space, filtered
-from nudge_integrations.questions.settings import call_options
-from nudge_integrations.questions.usage import Usage
 from nudge_integrations.relevance import RelevanceDataset, text_key
 
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from nudge_integrations.questions.settings import CallArguments
+_FEWEST = 10
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +68,7 @@ def generate_questions(
     embed_model: Any = None,
     judge: Any = None,
     seed: int = 0,
-    **calls: Unpack[CallArguments],
+    **calls: Any,
 ) -> GeneratedQuestions:
     """Let a language model write the questions that documents answer, and keep the good ones.
 
@@ -242,4 +237,40 @@ def _filtered(
             return unit_rows(embedder.embed_documents(list(passages.texts.values()), ids))
 
         space = Space(ids, documents, _Questions(embedder), judge)
-    return filtered(written, passages.shown, chosen, space)
+    return filtered(written, chosen, space)
+
+
+def near_duplicates(
+    dataset: RelevanceDataset, embed_model: Any, least: float = 0.9
+) -> list[list[str]]:
+    """Groups of questions that say nearly the same, to be kept together by a split.
+
+    Args:
+        dataset: Questions, such as those of a click log.
+        embed_model: Whatever `Embedder` takes, or an `Embedder`.
+        least: Cosine from which on two questions are the same one.
+
+    Returns:
+        Groups of query ids, for `dataset.split(together=...)`.
+    """
+    names = list(dataset.queries)
+    vectors = as_embedder(embed_model).embed_queries(
+        [dataset.queries[name] for name in names], names
+    )
+    return alike(names, unit_rows(vectors), least)
+
+
+def train_and_test(
+    generated: GeneratedQuestions, test_share: float, seed: int
+) -> tuple[RelevanceDataset, RelevanceDataset | None]:
+    """Questions to tune on, and questions for the report alone; none of those where there are few.
+
+    Raises:
+        DataError: `test_share` is below 0, or 1 or more.
+    """
+    if not 0 <= test_share < 1:
+        raise DataError(f"test_share={test_share!r} must be at least 0 and below 1")
+    if test_share == 0 or len(generated.dataset) < _FEWEST:
+        return generated.dataset, None
+    train, test = generated.split((1 - test_share, test_share), seed=seed)
+    return train, test

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from nudge_integrations.questions.calls import Call, run_calls
+from nudge_integrations.questions.calls import Call, CallOptions, run_calls
 from nudge_integrations.questions.chat import Chat, Reply
 from nudge_integrations.questions.ledger import Ledger
 from nudge_integrations.questions.parsing import read_numbers
 from nudge_integrations.questions.prompts import boundary, clean
-from nudge_integrations.questions.settings import CallOptions
-from nudge_integrations.questions.usage import Usage
+from nudge_integrations.questions.report import Usage
 
 _RULES = (
     "You decide which of some numbered passages answer a search. A passage answers it if somebody "

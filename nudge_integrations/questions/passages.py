@@ -1,4 +1,4 @@
-"""Documents of either framework, or plain texts, as questions are asked about them."""
+"""Documents, as questions are asked about them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 from nudge_integrations.common.arrays import name_some
 from nudge_integrations.common.files import text_hash
-from nudge_integrations.common.text import described
 from nudge_integrations.errors import DataError
-from nudge_integrations.relevance import RelevanceDataset, text_key
+from nudge_integrations.relevance import text_key
+from nudge_integrations.relevance.records import records_of
 
 _log = logging.getLogger(__name__)
 
@@ -32,28 +32,19 @@ class Passages:
 
     @classmethod
     def of(cls, documents: Any) -> Passages:
-        """Documents out of whatever holds them.
-
-        Args:
-            documents: LangChain `Document`s with ids, LlamaIndex nodes, a mapping from id to text,
-                or a `RelevanceDataset`, of which the corpus is taken.
+        """Read documents out of whatever holds them; see `records_of`, stores included.
 
         Raises:
             DataError: None of these, no document, one without an id, or two with the same.
         """
         if isinstance(documents, Passages):
             return documents
-        if isinstance(documents, RelevanceDataset):
-            documents = documents.corpus
-        if isinstance(documents, Mapping):
-            found = cls(dict(documents), dict(documents), {})
-        elif isinstance(documents, Sequence) and not isinstance(documents, (str, bytes)):
-            found = _from_objects(documents)
-        else:
-            raise DataError(
-                f"no documents: {described(documents)}; give a list of LangChain documents or "
-                "LlamaIndex nodes, or a mapping from id to text"
-            )
+        records = records_of(documents, stores=True)
+        found = cls(
+            {each.id: each.text for each in records},
+            {each.id: each.shown for each in records},
+            {each.id: each.source for each in records if each.source is not None},
+        )
         blank = [name for name, text in found.texts.items() if not str(text).strip()]
         for name in blank:
             del found.texts[name], found.shown[name]
@@ -99,34 +90,3 @@ class Passages:
         for name, text in self.shown.items():
             found.setdefault(text_key(text), []).append(name)
         return found
-
-
-def _from_objects(documents: Sequence[Any]) -> Passages:
-    texts: dict[str, str] = {}
-    shown: dict[str, str] = {}
-    sources: dict[str, str] = {}
-    for place, document in enumerate(documents):
-        if hasattr(document, "node_id"):
-            name = document.node_id
-            text = document.get_content(metadata_mode="embed")
-            plain = document.get_content(metadata_mode="none")
-            source = document.ref_doc_id
-        elif hasattr(document, "page_content"):
-            name, text = document.id, document.page_content
-            plain, source = text, document.metadata.get("source")
-        else:
-            raise DataError(
-                f"document {place} is {described(document)}: give LangChain documents, LlamaIndex "
-                "nodes, or a mapping from id to text"
-            )
-        if not name:
-            raise DataError(
-                f"document {place} ({plain[:40]!r}) has no id; judgments name documents by id, so "
-                "make it Document(id=..., page_content=...)"
-            )
-        if name in texts:
-            raise DataError(f"two documents have the id {name!r}; give each its own")
-        texts[name], shown[name] = text, plain
-        if source is not None:
-            sources[name] = str(source)
-    return Passages(texts, shown, sources)

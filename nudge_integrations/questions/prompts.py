@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from nudge_integrations.common.arrays import name_some
 from nudge_integrations.common.files import text_hash
+from nudge_integrations.common.text import safe
 from nudge_integrations.errors import DataError
 
 KINDS = {
@@ -49,12 +50,6 @@ QUESTIONS_SCHEMA = {
     "required": ["questions"],
     "additionalProperties": False,
 }
-
-# Format characters that steer how text is shown or hide it: bidi controls, tags, no-break marks.
-# Joiners stay: Persian, Indic scripts and emoji need them.
-_HIDDEN = re.compile("[\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\U000e0000-\U000e007f]")
-
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all of Unicode's Cc but tab and line feed
 
 
 @dataclass(frozen=True)
@@ -142,9 +137,7 @@ def clean(text: str, size: int) -> str:
     # Cut first: a file of one line may be of any size.
     keep = 2 * abs(size)
     text = text[-keep:] if size < 0 else text[:keep]
-    text = text.encode("utf-8", "replace").decode("utf-8")
-    text = _CONTROL.sub(" ", _HIDDEN.sub("", text).replace("\r\n", "\n"))
-    text = re.sub(r"\n{3,}", "\n\n", text).strip()
+    text = re.sub(r"\n{3,}", "\n\n", safe(text)).strip()
     if len(text) <= abs(size):
         return text
     if size < 0:

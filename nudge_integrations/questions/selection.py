@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from nudge_integrations.common.arrays import FloatMatrix
 from nudge_integrations.errors import DataError
 from nudge_integrations.questions import filters
-from nudge_integrations.questions.candidates import Candidate, merged
+from nudge_integrations.questions.filters import Candidate, merged
 
 _EXAMPLES = 5
 
@@ -23,8 +23,6 @@ class QuestionFilters:
     not find their document are the ones that teach most, and without them tuning gained much less.
 
     Attributes:
-        names_passage: Drop questions that name their own passage ("according to the text").
-        copied_words: Drop questions that share a run of more words than this with their document.
         near_duplicates: Of questions with this cosine or more keep the first, with the answers of
             all.
         round_trip: Keep questions that find their document among so many first ones with the
@@ -34,15 +32,13 @@ class QuestionFilters:
         per_document: At most so many questions a document.
     """
 
-    names_passage: bool = False
-    copied_words: int | None = None
     near_duplicates: float | None = 0.9
     round_trip: int | None = None
     other_answers: bool = False
     per_document: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("copied_words", "round_trip", "per_document"):
+        for name in ("round_trip", "per_document"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise DataError(f"{name}={value!r} must be 1 or more, or None to turn it off")
@@ -115,7 +111,6 @@ class Filtered:
 
 def filtered(
     candidates: Sequence[Candidate],
-    texts: Mapping[str, str],
     chosen: QuestionFilters,
     space: Space | None,
 ) -> Filtered:
@@ -123,17 +118,11 @@ def filtered(
 
     Args:
         candidates: Questions.
-        texts: Document id -> text.
         chosen: Which filters.
         space: Embeddings; None skips the filters that need them.
     """
     result = Filtered(list(candidates))
     result.through("same text", merged)
-    if chosen.names_passage:
-        result.through("names its passage", filters.without_naming)
-    if chosen.copied_words is not None:
-        words = chosen.copied_words
-        result.through("copied", lambda some: filters.without_copies(some, texts, words))
     if space is not None and result.kept:
         _by_vectors(result, chosen, space)
     if chosen.per_document is not None:

@@ -2,7 +2,7 @@
 
 from nudge_integrations.relevance.dataset import RelevanceDataset
 from nudge_integrations.relevance.feedback import FeedbackOptions
-from nudge_integrations.relevance.leakage import (
+from nudge_integrations.relevance.splits import (
     Leak,
     check_leaks,
     leaks,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,14 +22,37 @@ from nudge_integrations.relevance.checks import (
     check_query_known,
     check_text,
 )
+from nudge_integrations.relevance.tables import parsed_json
 
 _log = logging.getLogger(__name__)
 
 _HEADER = ["query-id", "corpus-id", "score"]
+_PLURAL = {"query": "queries", "document": "documents"}
+
+
+class _Skipped:
+    """What is left out on request: rows without text, and judgments of what is not there."""
+
+    def __init__(self, wanted: bool) -> None:
+        self._wanted = wanted
+        self._counts: Counter[str] = Counter()
+        self._first: dict[str, str] = {}
+
+    def skip(self, what: str, error: DataError) -> None:
+        """Count something that cannot be used; or raise."""
+        if not self._wanted:
+            raise error
+        self._counts[what] += 1
+        self._first.setdefault(what, str(error))
+
+    def tell(self, folder: Path) -> None:
+        """Say how much was left out."""
+        for what, count in self._counts.items():
+            _log.warning("%s: %d %s skipped, the first: %s", folder, count, what, self._first[what])
 
 
 def read_beir(
-    folder: str | os.PathLike[str], split: str, corpus: bool
+    folder: str | os.PathLike[str], split: str, corpus: bool, on_error: str = "raise"
 ) -> tuple[Texts, Texts, Judgments]:
     """Read one split; see `RelevanceDataset.from_beir`.
 
@@ -38,12 +62,18 @@ def read_beir(
     Raises:
         DataError: A file is missing or bad; it and the line are named.
     """
+    if on_error not in ("raise", "skip"):
+        raise DataError(f"on_error={on_error!r} is unknown; use 'raise' or 'skip'")
     folder = Path(folder)
     qrels_path = _split_path(folder, split)
     _check_files(folder, qrels_path, corpus)
-    queries = _read_texts(folder / "queries.jsonl", "query", _query_text)
-    documents = _read_texts(folder / "corpus.jsonl", "document", _document_text) if corpus else {}
-    qrels = _read_qrels(qrels_path, queries, documents)
+    left = _Skipped(on_error == "skip")
+    queries = _read_texts(folder / "queries.jsonl", "query", _query_text, left)
+    documents: Texts = {}
+    if corpus:
+        documents = _read_texts(folder / "corpus.jsonl", "document", document_text, left)
+    qrels = _read_qrels(qrels_path, queries, documents, left)
+    left.tell(folder)
     return {name: text for name, text in queries.items() if name in qrels}, documents, qrels
 
 
@@ -53,7 +83,7 @@ def read_documents(path: str | os.PathLike[str]) -> Texts:
     Raises:
         DataError: The file is missing or bad; the line is named.
     """
-    return _read_texts(Path(path), "document", _document_text)
+    return _read_texts(Path(path), "document", document_text)
 
 
 def write_beir(
@@ -77,7 +107,7 @@ def write_beir(
         for document_id, grade in judged.items():
             lines.append(f"{_tsv_id(query_id)}\t{_tsv_id(document_id)}\t{grade}")
     files = [
-        _with_texts_added(folder / "corpus.jsonl", corpus, "document", _document_text),
+        _with_texts_added(folder / "corpus.jsonl", corpus, "document", document_text),
         _with_texts_added(folder / "queries.jsonl", queries, "query", _query_text),
         (qrels_path, "\n".join([*lines, ""]).encode("utf-8", "surrogatepass")),
     ]
@@ -127,7 +157,8 @@ def _query_text(record: Mapping[str, Any]) -> Any:
     return record["text"]
 
 
-def _document_text(record: Mapping[str, Any]) -> Any:
+def document_text(record: Mapping[str, Any]) -> Any:
+    """Title and text of a record, joined; whatever its text is where there is no title."""
     title, text = record.get("title"), record["text"]
     # Without a title the text stays as it is, byte for byte: tuned vectors are found by it.
     if not title or not isinstance(title, str) or not isinstance(text, str):
@@ -157,14 +188,17 @@ def _decoded(raw: bytes, where: str, first: bool) -> str:
     return text.rstrip("\r\n")
 
 
-def _read_texts(path: Path, what: str, text_of: Callable[[Mapping[str, Any]], Any]) -> Texts:
+def _read_texts(
+    path: Path,
+    what: str,
+    text_of: Callable[[Mapping[str, Any]], Any],
+    left: _Skipped | None = None,
+) -> Texts:
     texts: Texts = {}
     for where, line in _lines(path):
+        record = parsed_json(line, where)
         try:
-            record = json.loads(line)
             name, text = record["_id"], text_of(record)
-        except ValueError as error:
-            raise DataError(f"{where}: no valid JSON ({error}); correct the line") from error
         except (KeyError, TypeError) as error:
             raise DataError(
                 f'{where}: not of the form {{"_id": "...", "text": "..."}}; correct the line'
@@ -173,16 +207,20 @@ def _read_texts(path: Path, what: str, text_of: Callable[[Mapping[str, Any]], An
             check_id(name, what)
             check_text(name, text, what)
         except DataError as error:
-            raise DataError(f"{where}: {error}") from error
+            (left or _Skipped(False)).skip(
+                f"{_PLURAL[what]} without a usable text", DataError(f"{where}: {error}")
+            )
+            continue
         if name in texts:
             raise DataError(f"{where}: {what} {name!r} stands there twice; remove one")
         texts[name] = text
     return texts
 
 
-def _read_qrels(path: Path, queries: Mapping[str, str], corpus: Mapping[str, str]) -> Judgments:
+def _read_qrels(
+    path: Path, queries: Mapping[str, str], corpus: Mapping[str, str], left: _Skipped
+) -> Judgments:
     qrels: Judgments = {}
-    negative = 0
     for position, (where, line) in enumerate(_lines(path)):
         fields = line.split("\t")
         if len(fields) != len(_HEADER):
@@ -196,19 +234,18 @@ def _read_qrels(path: Path, queries: Mapping[str, str], corpus: Mapping[str, str
         try:
             check_query_known(query_id, queries, [document_id])
             check_document_known(document_id, query_id, corpus)
-            number = _number(score)
-            if isinstance(number, float) and number < 0:
-                number, negative = 0, negative + 1
-            grade = as_grade(number, query_id, document_id)
+            as_grade(_number(score), query_id, document_id)
+            grade = int(float(score))
         except DataError as error:
-            raise DataError(f"{where}: {error}") from error
+            left.skip("judgments", DataError(f"{where}: {error}"))
+            continue
         if qrels.setdefault(query_id, {}).setdefault(document_id, grade) != grade:
             raise DataError(
                 f"{where}: query {query_id!r} and document {document_id!r} were judged with "
                 f"another grade ({qrels[query_id][document_id]}) further up; remove one"
             )
-    if negative:
-        _log.warning("%s: %d negative grades are read as 0 (no answer)", path, negative)
+    if not qrels:
+        raise DataError(f"{path} holds no judgment; add lines: query id, document id, grade")
     return qrels
 
 

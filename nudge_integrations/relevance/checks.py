@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import numbers
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from nudge_integrations.common.text import described
 from nudge_integrations.errors import DataError
+
+_log = logging.getLogger(__name__)
 
 Texts = dict[str, str]
 Judgments = dict[str, dict[str, int]]
@@ -53,20 +56,20 @@ def check_text(name: str, text: object, what: str) -> None:
 
 
 def as_grade(grade: Any, query_id: str, document_id: str) -> int:
-    """The grade of a judgment as an int; a whole float and a numpy integer are fine.
+    """The grade of a judgment as an int: whole numbers of any type, negative ones as 0.
 
     Raises:
-        DataError: Not a whole number, negative, or a bool.
+        DataError: Not a whole number, or a bool.
     """
     whole = isinstance(grade, numbers.Integral) or (
         isinstance(grade, numbers.Real) and float(grade).is_integer()
     )
-    if isinstance(grade, bool) or not whole or grade < 0:
+    if isinstance(grade, bool) or not whole:
         raise DataError(
             f"query {query_id!r}, document {document_id!r}: {grade!r} is not a grade; "
             "use a whole number, 0 (no answer) or higher"
         )
-    return int(grade)
+    return max(0, int(grade))
 
 
 def check_query_known(query_id: str, queries: Mapping[str, str], judged: Iterable[Any]) -> None:
@@ -156,6 +159,7 @@ def checked(queries: Any, corpus: Any, qrels: Any) -> tuple[Texts, Texts, Judgme
     documents = _checked_texts(corpus, "corpus", "document")
     _check_mapping(qrels, "qrels", "query id -> {document id: grade}")
     judgments: Judgments = {}
+    negative = 0
     for query_id, judged in qrels.items():
         check_id(query_id, "query")
         graded = _as_graded(query_id, judged)
@@ -163,6 +167,9 @@ def checked(queries: Any, corpus: Any, qrels: Any) -> tuple[Texts, Texts, Judgme
         grades = _checked_grades(query_id, graded, documents)
         if grades:
             judgments[query_id] = grades
+            negative += sum(graded[name] < 0 for name in grades)
+    if negative:
+        _log.warning("%d negative grades are read as 0 (no answer)", negative)
     check_answerable(query_texts, judgments)
     return query_texts, documents, judgments
 

@@ -7,16 +7,15 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from nudge_integrations.common.arrays import name_some
 from nudge_integrations.errors import DataError
 from nudge_integrations.relevance.checks import check_answerable, checked
 from nudge_integrations.relevance.formats import Formats
-from nudge_integrations.relevance.leakage import leaks
-from nudge_integrations.relevance.merging import merged_parts
-from nudge_integrations.relevance.splits import By, split_ids
+from nudge_integrations.relevance.splits import By, leaks, split_ids
 
+_T = TypeVar("_T")
 _Judged = Mapping[str, int] | Sequence[str] | AbstractSet[str]
 
 
@@ -134,7 +133,15 @@ class RelevanceDataset(Formats):
             DataError: The two give one id different texts, or one judgment different grades; or
                 one has no corpus and judges a document that the other's corpus lacks.
         """
-        return RelevanceDataset(*merged_parts(self, other))
+        qrels = {name: dict(judged) for name, judged in self.qrels.items()}
+        for name, judged in other.qrels.items():
+            conflict = f"query {name!r} has two grades for document"
+            qrels[name] = _united(qrels.get(name, {}), judged, conflict)
+        return RelevanceDataset(
+            _united(self.queries, other.queries, "there are two texts for query"),
+            _united(self.corpus, other.corpus, "there are two texts for document"),
+            qrels,
+        )
 
     def without_queries_of(self, other: RelevanceDataset) -> RelevanceDataset:
         """Drop the queries whose text stands in `other` too, under any id (see `text_key`).
@@ -214,3 +221,13 @@ class RelevanceDataset(Formats):
                 f"query {name_some(unknown)} is not among the {len(self)} queries; "
                 "use ids of dataset.queries"
             )
+
+
+def _united(first: Mapping[str, _T], second: Mapping[str, _T], conflict: str) -> dict[str, _T]:
+    for name, value in second.items():
+        if first.get(name, value) != value:
+            raise DataError(
+                f"{conflict} {name!r} in the datasets to merge, {first[name]!r:.80} and "
+                f"{value!r:.80}; give one of them another id or make them the same"
+            )
+    return {**first, **second}

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import logging
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from nudge_integrations.common.arrays import name_some
 from nudge_integrations.common.files import text_hash
 from nudge_integrations.errors import DataError
 from nudge_integrations.relevance.checks import Judgments, Texts
-from nudge_integrations.relevance.leakage import text_key
+from nudge_integrations.relevance.splits import text_key
+from nudge_integrations.relevance.tables import cell_text, finite_number, missing, rows_of
 
 _log = logging.getLogger(__name__)
 
@@ -79,18 +77,6 @@ class FeedbackOptions:
             raise DataError(f"columns names {name_some(unknown)}; there are {', '.join(_COLUMNS)}")
 
 
-class FeedbackArguments(TypedDict, total=False):
-    """The fields of `FeedbackOptions`, for those who hand them on."""
-
-    weights: Mapping[str, float]
-    thresholds: Sequence[float]
-    min_support: int
-    half_life_days: float | None
-    now: datetime | None
-    scrub: Callable[[str], str | None] | None
-    columns: Mapping[str, str]
-
-
 @dataclass(frozen=True)
 class _Event:
     query: str
@@ -116,7 +102,9 @@ def read_feedback(
     events = list(_events(source, options))
     if not events:
         raise DataError("the log holds no feedback; is it the right file?")
-    latest = max((each.when for each in events if each.when is not None), default=0.0)
+    times = [each.when for each in events if each.when is not None]
+    # A clock that runs ahead, or a row dated 9999, must not make all others old.
+    latest = max([when for when in times if when <= time.time() + _DAY] or times, default=0.0)
     now = latest if options.now is None else _seconds(options.now, "now")
     pairs: dict[str, dict[str, _Pair]] = {}
     writings: dict[str, dict[str, int]] = {}
@@ -172,61 +160,31 @@ def _judged(
 
 def _events(source: Any, options: FeedbackOptions) -> Iterator[_Event]:
     weights = {**WEIGHTS, **{name.casefold(): value for name, value in options.weights.items()}}
-    for place, row in _rows(source):
+    for place, row in rows_of(source, "feedback"):
         asked = _cell(row, "query", place, options)
         query = asked if options.scrub is None else options.scrub(asked)
         if query is None or not query.strip():
             continue
+        signal = _value(row, "signal", options)
+        if signal is None and _has_nan(row, "signal", options):
+            continue
         yield _Event(
             " ".join(query.split()),
             _cell(row, "document", place, options),
-            _weight(_value(row, "signal", options), weights, place),
+            _weight(signal, weights, place),
             _time(row, place, options),
         )
 
 
-def _rows(source: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Rows, each with its place for messages."""
-    if isinstance(source, (str, os.PathLike)):
-        yield from _rows_of_file(Path(source))
-        return
-    if isinstance(source, Mapping) or not isinstance(source, Iterable):
-        raise DataError(
-            f"feedback must be rows or a .jsonl or .csv file, not {type(source).__name__}"
-        )
-    for number, row in enumerate(source):
-        if not isinstance(row, Mapping):
-            raise DataError(f"row {number} is a {type(row).__name__}, not a mapping of columns")
-        yield f"row {number}", row
-
-
-def _rows_of_file(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            if path.suffix.lower() in (".csv", ".tsv"):
-                delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-                reader = csv.DictReader(file, delimiter=delimiter)
-                for cells in reader:
-                    yield f"{path}, line {reader.line_num}", cells
-                return
-            for number, line in enumerate(file, 1):
-                if not line.strip():
-                    continue
-                place = f"{path}, line {number}"
-                try:
-                    row = json.loads(line)
-                except ValueError as error:
-                    raise DataError(f"{place}: no JSON ({error})") from error
-                if not isinstance(row, dict):
-                    raise DataError(f"{place}: not an object of columns")
-                yield place, row
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {path}: {error}; give a .jsonl or .csv file") from error
-
-
 def _value(row: Mapping[str, Any], column: str, options: FeedbackOptions) -> Any:
     names = (options.columns[column],) if column in options.columns else _COLUMNS[column]
-    return next((row[name] for name in names if row.get(name) not in (None, "")), None)
+    return next((row[name] for name in names if not missing(row.get(name))), None)
+
+
+def _has_nan(row: Mapping[str, Any], column: str, options: FeedbackOptions) -> bool:
+    """Whether a data frame says that there was no signal, which is no mistake."""
+    names = (options.columns[column],) if column in options.columns else _COLUMNS[column]
+    return any(isinstance(row.get(name), float) for name in names)
 
 
 def _cell(row: Mapping[str, Any], column: str, place: str, options: FeedbackOptions) -> str:
@@ -237,7 +195,7 @@ def _cell(row: Mapping[str, Any], column: str, place: str, options: FeedbackOpti
             f"{place}: no {column} (a column {names}); there are {', '.join(map(str, row))}. "
             f"Name it: columns={{'{column}': ...}}"
         )
-    return str(value)
+    return cell_text(value)
 
 
 def _weight(signal: Any, weights: Mapping[str, float], place: str) -> float:
@@ -248,13 +206,14 @@ def _weight(signal: Any, weights: Mapping[str, float], place: str) -> float:
     known = weights.get(str(signal).strip().casefold())
     if known is not None:
         return float(known)
-    try:
-        return float(signal)
-    except (TypeError, ValueError):
+    number = finite_number(signal)
+    if number is None:
         raise DataError(
-            f"{place}: what does the signal {signal!r} count? Say so: "
-            f"weights={{{str(signal)!r}: 1.0}}. Known are {', '.join(sorted(weights))}, and numbers"
-        ) from None
+            f"{place}: what does the signal {str(signal)[:60]!r} count? Say so: "
+            f"weights={{{str(signal)[:60]!r}: 1.0}}. Known are {', '.join(sorted(weights))}, and "
+            "numbers"
+        )
+    return number
 
 
 def _time(row: Mapping[str, Any], place: str, options: FeedbackOptions) -> float | None:
@@ -268,19 +227,17 @@ def _time(row: Mapping[str, Any], place: str, options: FeedbackOptions) -> float
 
 def _seconds(value: Any, place: str) -> float:
     """Seconds since 1970 of a number, an ISO 8601 text or a datetime; without a zone, UTC."""
+    number = finite_number(value)
+    if number is not None:
+        return number / 1000 if number > _MILLISECONDS else number
     try:
-        number = float(value)
-    except (TypeError, ValueError):
-        try:
-            text = str(value).replace("Z", "+00:00")
-            when = value if isinstance(value, datetime) else datetime.fromisoformat(text)
-        except ValueError:
-            raise DataError(
-                f"{place}: {value!r} is no time; use ISO 8601 or seconds since 1970"
-            ) from None
-        zoned = when if when.tzinfo else when.replace(tzinfo=timezone.utc)
-        return zoned.timestamp()
-    return number / 1000 if number > _MILLISECONDS else number
+        text = str(value).replace("Z", "+00:00")
+        when = value if isinstance(value, datetime) else datetime.fromisoformat(text)
+    except ValueError:
+        raise DataError(
+            f"{place}: {value!r:.60} is no time; use ISO 8601 or seconds since 1970"
+        ) from None
+    return (when if when.tzinfo else when.replace(tzinfo=timezone.utc)).timestamp()
 
 
 def _decay(event: _Event, now: float, half_life: float | None) -> float:

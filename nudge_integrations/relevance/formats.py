@@ -1,4 +1,4 @@
-"""Where datasets come from and go to: other objects, BEIR, LlamaIndex's JSON, feedback logs."""
+"""Read and write datasets: other objects, BEIR, LlamaIndex's JSON, tables, feedback logs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from nudge_integrations.errors import DataError
 from nudge_integrations.relevance.beir import read_beir, write_beir
 from nudge_integrations.relevance.feedback import FeedbackOptions, read_feedback
 from nudge_integrations.relevance.llama_index_json import fields_of, read_json, write_json
+from nudge_integrations.relevance.pairs import MatchReport, OnError, read_pairs
 
 if TYPE_CHECKING:
-    from typing_extensions import Self, Unpack
-
-    from nudge_integrations.relevance.feedback import FeedbackArguments
+    from typing_extensions import Self
 
 
 class Formats:
@@ -24,6 +23,8 @@ class Formats:
     queries: Mapping[str, str]
     corpus: Mapping[str, str]
     qrels: Mapping[str, Mapping[str, int]]
+    match_report: MatchReport | None = None
+    """How the answers of `from_pairs` were found; None for other datasets."""
 
     if TYPE_CHECKING:
 
@@ -45,7 +46,11 @@ class Formats:
 
     @classmethod
     def from_beir(
-        cls, folder: str | os.PathLike[str], split: str = "train", corpus: bool = True
+        cls,
+        folder: str | os.PathLike[str],
+        split: str = "train",
+        corpus: bool = True,
+        on_error: OnError = "raise",
     ) -> Self:
         """Read one split of a data set in the layout of BEIR.
 
@@ -55,11 +60,14 @@ class Formats:
                 header). A document with a title becomes `(title + " " + text).strip()`.
             split: Name of the split; only its queries are kept. Negative grades become 0.
             corpus: Whether to read the documents; without, the dataset is judgments only.
+            on_error: `"skip"` leaves out documents and queries without text, and judgments of
+                unknown ones, as official data sets hold them (FiQA, ArguAna, NFCorpus); a warning
+                says how many.
 
         Raises:
             DataError: A file is missing or bad. The file and the line are named.
         """
-        return cls(*read_beir(folder, split, corpus))
+        return cls(*read_beir(folder, split, corpus, on_error))
 
     def to_beir(self, folder: str | os.PathLike[str], split: str = "train") -> None:
         """Write one split in the layout of BEIR; `from_beir` reads the same dataset again.
@@ -99,11 +107,65 @@ class Formats:
             raise DataError(f"{path}: {error}") from error
 
     @classmethod
+    def from_pairs(
+        cls,
+        source: Any,
+        match: Any = None,
+        *,
+        columns: Mapping[str, str] | None = None,
+        field: str | None = None,
+        threshold: float = 0.6,
+        embed_model: Any = None,
+        on_error: OnError = "raise",
+    ) -> Self:
+        """Read a table of questions and answers, and find the documents that the answers are.
+
+        An answer is the id of a document, the name of its file (or other metadata), or its text.
+        Of a file with several documents the one that fits the question best is taken. How each
+        answer was found, and which were not, is in `match_report` of the dataset.
+
+        Examples:
+            >>> from nudge_integrations import RelevanceDataset
+            >>> data = RelevanceDataset.from_pairs(
+            ...     [{"question": "How do I undo?", "answer": "revert() restores  the ORIGINALS."}],
+            ...     match={"d1": "revert() restores the originals.", "d2": "It takes seconds."},
+            ... )
+            >>> print(data.match_report)
+            1 pairs; read 'question' as the question, 'answer' as the answer (text)
+                   1 matched by text but for case and spaces
+
+        Args:
+            source: A `.csv`, `.tsv`, `.jsonl`, `.json` or `.parquet` file, a data frame, or rows
+                (mappings). The columns are guessed from their names; a column with grades is
+                optional.
+            match: Where to look: whatever `nudge_integrations.stores.open_store` opens, a list of
+                LangChain documents or LlamaIndex nodes, or a mapping from id to text. Left out:
+                answers are ids, or become the corpus if they are texts.
+            columns: `question`, `answer` or `grade` -> name of that column.
+            field: Metadata that answers name; left out: the usual ones, such as `source`.
+            threshold: Least overlap of words, 0 to 1, with which an answer that is no document's
+                whole text counts as a part of it.
+            embed_model: The embedding model, which then chooses among the documents of a file;
+                left out: the words do.
+            on_error: `"skip"` leaves out rows without question or answer, and counts them.
+
+        Raises:
+            DataError: A file or row that cannot be read (it is named), columns that cannot be
+                guessed, or not one answer was found.
+        """
+        *parts, report = read_pairs(
+            source, match, columns or {}, field, threshold, embed_model, on_error
+        )
+        data = cls(*parts)
+        object.__setattr__(data, "match_report", report)
+        return data
+
+    @classmethod
     def from_feedback(
         cls,
         source: Any,
         corpus: Mapping[str, str] | None = None,
-        **options: Unpack[FeedbackArguments],
+        **options: Any,
     ) -> Self:
         """Make judgments of what people clicked, liked and disliked.
 

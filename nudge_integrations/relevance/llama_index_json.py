@@ -11,6 +11,8 @@ from typing import Any
 
 from nudge_integrations.common.files import write_atomically
 from nudge_integrations.errors import DataError
+from nudge_integrations.relevance.beir import document_text
+from nudge_integrations.relevance.tables import parsed_json
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +43,26 @@ def fields_of(source: Any) -> tuple[Any, Any, Any]:
             "pass a RelevanceDataset, or anything with queries, corpus, and qrels or relevant_docs"
             f"{_instead_of(source)}"
         )
-    return queries, {} if corpus is _ABSENT else corpus, qrels
+    corpus = {} if corpus is _ABSENT else corpus
+    return _plain_texts(queries), _plain_texts(corpus), qrels
+
+
+def _plain_texts(texts: Any) -> Any:
+    """Texts out of the rows of BEIR and MTEB: title and text joined."""
+    if (
+        not isinstance(texts, Mapping)
+        and isinstance(texts, Iterable)
+        and not isinstance(texts, str)
+    ):
+        rows = list(texts)
+        if rows and all(isinstance(each, Mapping) and "text" in each for each in rows):
+            texts = {each.get("_id", each.get("id")): each for each in rows}
+    if not isinstance(texts, Mapping):
+        return texts
+    return {
+        name: document_text(each) if isinstance(each, Mapping) and "text" in each else each
+        for name, each in texts.items()
+    }
 
 
 def _instead_of(source: Any) -> str:
@@ -72,18 +93,12 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         text = path.read_bytes().decode("utf-8-sig", "surrogatepass")
-        value = json.loads(text, object_pairs_hook=_refuse_repeated)
     except OSError as error:
         folder = "; a BEIR folder is read by from_beir, or --beir" if path.is_dir() else ""
         raise DataError(f"cannot read {path}: {error.strerror or error}{folder}") from error
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{path}, line {error.lineno}: no valid JSON ({error.msg}); save the dataset again"
-        ) from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 ({error}); save the file as UTF-8") from error
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from error
+    value = parsed_json(text, str(path), object_pairs_hook=_refuse_repeated)
     if not isinstance(value, dict):
         raise DataError(
             f"{path} holds a JSON {type(value).__name__}; it must be an object with queries, "

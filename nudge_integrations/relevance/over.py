@@ -8,7 +8,7 @@ from typing import Any
 from nudge_integrations.common.arrays import name_some
 from nudge_integrations.errors import DataError
 from nudge_integrations.relevance.dataset import RelevanceDataset
-from nudge_integrations.relevance.leakage import check_leaks
+from nudge_integrations.relevance.splits import check_leaks
 
 PARTS = ("train", "validation", "test")
 """What messages call the datasets."""

@@ -1,19 +1,31 @@
-"""Cutting queries into splits so that nothing that belongs together is cut apart."""
+"""Split queries, keeping related ones together; find queries that two splits share."""
 
 from __future__ import annotations
 
 import logging
 import math
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Literal
+from itertools import combinations
+from typing import Literal, NamedTuple, Protocol
 
 from nudge_integrations.common.files import text_hash
-from nudge_integrations.errors import DataError
-from nudge_integrations.relevance.leakage import text_key
+from nudge_integrations.errors import DataError, LeakError
 
 _log = logging.getLogger(__name__)
 
+_SHOWN_QUERIES = 3
+_SHOWN_CHARACTERS = 60
+
 By = Literal["query", "document"]
+
+
+class HasQueries(Protocol):
+    """A dataset, as far as its queries go."""
+
+    @property
+    def queries(self) -> Mapping[str, str]:
+        """Query id -> text."""
 
 
 def split_ids(
@@ -166,3 +178,88 @@ def _deal(
         )
         parts[chosen].extend(group)
     return parts
+
+
+class Leak(NamedTuple):
+    """A query that two datasets share."""
+
+    first: str
+    """Id of the query in the first dataset."""
+    second: str
+    """Id of the query in the second dataset."""
+    text: str
+    """Its text, as the second dataset has it."""
+
+
+def text_key(text: str) -> str:
+    r"""What makes two texts the same question: all but letter case, white space and code points.
+
+    The text in Unicode normal form NFKC, case-folded, each run of white space one space.
+
+    >>> text_key("  What IS\nNUDGE? ") == text_key("what is nudge?")
+    True
+    """
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    # Case folding can undo the normal form, so it is made again.
+    return " ".join(unicodedata.normalize("NFKC", folded).split())
+
+
+def question_key(text: str) -> str:
+    """A name for all writings of one question that does not tell the text: hash of `text_key`."""
+    return text_hash(text_key(text))
+
+
+def leaks(first: HasQueries, second: HasQueries) -> list[Leak]:
+    """Find the queries of `second` that stand in `first` too, under any id (see `text_key`).
+
+    Args:
+        first: One dataset, such as the training queries.
+        second: Another, such as the test queries.
+
+    Returns:
+        One `Leak` for each leaking query of `second`, in the order of `second`. Where several
+        queries of `first` have the text, the first of them is named.
+    """
+    known: dict[str, str] = {}
+    for query_id, text in first.queries.items():
+        known.setdefault(text_key(text), query_id)
+    found = ((known.get(text_key(text)), name, text) for name, text in second.queries.items())
+    return [Leak(other, name, text) for other, name, text in found if other is not None]
+
+
+def check_leaks(**datasets: HasQueries) -> None:
+    """Make sure that no two datasets share a query.
+
+    Args:
+        **datasets: The datasets under the names that the message shall use, such as
+            `train=..., validation=..., test=...`.
+
+    Raises:
+        LeakError: At least two share a query. Every pair of datasets that does is named, each
+            with some of its leaking queries.
+    """
+    problems, remedies = [], []
+    for (name, first), (other_name, second) in combinations(datasets.items(), 2):
+        found = leaks(first, second)
+        if found:
+            problems.append(
+                f"{other_name!r} shares {len(found)} of its {len(second.queries)} queries with "
+                f"{name!r}: {_shown(found)}"
+            )
+            remedies.append(f"{other_name}.without_queries_of({name})")
+    if problems:
+        raise LeakError(
+            f"{'; '.join(problems)}. Drop them with {', '.join(remedies)}, or make the splits "
+            "with RelevanceDataset.split(), which never cuts a query apart"
+        )
+
+
+def _shown(found: Sequence[Leak]) -> str:
+    names = []
+    for leak in found[:_SHOWN_QUERIES]:
+        text = " ".join(leak.text.split())
+        if len(text) > _SHOWN_CHARACTERS:
+            text = f"{text[:_SHOWN_CHARACTERS]}…"
+        names.append(f"{leak.second!r} (there {leak.first!r}: {text!r})")
+    more = len(found) - len(names)
+    return ", ".join(names) + (f" and {more} more" if more else "")

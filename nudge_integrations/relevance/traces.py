@@ -8,10 +8,11 @@ count as they are, praise and blame alike.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from nudge_integrations.errors import DataError
+from nudge_integrations.relevance.tables import finite_number, missing
 
 _QUERY_KEYS = ("query", "question", "input", "search_query", "text")
 _GOOD_LABELS = ("relevant", "correct", "positive", "good", "yes", "thumbs_up", "👍")
@@ -52,7 +53,8 @@ def rows_from_langsmith(
         score = each.get("score")
         target = str(each.get("run_id"))
         found = retrievals.get(target) or retrievals.get(trace_of.get(target, ""), [])
-        if score is None or float(score) <= 0:
+        score = finite_number(score)
+        if score is None or score <= 0:
             continue
         for run in found:
             query = _query_of(run.get("inputs"))
@@ -62,7 +64,7 @@ def rows_from_langsmith(
                     yield {
                         "query": query,
                         "document_id": _langchain_id(document, id_key, run.get("id")),
-                        "signal": float(score) / rank,
+                        "signal": score / rank,
                         "time": run.get("start_time"),
                     }
 
@@ -97,8 +99,8 @@ def rows_from_phoenix(
             retrievals.setdefault(name, []).append(span)
             retrievals.setdefault(trace, []).append(span)
     for each in annotations:
-        target = str(each.get("span_id") or _at(each, "context.span_id"))
-        position = each.get("document_position")
+        target = str(_present(each.get("span_id")) or _at(each, "context.span_id"))
+        position = _present(each.get("document_position"))
         score = _score_of(each)
         found = retrievals.get(target) or retrievals.get(trace_of.get(target, ""), [])
         if score is None or (position is None and score <= 0):
@@ -114,7 +116,7 @@ def _phoenix_rows(
     names = _documents_of(span)
     chosen = range(len(names)) if position is None else [int(position)]
     for place in chosen:
-        if query is None or place >= len(names):
+        if not isinstance(query, str) or not 0 <= place < len(names):
             continue
         if names[place] is None:
             raise DataError(
@@ -132,20 +134,26 @@ def _phoenix_rows(
 def _score_of(annotation: Mapping[str, Any]) -> float | None:
     result = annotation.get("result")
     holder = result if isinstance(result, Mapping) else annotation
-    label = str(holder.get("label") or "").strip().casefold()
-    score = holder.get("score")
+    label = str(_present(holder.get("label")) or "").strip().casefold()
+    score = finite_number(holder.get("score"))
     # A score of 0 is blame where a label says so, and the wrong end of 0 to 1 otherwise.
-    if label in _BAD_LABELS or (score is not None and float(score) == 0):
+    if label in _BAD_LABELS or score == 0:
         return -1.0
     if score is not None:
-        return float(score)
+        return score
     return 1.0 if label in _GOOD_LABELS else None
+
+
+def _present(value: Any) -> Any:
+    """A cell, or None where a data frame of rows with other columns has nothing."""
+    return None if missing(value) else value
 
 
 def _documents_of(span: Mapping[str, Any]) -> list[Any]:
     """Ids of the retrieved documents, in order."""
     nested = _attribute(span, "retrieval.documents")
-    if isinstance(nested, Sequence) and not isinstance(nested, str):
+    # Read back from Parquet, a list is an array.
+    if isinstance(nested, Iterable) and not isinstance(nested, (str, Mapping)):
         return [each.get("document.id", (each.get("document") or {}).get("id")) for each in nested]
     names: list[Any] = []
     while True:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from nudge_integrations.common.arrays import FloatMatrix, as_matrix, norms
 from nudge_integrations.embedding import Embedder, as_embedder
-from nudge_integrations.embedding.families import (
+from nudge_integrations.embedding.models import (
     is_langchain,
     is_llama_index,
     is_sentence_transformer,

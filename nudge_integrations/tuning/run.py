@@ -14,6 +14,7 @@ from nudge_integrations.common.files import text_hash
 from nudge_integrations.embedding import Embedder
 from nudge_integrations.evaluation import (
     EvaluationReport,
+    Turns,
     compare,
     evaluate_rankings,
     with_rankings,
@@ -194,7 +195,9 @@ def measure(
         _rank(vectors, corpus.ids, questions, tuned.metric)
         for vectors in (corpus.vectors, tuned.apply(corpus.ids, corpus.vectors))
     ]
-    scores = [evaluate_rankings(each, qrels, REPORT_METRICS) for each in rankings]
+    scores = [
+        evaluate_rankings(each, qrels, REPORT_METRICS, corpus=corpus.ids) for each in rankings
+    ]
     seen = None  # where nothing moved, no question differs from another
     if len(tuned):
         moved, answers = set(tuned.ids), zip(questions.ids, questions.answers(), strict=True)
@@ -209,6 +212,7 @@ def measure(
         step_reason=reason,
         moved=len(tuned),
         documents=len(corpus.ids),
+        turns=Turns.between(tuned.originals, tuned.vectors),
         curve=curve,
         notes=notes_on(len(questions.ids)),
     )

@@ -72,6 +72,37 @@ def test_nothing_stands_outside_or_upon_another(report: Path, page: Any) -> None
     below = page.locator(".bars").bounding_box()
     table = page.locator("table").bounding_box()
     assert below["y"] + below["height"] <= table["y"]
+    assert table["x"] + table["width"] <= width
+    lost = page.get_by_role("heading", name="Queries that lost most").bounding_box()
+    assert lost["y"] < table["y"]
+
+
+def test_no_figure_of_the_table_stands_upon_another(report: Path, page: Any) -> None:
+    page.goto(report.as_uri())
+    rows = page.locator("table tr:has(td)").all()
+    assert len(rows) == 12
+    for row in rows[:4]:
+        boxes = [each.bounding_box() for each in row.locator("td").all()]
+        assert len(boxes) == 6
+        for one, other in itertools.combinations(boxes, 2):
+            beside = (
+                max(one["x"], other["x"])
+                >= min(one["x"] + one["width"], other["x"] + other["width"]) - 1
+            )
+            below = (
+                max(one["y"], other["y"])
+                >= min(one["y"] + one["height"], other["y"] + other["height"]) - 1
+            )
+            assert beside or below
+
+
+def test_no_label_of_the_curve_is_clipped(report: Path, page: Any) -> None:
+    page.goto(report.as_uri())
+    picture = page.locator(".curve svg").bounding_box()
+    for label in page.locator(".curve svg text").all():
+        box = label.bounding_box()
+        assert box["x"] >= picture["x"] - 1
+        assert box["x"] + box["width"] <= picture["x"] + picture["width"] + 1
 
 
 def test_an_unfolded_query_shows_both_rankings_and_marks_the_answer(

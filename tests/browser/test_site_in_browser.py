@@ -56,10 +56,22 @@ def test_the_reference_shows_signatures_and_words(page: Any, site: str) -> None:
         assert words in article
 
 
-def test_the_search_finds_a_page(page: Any, site: str) -> None:
-    page.goto(f"{site}/index.html")
+@pytest.mark.parametrize("name", ["migrating", "guides/evaluation"])
+def test_no_code_is_cut(name: str, page: Any, site: str) -> None:
+    if page.viewport_size["width"] < 1000:
+        pytest.skip("on a phone code may be scrolled")
+    page.goto(f"{site}/{name}.html")
+    cut = "each => each.scrollWidth > each.clientWidth + 1"
+    found = f"Array.from(document.querySelectorAll('pre code')).filter({cut}).length"
+    assert page.locator("pre code").count() >= 3
+    assert page.evaluate(found) == 0
+
+
+@pytest.mark.parametrize("place", ["server", "folder"])
+def test_the_search_finds_a_page(place: str, page: Any, site: str) -> None:
+    page.goto(f"{site if place == 'server' else SITE.as_uri()}/index.html")
     if page.viewport_size["width"] < 1000:
         page.locator("label[for=__search]").first.click()
-    page.locator(".md-search__input").fill("protect_unseen")
+    page.locator(".md-search__input").press_sequentially("protect_unseen", delay=50)
     page.locator(".md-search-result__link").first.wait_for(timeout=20_000)
     assert "method" in page.locator(".md-search-result__list").inner_text().lower()

@@ -14,7 +14,7 @@ import nudge_integrations
 from nudge_integrations import cli
 from nudge_integrations.errors import MissingExtraError
 
-COMMANDS = ("demo", "fit", "evaluate", "show", "apply", "revert")
+COMMANDS = ("demo", "fit", "evaluate", "show", "apply", "revert", "tune", "recover", "status")
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ class TestHelp:
         taken = [line.partition(">")[0].split()[1:] for line in examples if "  nudge " in line]
         assert taken
         for arguments in taken:
-            assert parser.parse_args(arguments).command == command
+            assert parser.parse_args(arguments).command == arguments[0]
 
     def test_goes_to_stderr_when_no_command_was_given(self, nudge):
         outcome = nudge()
@@ -106,6 +106,20 @@ class TestWrongUsage:
         assert (outcome.code, outcome.out) == (2, "")
         assert "usage: nudge" in outcome.err
         assert "error: " in outcome.err
+
+    @pytest.mark.parametrize(
+        ("arguments", "meant"),
+        [
+            (["fit", "--beir", "data", "--out", "tuned", "--metod", "n"], "--method"),
+            (["show", "tuned", "--htm=r.html"], "--html"),
+        ],
+        ids=["after a space", "after an equals sign"],
+    )
+    def test_a_mistyped_option_is_named_with_the_one_that_was_meant(self, nudge, arguments, meant):
+        outcome = nudge(*arguments)
+        assert outcome.code == 2
+        assert outcome.err.startswith(f"usage: nudge {arguments[0]} ")
+        assert outcome.err.endswith(f"; did you mean '{meant}'?\n")
 
 
 class TestErrors:

@@ -11,6 +11,7 @@ from cli_fakes import CORPUS, add_question, bytes_of, write_beir, write_llama_in
 
 from nudge_integrations.embedding import embedder
 from nudge_integrations.errors import NudgeError
+from nudge_integrations.evaluation import EvaluationReport
 from nudge_integrations.tuning.tuned import TunedVectors
 
 
@@ -21,7 +22,7 @@ def rows_of(report: str) -> list[str]:
 
 class TestEvaluate:
     def test_finds_what_the_run_itself_found(self, nudge, fitted, beir):
-        outcome = nudge("evaluate", "--tuned", fitted, "--beir", beir, "--split", "test")
+        outcome = nudge("evaluate", "--tuned", fitted, "--beir", beir, "--split", "test", "--full")
         assert outcome.code == 0
         own = str(TunedVectors.load(fitted).report)
         assert rows_of(outcome.out) == rows_of(own)
@@ -30,19 +31,32 @@ class TestEvaluate:
     def test_asks_the_test_questions_by_default(self, nudge, fitted, beir):
         arguments = ("evaluate", "--tuned", fitted, "--beir", beir)
         assert nudge(*arguments).out == nudge(*arguments, "--split", "test").out
-        other = nudge(*arguments, "--split", "dev").out
+        other = nudge(*arguments, "--split", "dev", "--full").out
         assert "Measured on: 18 dev questions of data." in other
 
     def test_says_what_it_cannot_know(self, nudge, fitted, beir):
-        out = nudge("evaluate", "--tuned", fitted, "--beir", beir).out
-        assert "does not keep the questions that it learned from" in " ".join(out.split())
+        out = nudge("evaluate", "--tuned", fitted, "--beir", beir, "--full").out
+        assert "does not keep its training questions" in " ".join(out.split())
+
+    def test_prints_six_lines_unless_asked_for_more(self, nudge, fitted, beir):
+        arguments = ("evaluate", "--tuned", fitted, "--beir", beir)
+        lines = nudge(*arguments).out.splitlines()
+        assert len(lines) <= 6
+        assert any(line.startswith("Next: ") for line in lines)
+        assert len(nudge(*arguments, "--full").out.splitlines()) > 20
+
+    def test_prints_json_and_nothing_else(self, nudge, fitted, beir):
+        outcome = nudge("evaluate", "--tuned", fitted, "--beir", beir, "--json")
+        content = json.loads(outcome.out)
+        assert content["verdict"]["metric"] == "ndcg@10"
+        assert EvaluationReport.from_dict(content).row().queries == 24
 
     def test_reads_llama_index_json(self, nudge, fitted, beir, tmp_path):
         path = write_llama_index(tmp_path / "test.json", "test")
-        outcome = nudge("evaluate", "--tuned", fitted, "--llama-index", path)
+        outcome = nudge("evaluate", "--tuned", fitted, "--llama-index", path, "--full")
         assert outcome.code == 0
         assert "Measured on: 24 questions of test.json." in outcome.out
-        beir_outcome = nudge("evaluate", "--tuned", fitted, "--beir", beir)
+        beir_outcome = nudge("evaluate", "--tuned", fitted, "--beir", beir, "--full")
         assert rows_of(outcome.out) == rows_of(beir_outcome.out)
 
     def test_changes_nothing(self, nudge, fitted, beir):
@@ -104,7 +118,7 @@ class TestEvaluate:
         lines = (beir / "corpus.jsonl").read_text().splitlines()
         first = json.loads(lines[0]) | {"text": "another text"}
         (beir / "corpus.jsonl").write_text("\n".join([json.dumps(first), *lines[1:]]))
-        outcome = nudge("evaluate", "--tuned", fitted, "--beir", beir)
+        outcome = nudge("evaluate", "--tuned", fitted, "--beir", beir, "--full")
         assert outcome.code == 0
         assert "1 of 9 moved documents are not in this corpus, or have another text" in outcome.err
         assert "'d0'" in outcome.err
@@ -166,6 +180,52 @@ class TestEvaluate:
         assert "Nothing was kept" in outcome.err
 
 
+class TestCheck:
+    @pytest.mark.parametrize(
+        ("bounds", "code"),
+        [
+            ((), 0),
+            (("--min-change", "0"), 0),
+            (("--min-change", "0.9"), 3),
+            (("--min-change", "-1", "--min-unseen", "0.9"), 3),
+            (("--min-change", "-1", "--min-unseen", "-1"), 0),
+            (("--min-change", "0.9", "--on", "recall@10"), 3),
+        ],
+        ids=["default", "no loss", "too little", "unseen too low", "loose", "another metric"],
+    )
+    def test_the_exit_code_is_the_answer(self, nudge, fitted, beir, bounds, code):
+        outcome = nudge("check", "--tuned", fitted, "--beir", beir, *bounds)
+        assert outcome.code == code
+        assert ("check failed: " in outcome.err) is (code == 3)
+        assert len(outcome.out.splitlines()) <= 6
+
+    def test_without_a_run_it_tunes_and_saves_nothing(self, nudge, models, beir, tmp_path):
+        before = set(tmp_path.rglob("*"))
+        outcome = nudge("check", "--beir", beir, "--min-change", "0", "--no-cache")
+        assert outcome.code == 0
+        assert set(tmp_path.rglob("*")) == before
+        assert nudge("check", "--beir", beir, "--min-change", ".99").code == 3
+
+    def test_names_what_fell_short(self, nudge, fitted, beir):
+        arguments = ("check", "--tuned", fitted, "--beir", beir, "--min-change", ".9")
+        outcome = nudge(*arguments, "--on", "recall@10", "--json")
+        change = EvaluationReport.from_dict(json.loads(outcome.out)).row("recall@10").difference
+        assert f"recall@10 changed by {change:+.4f} over all queries; the least is +0.9" in (
+            outcome.err
+        )
+
+    def test_a_metric_that_was_not_measured_is_named(self, nudge, fitted, beir):
+        outcome = nudge("check", "--tuned", fitted, "--beir", beir, "--on", "ndgc@10")
+        assert outcome.code == 1
+        assert "'ndgc@10'" in outcome.err
+
+    def test_of_a_run_in_which_nothing_moved_there_is_no_loss(self, nudge, models, beir, tmp_path):
+        out = tmp_path / "tuned"
+        nudge("fit", "--beir", beir, "--out", out, "--gamma", "0")
+        assert nudge("check", "--tuned", out, "--beir", beir, "--min-unseen", "0").code == 0
+        assert nudge("check", "--tuned", out, "--beir", beir, "--min-change", ".01").code == 3
+
+
 class TestShow:
     def test_says_what_the_run_holds(self, nudge, fitted):
         outcome = nudge("show", fitted)
@@ -178,7 +238,10 @@ class TestShow:
             "Model:            sentence-transformers/all-MiniLM-L6-v2 (32 dimensions)",
             "Moved documents:  9: 'd0', 'd1', 'd2' and 6 more",
         ]
-        assert report == f"{tuned.report}\n"
+        assert report == f"{tuned.report.summary()}\n"
+        assert nudge("show", fitted, "--full").out.endswith(f"\n\n{tuned.report}\n")
+        shown = json.loads(nudge("show", fitted, "--json").out)
+        assert EvaluationReport.from_dict(shown) == tuned.report
 
     def test_loads_no_model(self, nudge, fitted, models):
         count = len(models.names)
@@ -200,7 +263,8 @@ class TestShow:
         assert outcome.out.endswith("\n\nNo report: nothing was measured.\n")
         outcome = nudge("show", fitted, "--plot", fitted / "r.png")
         assert outcome.code == 1
-        assert "has no report to draw" in outcome.err
+        assert "has no report: nothing was measured" in outcome.err
+        assert nudge("show", fitted, "--json").code == 1
 
     def test_lists_the_moved_documents_for_other_programs(self, nudge, fitted):
         outcome = nudge("show", fitted, "--ids")
@@ -221,4 +285,4 @@ class TestShow:
         add_question(beir, "test", "q", "gizmo0 修理", "d0")
         out = tmp_path / "tuned"
         nudge("fit", "--beir", beir, "--out", out)
-        assert "修理" in nudge("show", out).out
+        assert "修理" in nudge("show", out, "--full").out

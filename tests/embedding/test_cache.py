@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from nudge_integrations.common import sqlite
 from nudge_integrations.common.files import text_hash
 from nudge_integrations.embedding import cache as cache_module
 from nudge_integrations.embedding.cache import FILE_NAME, VectorCache, cache_folder
@@ -135,7 +136,7 @@ def test_a_damaged_file_is_named_with_the_remedy(filled: Path, damage: str) -> N
         }[damage]
     )
     with (
-        pytest.raises(CorruptFileError, match=rf"{FILE_NAME}.*delete that file"),
+        pytest.raises(CorruptFileError, match=rf"{FILE_NAME}.*delete it"),
         VectorCache(filled, "model") as cache,
     ):
         stored(cache, "document", HASHES)
@@ -180,7 +181,7 @@ def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
 def test_a_file_that_another_process_holds_is_named(
     filled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache_module, "_BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite, "_BUSY_SECONDS", 0.05)
     holder = sqlite3.connect(filled / FILE_NAME)
     holder.execute("BEGIN EXCLUSIVE")
     with pytest.raises(NudgeError, match="locked"):

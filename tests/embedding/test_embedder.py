@@ -339,7 +339,7 @@ def test_a_damaged_cache_is_refused_before_anything_is_embedded(cache_dir: Path)
     cache_dir.mkdir()
     (cache_dir / FILE_NAME).write_bytes(b"no database at all" * 100)
     encoder = CountingEncoder()
-    with pytest.raises(CorruptFileError, match="delete that file"):
+    with pytest.raises(CorruptFileError, match="delete it"):
         quiet(encoder).embed_documents(TEXTS)
     assert encoder.seen == []
 
@@ -414,3 +414,10 @@ def test_a_langchain_model_needs_no_torch_and_no_llama_index() -> None:
 
 def test_vectors_of_the_fakes_differ_by_kind() -> None:
     assert vector_of("query", "a") != vector_of("document", "a")
+
+
+def test_half_a_surrogate_pair_is_named_before_the_model_sees_it() -> None:
+    encoder = CountingEncoder()
+    with pytest.raises(DataError, match="document 'd7' has half a surrogate pair at character 3"):
+        quiet(encoder).embed_documents(["fine", "bad\ud83d"], ["d6", "d7"])
+    assert encoder.seen == []

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
 from pydantic import SecretStr
 
-from nudge_integrations.embedding import ModelFingerprint, as_encoder, identity
+from nudge_integrations.embedding import ModelFingerprint, as_encoder, models
 from nudge_integrations.errors import CorruptFileError, DataError
 
 SECRET = "hunter2"
@@ -267,8 +267,8 @@ def test_a_model_inside_a_wrapper_identifies_it() -> None:
 
 def test_secrets_are_neither_named_nor_hashed(monkeypatch: pytest.MonkeyPatch) -> None:
     hashed: list[bytes] = []
-    real = identity.sha256
-    monkeypatch.setattr(identity, "sha256", lambda data: hashed.append(data) or real(data))
+    real = models.sha256
+    monkeypatch.setattr(models, "sha256", lambda data: hashed.append(data) or real(data))
     model = Hosted(
         model="text-embedder",
         base_url=f"https://user:{SECRET}@host.example:8443/v1?api-version=2&sig={SECRET}",

@@ -175,14 +175,15 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("made", "first", "also"),
     [
-        (report(step=0.0), "no vector moved", "more questions"),
+        (report(step=0.0), "No vector moved", "more questions"),
         (many(400, gain=0.1, metrics=("mrr@10",)), "Use it", "get_finetuned_vector_store"),
         (many(400, gain=-0.1, metrics=("mrr@10",)), "Do not use it", "original vectors"),
-        (crowded(seen=0.4, queries=400), "Use it", "protect_unseen=0"),
-        (compare(scores([0.2]), scores([0.6]), judged_on="one"), "not sure", "1 query"),
+        (crowded(seen=0.4, queries=400), "protect_unseen=0", "Use it"),
+        (compare(scores([0.2]), scores([0.6]), judged_on="one"), "not certain", "1 query"),
         (many(400, gain=0.1, metrics=("ndcg@10",), seen=()), "Use it", "hybrid search"),
+        (report(seen=[]), "Test on the documents you trained on", "dataset.split()"),
     ],
-    ids=["step 0", "better", "worse", "unseen fell", "one query", "low"],
+    ids=["step 0", "better", "worse", "unseen fell", "one query", "low", "other documents"],
 )
 def test_what_to_try_next_follows_what_was_found(
     made: EvaluationReport, first: str, also: str

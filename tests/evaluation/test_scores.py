@@ -14,6 +14,7 @@ from nudge_integrations.evaluation import (
     METRIC_NAMES,
     Metric,
     Scores,
+    compare,
     evaluate_rankings,
     evaluate_run,
 )
@@ -51,13 +52,13 @@ def test_no_score_leaves_zero_to_one_whatever_is_repeated(
     ranking: list[str], judged: dict[str, int], k: int
 ) -> None:
     metrics = [f"{name}@{k}" for name in METRIC_NAMES]
-    scores = evaluate_rankings({"q": ranking}, {"q": judged}, metrics)
+    scores = evaluate_rankings({"q": ranking}, {"q": judged}, metrics, corpus=DOCUMENTS)
     assert all(0 <= scores.mean(metric) <= 1 for metric in metrics)
 
 
 @pytest.mark.parametrize("rankings", [{}, {"q": []}, {"q": ["x"]}])
 def test_an_empty_or_missing_ranking_scores_zero(rankings: dict[str, list[str]]) -> None:
-    scores = evaluate_rankings(rankings, {"q": {"a": 1}}, ALL_AT_4)
+    scores = evaluate_rankings(rankings, {"q": {"a": 1}}, ALL_AT_4, corpus=["a", "x"])
     assert [scores.mean(metric) for metric in ALL_AT_4] == [0.0] * len(ALL_AT_4)
     assert scores.first_answer is not None
     assert scores.first_answer.tolist() == [0]
@@ -107,6 +108,8 @@ def test_similarities_that_float32_cannot_tell_apart_are_ties() -> None:
         ({"q": ["a"]}, {"q": {"a": 0}}, "grade above 0"),
         ({"x": ["a"]}, {"q": {"a": 1}}, "'x'.*'q'"),
         ({"q": "abc"}, {"q": {"a": 1}}, "'q' is a string, 'abc'"),
+        ({"q": ["x", "y"]}, {"q": {"a": 1}}, "gave 'x', the dataset has 'a'; .*corpus="),
+        ({"q": ["a"]}, {"q": {7: 1, "7": 1}}, "as a number and as text: '7'"),
         ({"q": ["a"]}, {"q": {"a": float("nan"), "b": 1}}, "finite"),
     ],
 )
@@ -120,6 +123,45 @@ def test_input_that_measures_nothing_is_refused_by_name(
 def test_a_similarity_that_is_not_a_number_is_refused_by_name() -> None:
     with pytest.raises(DataError, match=r"'q' has NaN.*'b'"):
         evaluate_run({"q": {"a": 1.0, "b": float("nan")}}, {"q": {"a": 1}})
+
+
+def test_a_run_given_as_rankings_is_ranked_by_its_similarities() -> None:
+    run = {"q": {"a": 0.1, "b": 0.9, "c": 0.5}, "r": {"c": 0.2, "a": 0.3}}
+    qrels = {"q": {"b": 1}, "r": {"a": 1}}
+    found = evaluate_rankings(run, qrels, ["mrr@10"])
+    assert found.values["mrr@10"].tolist() == [1.0, 1.0]
+    assert found.mean("mrr@10") == evaluate_run(run, qrels, ["mrr@10"]).mean("mrr@10")
+
+
+def test_a_ranking_without_similarities_is_no_run() -> None:
+    with pytest.raises(DataError, match=r"'q' must map .* evaluate_rankings"):
+        evaluate_run({"q": ["a"]}, {"q": {"a": 1}})  # type: ignore[dict-item]
+
+
+def test_a_number_and_its_text_are_the_same_id() -> None:
+    expected = evaluate_rankings({"1": ["8", "7"]}, {"1": {"7": 1}})
+    for rankings, qrels in (
+        ({1: [8, 7]}, {"1": {"7": 1}}),
+        ({"1": ["8", "7"]}, {1: {7: 1}}),
+        ({np.int64(1): np.array([8, 7])}, {1: {"7": 1}}),
+        ({1: {8: 0.9, 7: 0.5}}, {1: {7: 1}}),
+    ):
+        found = evaluate_rankings(rankings, qrels)  # type: ignore[arg-type]
+        assert found.query_ids == expected.query_ids
+        assert found.mean("ndcg@10") == expected.mean("ndcg@10") > 0
+
+
+def test_printed_scores_are_means() -> None:
+    found = evaluate_rankings({"q": ["a"], "r": ["x"]}, {"q": {"a": 1}, "r": {"b": 1}}, "mrr@10")
+    assert str(found) == repr(found) == "Scores(mrr@10 0.5000, 2 queries)"
+    assert str(Scores((), {})) == "Scores(0 queries)"
+
+
+def test_texts_of_the_scores_name_the_examples() -> None:
+    qrels, texts = {"q": {"a": 1}}, {"q": "where is my invoice"}
+    before = evaluate_rankings({"q": ["x", "a"]}, qrels, texts=texts)
+    after = evaluate_rankings({"q": ["a", "x"]}, qrels)
+    assert compare(before, after, judged_on="one").won[0].text == "where is my invoice"
 
 
 def test_scores_are_checked_when_made() -> None:

@@ -12,7 +12,7 @@ from langchain_fakes import TableEmbeddings, Tuned, WordEmbeddings
 from langchain_qdrant import QdrantVectorStore
 
 from nudge_integrations.embedding import Encoder
-from nudge_integrations.embedding.fingerprint import PROBE_TEXT
+from nudge_integrations.embedding.models import PROBE_TEXT
 from nudge_integrations.errors import DataError, ModelMismatchError
 from nudge_integrations.langchain.embeddings import NudgeEmbeddings
 from nudge_integrations.langchain.vector_store import NudgeVectorStore

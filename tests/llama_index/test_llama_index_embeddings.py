@@ -22,7 +22,7 @@ from llama_index.core.vector_stores import SimpleVectorStore
 from nudge_integrations.common.files import text_hash
 from nudge_integrations.embedding import Encoder, ModelFingerprint
 from nudge_integrations.embedding.encoders import original_model
-from nudge_integrations.embedding.fingerprint import PROBE_TEXT
+from nudge_integrations.embedding.models import PROBE_TEXT
 from nudge_integrations.errors import DataError, ModelMismatchError
 from nudge_integrations.llama_index.embeddings import NudgeEmbedding
 from nudge_integrations.llama_index.vector_store import NudgeVectorStore

@@ -16,7 +16,7 @@ from openai_server import Ask, OpenAIServer
 from nudge_integrations import Embedder, QuestionFilters, RelevanceDataset, generate_questions
 from nudge_integrations.errors import DataError
 from nudge_integrations.questions import filters, near_duplicates, train_and_test
-from nudge_integrations.questions.candidates import Candidate, as_dataset, merged
+from nudge_integrations.questions.filters import Candidate, as_dataset, merged
 from nudge_integrations.questions.generating import GeneratedQuestions
 from nudge_integrations.questions.selection import Space, filtered
 from nudge_integrations.relevance import leaks, text_key
@@ -34,48 +34,6 @@ def vectors_of(seed: int, count: int, width: int = 3) -> np.ndarray:
     rng = np.random.default_rng(seed)
     rows = rng.integers(-3, 4, (count, width)) + 0.01 * rng.standard_normal((count, width))
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "According to the text, who won?",
-        "What is mentioned in the passage about tax?",
-        "What does the author say?",
-        "What does this document describe?",
-        "Which year is given in the provided context?",
-        "What is the main idea of the passage?",
-        "Laut dem Text, wer gewann?",
-        "Que dit l'auteur dans ce document ?",
-        "¿Qué dice según el texto?",
-    ],
-)
-def test_questions_that_name_their_passage(text: str) -> None:
-    assert filters.without_naming([Candidate(text, ("a",))]) == []
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "How do I sign a document?",
-        "Where do I find the article number?",
-        "text editor for linux",
-        "Who is the author of Faust?",
-        "context manager in python",
-        "How do I split a document into a passage per page?",
-    ],
-)
-def test_questions_about_texts_are_no_such_questions(text: str) -> None:
-    assert len(filters.without_naming([Candidate(text, ("a",))])) == 1
-
-
-def test_copied_runs() -> None:
-    texts = {"a": "The quick, brown fox jumps over the lazy dog."}
-    copied = [Candidate("which Quick brown fox jumps over it?", ("a",))]
-
-    assert filters.without_copies(copied, texts, 4) == []  # a run of five
-    assert filters.without_copies(copied, texts, 5) == copied
-    assert filters.without_copies([Candidate("fox?", ("a",))], texts, 5) != []
 
 
 @settings(max_examples=60)
@@ -168,29 +126,27 @@ def test_the_report_counts_and_shows_what_was_dropped() -> None:
     given_ = [
         Candidate("same", ("a",)),
         Candidate("Same", ("b",)),
-        Candidate("what does the text say?", ("a",)),
         Candidate("far away", ("a",)),
     ]
-    where = {"same": [1, 0], "far away": [0, 1], "what does the text say?": [1, 0]}
+    where = {"same": [1, 0], "far away": [0, 1]}
     space = Space(
         ["a", "b"],
         lambda: np.array([[1, 0], [0, 1]], np.float32),
         lambda those: np.array([where[each.text] for each in those], np.float32),
     )
 
-    chosen = QuestionFilters(round_trip=1, names_passage=True)
-    found = filtered(given_, {"a": "x", "b": "y"}, chosen, space)
+    chosen = QuestionFilters(round_trip=1)
+    found = filtered(given_, chosen, space)
 
     assert [each.text for each in found.kept] == ["same"]
     counts = {each.name: (each.count, each.examples) for each in found.dropped}
     assert counts["same text"] == (1, ("Same",))
-    assert counts["names its passage"] == (1, ("what does the text say?",))
     assert counts["does not find its document"] == (1, ("far away",))
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"copied_words": 0}, {"near_duplicates": 1.5}, {"round_trip": -1}, {"per_document": 0}],
+    [{"near_duplicates": 1.5}, {"round_trip": -1}, {"per_document": 0}],
 )
 def test_filters_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(DataError, match=next(iter(wrong))):
@@ -316,3 +272,14 @@ def test_documents_are_embedded_only_for_filters_that_look_at_them() -> None:
     assert embedded(QuestionFilters()) == []
     both = QuestionFilters(round_trip=2, other_answers=True)
     assert sorted(embedded(both)) == ["aaab", "bbba"]  # each once
+
+
+def test_the_filter_that_dropped_most_is_named_when_no_question_is_left() -> None:
+    with pytest.raises(DataError, match="'does not find its document' dropped 1"):
+        generate_questions(
+            {"a": "x", "b": "zzzz"},
+            lambda prompt: "" if "zzzz" in prompt else json.dumps(["zz?"]),
+            filters=QuestionFilters(round_trip=1),
+            embed_model=embedder(),
+            show_progress=False,
+        )

@@ -255,7 +255,7 @@ def test_fruitless_documents_are_named(documents: dict[str, str]) -> None:
         ({"a": "x"}, {"max_documents": 0}, "max_documents=0"),
         ({"a": "x"}, {"concurrency": 0}, "concurrency=0"),
         ({"a": "x"}, {"judge": len}, "judge needs embed_model"),
-        ({"a": "x"}, {"filters": {"names_passage": True}}, "QuestionFilters"),
+        ({"a": "x"}, {"filters": {"round_trip": 1}}, "QuestionFilters"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_asked(
@@ -271,13 +271,6 @@ def test_no_model_and_no_question_are_said(server: OpenAIServer) -> None:
         generate_questions({"a": "x"}, 3)
     with pytest.raises(DataError, match="wrote no usable question"):
         generate_questions({"a": "x"}, lambda _: "", **QUIET)
-    with pytest.raises(DataError, match="'names its passage' dropped 1"):
-        generate_questions(
-            {"a": "x"},
-            lambda _: json.dumps(["What does the text say about it?"]),
-            filters=QuestionFilters(names_passage=True),
-            **QUIET,
-        )
 
 
 def test_a_wrong_key_ends_the_run_at_once(documents: dict[str, str]) -> None:
@@ -289,13 +282,13 @@ def test_a_wrong_key_ends_the_run_at_once(documents: dict[str, str]) -> None:
 
 def test_filters_can_be_turned_on_and_off(server: OpenAIServer) -> None:
     def llm(_: str) -> str:
-        return json.dumps(["What does the text say?", "another one", "another one"])
+        return json.dumps(["one of them", "another one", "another one"])
 
-    nothing, passage = (
-        QuestionFilters(near_duplicates=None, names_passage=value) for value in (False, True)
+    nothing, balanced = (
+        QuestionFilters(near_duplicates=None, per_document=most) for most in (None, 1)
     )
 
-    assert len(generate_questions({"a": "x"}, llm, filters=passage, **QUIET).dataset) == 1
+    assert len(generate_questions({"a": "x"}, llm, filters=balanced, **QUIET).dataset) == 1
     found = generate_questions({"a": "x"}, llm, filters=nothing, **QUIET)
     assert len(found.dataset) == 2
     assert "not looked for" not in str(found)

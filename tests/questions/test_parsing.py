@@ -69,6 +69,88 @@ def test_more_than_asked_for_is_dropped_and_so_is_what_is_too_long() -> None:
     assert from_data({"questions": ["a  b\nc?"]}, 3) == ["a b c?"]
 
 
+AS_THEY_ARE = {
+    "number first": ('["3.5 mm jack is loose"]', ["3.5 mm jack is loose"]),
+    "time first": ('["10:30 train to Hamm"]', ["10:30 train to Hamm"]),
+    "number in a list": (
+        "1. 3.5 mm jack is loose\n2. 10:30 train",
+        ["3.5 mm jack is loose", "10:30 train"],
+    ),
+    "capital keys": (
+        '[{"Question": "How A?", "Answer": "so"}, {"QUESTION": "How B?", "answer": "no"}]',
+        ["How A?", "How B?"],
+    ),
+    "numbered keys": ('{"question1": "How A?", "Question 2": "How B?"}', ["How A?", "How B?"]),
+    "other fields": (
+        '{"document_id": "doc seven", "kind": "keywords", "questions": ["the real one"]}',
+        ["the real one"],
+    ),
+    "other fields, cut off": (
+        '{"document_id": "doc x", "questions": ["one two", "and',
+        ["one two"],
+    ),
+    "a support question": (
+        '["I cannot create an account here"]',
+        ["I cannot create an account here"],
+    ),
+    "a support question in a list": (
+        "- I cannot create an account",
+        ["I cannot create an account"],
+    ),
+    "JSON lines": ('{"question": "a b c"}\n{"question": "d e f"}', ["a b c", "d e f"]),
+    "a list of Python": ("['How do I?', 'password lost']", ["How do I?", "password lost"]),
+    "LaTeX": (
+        r'{"questions": ["what is \alpha", "\beta decay"]}',
+        [r"what is \alpha", r"\beta decay"],
+    ),
+    "a Windows path": (r'["where is C:\Users"]', [r"where is C:\Users"]),
+    "a path escaped": (r'["where is C:\\Users"]', [r"where is C:\Users"]),
+    "Chinese": ("1、如何退款\n2、发票在哪", ["如何退款", "发票在哪"]),
+    "Chinese labels": ("问题1：如何退款\n问题2：发票", ["如何退款", "发票"]),
+    "two characters": ('["退款", "no"]', ["退款"]),
+    "Russian": ("Вопрос 1: как вернуть", ["как вернуть"]),
+    "letters": ("a) how one\nb) how two", ["how one", "how two"]),
+    "bold labels": ("**Question 1:** How one?", ["How one?"]),
+    "citations": ("See [1].\n1. How one?\n2. How two?", ["How one?", "How two?"]),
+    "answers beside": ('{"qa": [{"question": "How?!", "answers": ["so so"]}]}', ["How?!"]),
+    "thought without an opening": ("1. What? </think> 1. How?!", ["How?!"]),
+    "two thoughts": ("<think>1. a?</think>so<think>2. b?</think>\n1. How?!", ["How?!"]),
+    "reasoning": ("<reasoning>1. What?</reasoning>\n- the real one", ["the real one"]),
+    "thought alone": ("<think>1. What? 2. Who?", []),
+    "channels": (
+        "<|channel|>analysis<|message|>1. What?<|end|><|start|>assistant<|channel|>final"
+        '<|message|>["the real one"]<|return|>',
+        ["the real one"],
+    ),
+    "channels, cut off": ("<|channel|>analysis<|message|>1. What?", []),
+    "channels without their marks": (
+        'analysisWhat? 1. no?assistantfinal["the real one"]',
+        ["the real one"],
+    ),
+    "escape and bidi": (r'["a\u001b[31m red", "b\u202e c", "\ud800 lone", "n\u0000ul"]', None),
+}
+
+
+@pytest.mark.parametrize(("answer", "found"), AS_THEY_ARE.values(), ids=AS_THEY_ARE.keys())
+def test_what_real_models_write(answer: str, found: list[str] | None) -> None:
+    if found is None:
+        found = ["a [31m red", "b c", "? lone", "n ul"]
+    assert read_questions(answer, 4) == found
+
+
+UNITS = [
+    *("<think>", "</think", "`", "{", "[", '"', "\\", '{"a":', "1. ", "- ", "<|channel|>final"),
+    *('["a', "**", "analysis", "('", "i'm sorry ", " ", "assistant", "<|channel|>"),
+]
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_long_nonsense_is_read_in_linear_time(unit: str) -> None:
+    # 200 KB of some of these once took 25 seconds in a regular expression; with 2 MB of each, this
+    # test would not end if anything were quadratic.
+    assert read_questions(unit * (2_000_000 // len(unit)), 3) == []
+
+
 @given(st.text(max_size=200))
 def test_whatever_a_model_says_is_read(answer: str) -> None:
     for found in (read_questions(answer, 3), read_questions(f"```{answer}", 3)):

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from nudge_integrations.common.files import write_atomically
 from nudge_integrations.common.lazy import require
 from nudge_integrations.errors import NudgeError
+from nudge_integrations.evaluation.figures import Figures
 from nudge_integrations.evaluation.render import wording
-from nudge_integrations.evaluation.report import EvaluationReport
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,8 +24,8 @@ _INK, _QUIET = "#22262b", "#6b7178"
 _BAR = 0.36
 
 
-def plot_report(report: EvaluationReport, path: str | os.PathLike[str] | None = None) -> Figure:
-    """Draw bars before and after by metric, for all, seen and unseen queries.
+def plot_report(report: Figures, path: str | os.PathLike[str] | None = None) -> Figure:
+    """Draw bars before and after by metric, for each group of queries.
 
     Args:
         report: What to draw.
@@ -41,7 +41,7 @@ def plot_report(report: EvaluationReport, path: str | os.PathLike[str] | None = 
     kind = _format(path)
     figures = require("matplotlib.figure", "plot")
     engines = require("matplotlib.layout_engine", "plot")
-    groups = wording.shown_groups(report)
+    groups = report.shown_groups
     # Inches: a strip for the words, the bars, and the curve where there is one.
     heights = [0.85, 0.55 * len(report.metrics) + 0.45]
     if len(report.curve) > 1:
@@ -75,15 +75,17 @@ def _format(path: str | os.PathLike[str] | None) -> str:
     return ending or _FORMATS[0]
 
 
-def _draw_words(strip: Any, report: EvaluationReport) -> None:
+def _draw_words(strip: Any, report: Figures) -> None:
     strip.set_axis_off()
     strip.set_xlim(0, 1)
     strip.set_ylim(0, 1)
     note = textwrap.shorten(f"Measured on: {report.judged_on}", 90)
     strip.text(0, 1.0, _headline(report), fontsize=10.5, fontweight="bold", color=_INK, va="top")
     strip.text(0, 0.58, note, fontsize=8, color=_QUIET, va="top")
-    legend = ((0, "■", _BEFORE), (11, "before", _INK), (58, "■", _AFTER), (69, "after", _INK))
-    for shift, text, colour in (*legend, (108, "* p < 0.05", _QUIET)):
+    legend = [(0, "■", _BEFORE), (11, "before", _INK), (58, "■", _AFTER), (69, "after", _INK)]
+    if any(wording.fell(row, 3) for row in report.rows if row.group in report.shown_groups):
+        legend += [(108, "■", _WORSE), (119, "after, fell", _INK)]
+    for shift, text, colour in (*legend, (legend[-1][0] + 62, "* p < 0.05", _QUIET)):
         _note(strip, text, (0, 0.02), (shift, 0), ("left", "bottom"), colour)
     # A long line must not make the layout squeeze the bars.
     for words in strip.texts:
@@ -91,22 +93,23 @@ def _draw_words(strip: Any, report: EvaluationReport) -> None:
         words.set_parse_math(False)
 
 
-def _headline(report: EvaluationReport) -> str:
+def _headline(report: Figures) -> str:
     if report.step == 0:
         return textwrap.shorten(wording.unchanged(report), 70)
     row = report.row()
     change = f"{wording.number(row.before)} to {wording.number(row.after)}"
-    unseen = ", worse on unseen queries" if wording.unseen_fell(report) else ""
-    return f"{report.method or 'Before and after'}: {row.metric} from {change}{unseen}"
+    fallen = wording.beyond_chance(report, -1)
+    worse = f", worse on {' and '.join(fallen)} queries" if fallen else ""
+    return f"{report.method or 'Before and after'}: {row.metric} from {change}{worse}"
 
 
-def _draw_bars(panel: Any, report: EvaluationReport, group: str, *, first: bool) -> None:
+def _draw_bars(panel: Any, report: Figures, group: str, *, first: bool) -> None:
     rows = [report.row(metric, group) for metric in report.metrics]
     for place, row in enumerate(rows):
         change = wording.signed(row.difference, 3) + wording.star(row)
-        tint = _WORSE if wording.fell(row, 3) else _INK
+        bar, tint = (_WORSE, _WORSE) if wording.fell(row, 3) else (_AFTER, _INK)
         _draw_bar(panel, row.before, place - _BAR / 2, _BEFORE, [("", _QUIET)])
-        _draw_bar(panel, row.after, place + _BAR / 2, _AFTER, [("", _INK), (change, tint)])
+        _draw_bar(panel, row.after, place + _BAR / 2, bar, [("", _INK), (change, tint)])
     title = f"{group}  (n = {rows[0].queries:,})"
     panel.set_title(title, loc="left", fontsize=9, color=_INK, pad=4)
     panel.set_yticks(range(len(rows)), report.metrics if first else [""] * len(rows))
@@ -137,7 +140,7 @@ def _draw_bar(
         )
 
 
-def _draw_curve(panel: Any, report: EvaluationReport) -> None:
+def _draw_curve(panel: Any, report: Figures) -> None:
     steps, values = zip(*report.curve, strict=True)
     panel.plot(steps, values, color=_AFTER, linewidth=1.4, solid_capstyle="round")
     if steps[0] == 0:

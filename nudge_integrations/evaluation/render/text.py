@@ -6,31 +6,43 @@ import textwrap
 import unicodedata
 from collections.abc import Sequence
 
+from nudge_integrations.evaluation.figures import Figures, QueryChange
 from nudge_integrations.evaluation.render import wording
-from nudge_integrations.evaluation.report import EvaluationReport, QueryChange
+from nudge_integrations.evaluation.render.advice import what_next
 
 WIDTH = 84
 
 
-def summary(report: EvaluationReport) -> str:
-    """Write the report as text: verdict first, then facts, table, examples and notes."""
+def summary(report: Figures) -> str:
+    """Six lines at most: verdict, the numbers that matter, what was harmed, what to do next."""
+    lines = [
+        _filled(wording.verdict(report), 2),
+        _filled(wording.two_numbers(report), 1),
+        _filled(wording.harm(report), 1),
+        _filled(f"Next: {what_next(report)[0]}", 2),
+    ]
+    return "\n".join(filter(None, lines))
+
+
+def full(report: Figures) -> str:
+    """Everything: what was harmed, the table, examples, what ran, notes, and what to do next."""
     parts = [
         _paragraphs([wording.verdict(report), *wording.got_worse(report)]),
-        _paragraphs(wording.facts(report)),
         _table(report),
-        _examples(report, "Gained most", report.won),
         _examples(report, "Lost most", report.lost),
-        _paragraphs([f"Note: {note}" for note in report.notes]),
+        _examples(report, "Gained most", report.won),
+        _paragraphs([*wording.facts(report), *(f"Note: {note}" for note in report.notes)]),
+        _paragraphs([f"Next: {advice}" for advice in what_next(report)]),
     ]
     return "\n\n".join(part for part in parts if part)
 
 
-def _table(report: EvaluationReport) -> str:
+def _table(report: Figures) -> str:
     first = 2 + max(max(map(len, report.metrics)), 11)
     pattern = f"{{:<{first}}}{{:>8}}{{:>8}}{{:>9}}{{:>18}}{{:>9}} {{:>14}}"
     header = pattern.format("", "before", "after", "change", "95% interval", "p ", "won/lost/same")
     lines = [header.rstrip()]
-    for group in wording.shown_groups(report):
+    for group in report.shown_groups:
         lines.append(wording.group_title(report, group))
         for metric in report.metrics:
             row = report.row(metric, group)
@@ -49,7 +61,7 @@ def _table(report: EvaluationReport) -> str:
     return "\n".join(lines)
 
 
-def _examples(report: EvaluationReport, title: str, changes: Sequence[QueryChange]) -> str:
+def _examples(report: Figures, title: str, changes: Sequence[QueryChange]) -> str:
     if not changes:
         return ""
     ranked = all(each.rank_before is not None and each.rank_after is not None for each in changes)
@@ -65,8 +77,16 @@ def _examples(report: EvaluationReport, title: str, changes: Sequence[QueryChang
 
 
 def _paragraphs(sentences: Sequence[str]) -> str:
-    return "\n".join(
-        textwrap.fill(_one_line(each), WIDTH, subsequent_indent="  ") for each in sentences
+    return "\n".join(map(_filled, sentences))
+
+
+def _filled(sentence: str, most_lines: int | None = None) -> str:
+    return textwrap.fill(
+        _one_line(sentence),
+        WIDTH,
+        subsequent_indent="  ",
+        max_lines=most_lines,
+        placeholder=" ...",
     )
 
 

@@ -1,18 +1,25 @@
-"""What a report says in words and numbers; the text, the HTML and the plot all read it here."""
+"""What a report says in words and numbers, for all renderers."""
 
 from __future__ import annotations
 
-from nudge_integrations.evaluation.report import EvaluationReport, ReportRow
+from typing import Any
+
+from nudge_integrations.evaluation.figures import Figures, ReportRow
 
 UNCHANGED = "No step improved the questions held out: vectors are unchanged."
 MARK = (
     "* p < 0.05: by chance alone a change this large comes up less than 1 time in 20 (paired "
     "randomisation test). The interval is that of the mean change."
 )
+_MEANING = {
+    "seen": "an answer has training questions",
+    "unseen": "no answer has training questions",
+    "new": "an answer was added after the tuning",
+}
 
 
-def verdict(report: EvaluationReport) -> str:
-    """One sentence: better, worse, or unchanged, by the main metric over all queries."""
+def verdict(report: Figures) -> str:
+    """One sentence: better, worse or unchanged, by the main metric over all queries."""
     if report.step == 0:
         return unchanged(report)
     row = report.row()
@@ -21,47 +28,80 @@ def verdict(report: EvaluationReport) -> str:
     change = (
         f"{number(row.before)} to {number(row.after)} ({signed(row.difference)}{_percent(row)})"
     )
-    if signed(row.difference) == signed(0):
-        return f"{_where('No better and no worse', report)}: {row.metric} went from {change}."
-    better = (row.difference or 0) > 0
-    direction = f"{row.metric} {'rose' if better else 'fell'} from {change}"
+    word = _qualified(outcome(report).capitalize(), report)
+    if outcome(report) == "no better and no worse":
+        return f"{word}: {row.metric} went from {change}."
+    direction = f"{row.metric} {'rose' if (row.difference or 0) > 0 else 'fell'} from {change}"
     if row.significant:
-        word = _where("Better" if better else "Worse", report)
         return f"{word}: {direction}, more than chance explains."
     reason = "too few queries to tell" if row.p_value is None else "chance alone could explain it"
-    word = _where("Perhaps better" if better else "Perhaps worse", report)
     return f"{word}: {direction}; {reason}."
 
 
-def unchanged(report: EvaluationReport) -> str:
+def outcome(report: Figures) -> str:
+    """The verdict in a word or two, such as `"better"` or `"perhaps worse"`."""
+    row = report.row()
+    if report.step == 0 or row.wins == row.losses == 0:
+        return "unchanged"
+    if signed(row.difference) == signed(0):
+        return "no better and no worse"
+    word = "better" if (row.difference or 0) > 0 else "worse"
+    return word if row.significant else f"perhaps {word}"
+
+
+def verdict_facts(report: Figures) -> dict[str, Any]:
+    """The verdict for programs; see `EvaluationReport.to_dict`."""
+    row = report.row()
+    return {
+        "outcome": outcome(report),
+        "sentence": verdict(report),
+        "metric": row.metric,
+        "change": row.difference,
+        "significant": row.significant,
+        "got_worse": [group for group in report.shown_groups if _fallen(report, group)],
+    }
+
+
+def unchanged(report: Figures) -> str:
     """Why nothing moved: no step was better than none, or none was to be chosen."""
     if len(report.curve) > 1 or not report.step_reason:
         return UNCHANGED
     return f"Vectors are unchanged: {_ended(report.step_reason)}"
 
 
-def fell(row: ReportRow, digits: int = 4) -> bool:
-    """Whether the mean is lower than before, as far as the digits that are shown tell."""
-    return row.difference is not None and signed(row.difference, digits).startswith("-")
+def two_numbers(report: Figures) -> str:
+    """The main metric where it matters: seen, unseen and new queries apart."""
+    row = report.row()
+    if report.step == 0:
+        return f"{row.metric} is {number(row.before)} over {counted(row.queries)}."
+    rows = [report.row(group=group) for group in report.groups[1:]] or [row]
+    changes = [
+        f"{signed(each.difference)}{star(each)} ({each.queries:,} {each.group}" for each in rows
+    ]
+    text = f"{row.metric}: {'), '.join(changes)} queries)"
+    estimate = report.unseen_estimate
+    if "unseen" not in report.groups and estimate is not None:
+        text += f", {signed(estimate.difference)} estimated for unseen ones"
+    return f"{text}."
 
 
-def unseen_fell(report: EvaluationReport) -> bool:
-    """Whether the unseen queries, beside seen ones, fell by the main metric beyond chance."""
-    if "unseen" not in shown_groups(report):
-        return False
-    row = report.row(group="unseen")
-    return row.significant and (row.difference or 0) < 0
+def harm(report: Figures) -> str:
+    """What got worse, in one line; empty if nothing changed."""
+    row = report.row()
+    if report.step == 0 or not any(each.wins or each.losses for each in report.rows):
+        return ""
+    fallen = [group for group in report.shown_groups if _fallen(report, group)]
+    where = f"Worse on average over {_listed(fallen)} queries" if fallen else "No group got worse"
+    return f"{where}; {row.metric} fell for {row.losses:,} of {counted(row.queries)}."
 
 
-def got_worse(report: EvaluationReport) -> list[str]:
+def got_worse(report: Figures) -> list[str]:
     """A sentence for each group of queries in which a metric fell, or one that none did."""
     lines = []
-    groups = shown_groups(report)
+    groups = report.shown_groups
     for group in groups:
         named = [
-            f"{row.metric} {signed(row.difference)}{star(row)}"
-            for row in report.rows
-            if row.group == group and fell(row)
+            f"{row.metric} {signed(row.difference)}{star(row)}" for row in _fallen(report, group)
         ]
         if named:
             count = report.row(group=group).queries
@@ -69,53 +109,62 @@ def got_worse(report: EvaluationReport) -> list[str]:
             lines.append(f"Got worse over {which}: {', '.join(named)}.")
     changed = any(row.wins or row.losses for row in report.rows)
     if changed and not lines:
-        which = f" ({', '.join(groups[:-1])} and {groups[-1]} queries)" if len(groups) > 1 else ""
+        which = f" ({_listed(groups)} queries)" if len(groups) > 1 else ""
         return [f"Nothing got worse on average{which}."]
     return lines
 
 
-def facts(report: EvaluationReport) -> list[str]:
-    """Sentences on what ran, why that step, and what the numbers were measured on."""
-    lines = []
+def facts(report: Figures) -> list[str]:
+    """Sentences on what was measured, what ran, how far documents moved, and why that step."""
+    lines = [f"Measured on: {_ended(report.judged_on)}"]
     if report.method or report.step is not None or report.moved is not None:
         lines.append(_what_ran(report))
+    if report.turns is not None:
+        bins = ", ".join(f"{name}: {count:,}" for name, count in report.turns.bins())
+        lines.append(
+            f"They turned by {report.turns.median:.1f} degrees (median), "
+            f"{report.turns.largest:.1f} at most. Documents by degrees: {bins}."
+        )
     if report.step_reason:
         lines.append(f"Why this step: {_ended(report.step_reason)}")
-    lines.append(f"Measured on: {_ended(report.judged_on)}")
-    foreseen = report.unseen_estimate
-    if foreseen is not None:
+    estimate = report.unseen_estimate
+    if estimate is not None:
         lines.append(
-            "Foreseen for unseen queries, from documents left out of the tuning: "
-            f"{foreseen.metric} {number(foreseen.before)} to {number(foreseen.after)} "
-            f"({signed(foreseen.difference)}; 95% interval {interval(foreseen)}; "
-            f"{counted(foreseen.queries)})."
+            "Estimated for unseen queries while tuning, from documents left out: "
+            f"{estimate.metric} {number(estimate.before)} to {number(estimate.after)} "
+            f"({signed(estimate.difference)}; 95% interval {interval(estimate)}; "
+            f"{counted(estimate.queries)})."
         )
-    groups = {row.group: row.queries for row in report.rows}
-    if report.step != 0 and groups.get("unseen") == 0:
+    empty = {row.group for row in report.rows if not row.queries} if report.step != 0 else set()
+    if "unseen" in empty and "new" not in report.groups:
         lines.append(
-            "None of these queries is unseen: how questions fare whose answers did not move "
-            "is not known."
+            "None of these queries is unseen: it is not known how queries fare whose answers have "
+            "no training questions."
         )
-    if report.step != 0 and groups.get("seen") == 0:
-        lines.append("None of these queries is seen: no answer of theirs was moved.")
+    if "seen" in empty:
+        lines.append("None of these queries is seen: no answer of theirs has training questions.")
     return lines
 
 
-def shown_groups(report: EvaluationReport) -> tuple[str, ...]:
-    """The groups worth a place of their own: one that holds every query says nothing new."""
-    everything = report.row().queries
-    rest = [group for group in report.groups[1:] if report.row(group=group).queries < everything]
-    return ("all", *rest)
+def fell(row: ReportRow, digits: int = 4) -> bool:
+    """Whether the mean is lower than before, as far as the digits shown tell."""
+    return row.difference is not None and signed(row.difference, digits).startswith("-")
 
 
-def group_title(report: EvaluationReport, group: str) -> str:
-    """Such as `"unseen: 123 queries, no answer of theirs was moved"`."""
+def beyond_chance(report: Figures, sign: int) -> list[str]:
+    """Of unseen and new queries, shown apart: those that rose (1) or fell (-1) beyond chance."""
+    rows = [report.row(group=each) for each in report.shown_groups if each in ("unseen", "new")]
+    return [row.group for row in rows if row.significant and sign * (row.difference or 0) > 0]
+
+
+def group_title(report: Figures, group: str) -> str:
+    """Such as `"unseen: 123 queries, no answer has training questions"`."""
     count = report.row(group=group).queries
     title = f"{group}: {counted(count)}"
     if group == "all":
         whole = [each for each in report.groups[1:] if report.row(group=each).queries == count]
         return f"{title}, every one {whole[0]}" if whole else title
-    return f"{title}, {'an' if group == 'seen' else 'no'} answer of theirs was moved"
+    return f"{title}, {_MEANING[group]}"
 
 
 def counted(queries: int, kind: str = "") -> str:
@@ -129,7 +178,7 @@ def number(value: float | None, digits: int = 4) -> str:
 
 
 def signed(value: float | None, digits: int = 4) -> str:
-    """A change, such as `"+0.1253"`; one that rounds to nothing has no sign."""
+    """A change, such as `"+0.1253"`; one that rounds to zero has no sign."""
     if value is None:
         return "-"
     text = f"{value:+.{digits}f}"
@@ -157,18 +206,28 @@ def star(row: ReportRow) -> str:
 
 
 def rank(value: int | None) -> str:
-    """Rank of a first answer; `"none"` where none was ranked."""
+    """Rank of a first answer; `"none"` if none was ranked."""
     return str(value) if value else "none"
 
 
-def _where(word: str, report: EvaluationReport) -> str:
-    """The verdict's first words, which must not hide what befell the unseen queries."""
-    if not unseen_fell(report):
-        return word
-    return f"{word} overall{' and' if word == 'Worse' else ', worse'} on unseen queries"
+def _fallen(report: Figures, group: str) -> list[ReportRow]:
+    return [row for row in report.rows if row.group == group and fell(row)]
 
 
-def _what_ran(report: EvaluationReport) -> str:
+def _qualified(word: str, report: Figures) -> str:
+    """Qualify the verdict by what became of the queries that nobody labelled."""
+    worse, better = beyond_chance(report, -1), beyond_chance(report, 1)
+    if worse:
+        joined = " and" if word == "Worse" else ", worse"
+        return f"{word} overall{joined} on {_listed(worse)} queries"
+    return f"{word}, also on {_listed(better)} queries" if better and word == "Better" else word
+
+
+def _listed(names: list[str] | tuple[str, ...]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _what_ran(report: Figures) -> str:
     method = report.method or "The run"
     step = "" if report.step is None else f" with step {report.step:.4g}"
     if report.moved is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nudge_integrations.cli import live
-from nudge_integrations.cli.options import Commands, add_command, add_quiet, add_tuned
+from nudge_integrations.cli.options import Commands, add_command, add_quiet, add_tuned, flag
 from nudge_integrations.cli.terminal import note, say
 from nudge_integrations.common.arrays import name_some
 from nudge_integrations.errors import DataError
@@ -17,47 +17,42 @@ if TYPE_CHECKING:
     from nudge_integrations.tuning.saved import Exchange
 
 _APPLY = """\
-Put the tuned vectors of a run into a NudgeVectorStore that was saved: by
-store.save(PATH) in LangChain, by persist in LlamaIndex. A vector is exchanged
-only where the store still holds the one that the run started from; all others
-are left alone, and counted. `nudge revert` puts the original bytes back.
+Put the tuned vectors of a run into a saved NudgeVectorStore (LangChain:
+store.save(PATH); LlamaIndex: persist). A vector is replaced only if the store
+still holds the one the run started from; all others are left alone and counted.
+`nudge revert` restores the original bytes.
 
-Other stores (Chroma, Qdrant, ...) take tuned vectors through an embedding
-model, for which `nudge fit` prints the lines when it ends; or `nudge tune`
-tunes them in place."""
+Other stores (Chroma, Qdrant, ...) get tuned vectors through an embedding
+model, with the lines that `nudge fit` prints, or in place with `nudge tune`."""
 
 _APPLY_EXAMPLES = """\
   nudge apply --tuned tuned --store my_store
   nudge apply --tuned tuned --store storage/default__vector_store.json"""
 
 _REVERT = """\
-Put the original vectors back, byte for byte: into a NudgeVectorStore that was
-saved, wherever it holds the tuned vector of the run --tuned; or into a store
-that is running, such as chroma:./db#docs, from the journal of `nudge tune`."""
+Restore the original vectors, byte for byte: in a saved NudgeVectorStore,
+wherever it holds a tuned vector of the run --tuned, or in a running store such
+as chroma:./db#docs, from the journal of `nudge tune`."""
 
 _REVERT_EXAMPLES = """\
   nudge revert --tuned tuned --store my_store
   nudge revert --store postgresql://me@localhost/shop#items"""
 
+_STORE = "the saved store: its folder or its .json file"
+
 
 def add_to(commands: Commands) -> None:
     """Add both commands to the parser."""
-    for name, run, summary, description, examples in (
-        ("apply", apply, "put tuned vectors into a saved store", _APPLY, _APPLY_EXAMPLES),
-        ("revert", revert, "put the original vectors back", _REVERT, _REVERT_EXAMPLES),
-    ):
-        parser = add_command(commands, name, run, summary, description, examples)
-        add_tuned(parser, required=name == "apply")
-        parser.add_argument(
-            "--store",
-            metavar="PATH",
-            required=True,
-            help="the saved store: its folder, or its .json file"
-            + ("; or the address of a running one" if name == "revert" else ""),
-        )
-        if name == "revert":
-            live.add_details(parser.add_argument_group("running stores"))
-            add_quiet(parser)
+    summary = "put tuned vectors into a saved store"
+    parser = add_command(commands, "apply", apply, summary, _APPLY, _APPLY_EXAMPLES)
+    add_tuned(parser)
+    flag(parser, "--store PATH", _STORE, required=True)
+    summary = "restore the original vectors"
+    parser = add_command(commands, "revert", revert, summary, _REVERT, _REVERT_EXAMPLES)
+    add_tuned(parser, required=False)
+    flag(parser, "--store PATH", f"{_STORE}, or the address of a running one", required=True)
+    live.add_details(parser.add_argument_group("running stores"))
+    add_quiet(parser)
 
 
 def apply(args: argparse.Namespace) -> int:

@@ -1,21 +1,35 @@
-"""Digests of models: equal digests may share vectors, so when in doubt there is none."""
+"""What an embedding model is: the library it belongs to, and the digest that identifies it.
+
+Equal digests may share cached vectors, so when in doubt there is none.
+
+An object of a library's class can only exist once that library is imported, so looking into
+`sys.modules` is enough, and costs nothing for libraries that are not there.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import re
+import sys
 from collections.abc import Iterator, Mapping
+from enum import Enum
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from nudge_integrations.common.files import sha256, text_hash
-from nudge_integrations.embedding import families
-from nudge_integrations.embedding.fingerprint import PROBE_TEXT
+
+PROBE_TEXT = (
+    "Which of these 3 vectors is yours? A model answers the same question with the same point, "
+    "today and after a restart."
+)
+"""The text that every model embeds once, so that two models can be compared."""
 
 _SAMPLE = 2048
 _DEEPEST = 4
+_LONGEST = 4096
 
 # Settings that name a model; one of them must be there, or nothing identifies it.
 _NAMING = (
@@ -30,56 +44,43 @@ _NAMING = (
     "endpoint_name",
     "engine",
 )
-# Settings that change a named model's vectors. A list of what to take, so that no key, token or
-# header is ever read.
-_SHAPING = (
-    "api_base",
-    "azure_endpoint",
-    "base_url",
-    "cls_pooling",
-    "dimension",
-    "dimensions",
-    "document_prefix",
-    "embed_dim",
-    "embed_instruction",
-    "embedding_type",
-    "encode_kwargs",
-    "encoding_format",
-    "endpoint",
-    "endpoint_url",
-    "input_type",
-    "instruction",
-    "instructions",
-    "host",
-    "inference_server_url",
-    "max_length",
-    "max_seq_length",
-    "mode",
-    "model_kwargs",
-    "model_revision",
-    "normalize",
-    "normalize_embeddings",
-    "openai_api_base",
-    "output_dimensionality",
-    "passage_prefix",
-    "pooling",
-    "prompts",
-    "query_encode_kwargs",
-    "query_instruction",
-    "query_prefix",
-    "revision",
-    "size",
-    "task",
-    "task_type",
-    "text_instruction",
-    "truncate",
-    "truncate_dim",
-    "url",
-    "version",
-)
 _NO_NAMES = ("", "unknown")
-_SECRET = re.compile(r"key|token|secret|passw|auth|header|credential|cookie", re.IGNORECASE)
-_NO_EFFECT = ("batch_size", "device", "show_progress_bar", "num_workers")
+_SECRET = re.compile(
+    r"key|token(?!i)|secret|passw|auth|header|credential|cookie|signature", re.IGNORECASE
+)
+# What changes no vector. Everything else does, as far as we know: a wrong guess in this direction
+# costs a cache miss, in the other one wrong vectors.
+_NO_EFFECT = re.compile(
+    r"batch_size|chunk_size|^device$|progress|num_workers|timeout|retr(y|ies)|verbose|cache_folder"
+)
+
+
+def _is_instance(value: Any, module: str, name: str) -> bool:
+    known = getattr(sys.modules.get(module), name, None)
+    return isinstance(known, type) and isinstance(value, known)
+
+
+def is_torch_module(value: Any) -> bool:
+    """Whether `value` is a `torch.nn.Module`."""
+    return _is_instance(value, "torch.nn", "Module")
+
+
+def is_sentence_transformer(value: Any) -> bool:
+    """Whether `value` is a dense sentence-transformers model."""
+    # A SparseEncoder was a subclass once; its vectors are no rows of a dense matrix.
+    return _is_instance(value, "sentence_transformers", "SentenceTransformer") and not (
+        _is_instance(value, "sentence_transformers", "SparseEncoder")
+    )
+
+
+def is_llama_index(value: Any) -> bool:
+    """Whether `value` is a LlamaIndex `BaseEmbedding`."""
+    return _is_instance(value, "llama_index.core.base.embeddings.base", "BaseEmbedding")
+
+
+def is_langchain(value: Any) -> bool:
+    """Whether `value` is a LangChain `Embeddings`."""
+    return _is_instance(value, "langchain_core.embeddings.embeddings", "Embeddings")
 
 
 def module_digest(module: Any) -> str | None:
@@ -114,10 +115,10 @@ def _module_settings(module: Any) -> dict[str, Any]:
     settings: dict[str, Any] = {"modules": []}
     for _, part in module.named_modules():
         config = getattr(part, "get_config_dict", None)
-        settings["modules"].append([_class_name(part), _simple(config()) if config else None])
-    if families.is_sentence_transformer(module):
+        settings["modules"].append([_class_name(part), _plain(config()) if config else None])
+    if is_sentence_transformer(module):
         names = ("max_seq_length", "prompts", "default_prompt_name", "truncate_dim")
-        settings.update({name: _simple(getattr(module, name, None)) for name in names})
+        settings.update({name: _plain(getattr(module, name, None)) for name in names})
         settings["tokens"] = _token_ids(module)
     return settings
 
@@ -161,7 +162,7 @@ def settings_digest(model: Any) -> str | None:
 
 
 def _settings_digest(model: Any, depth: int) -> str | None:
-    if families.is_torch_module(model):
+    if is_torch_module(model):
         return module_digest(model)
     settings = _settings(model)
     inner = [_settings_digest(part, depth + 1) for part in _models_inside(model, depth)]
@@ -187,17 +188,31 @@ def _for_people(name: str) -> str:
 
 
 def _settings(model: Any) -> dict[str, Any]:
-    """The settings of `model` that identify it, as far as JSON holds them."""
-    fields = getattr(type(model), "model_fields", ())
-    settings = {
-        name: _simple(getattr(model, name))
-        for name in _NAMING + _SHAPING
-        if name in fields or name in _attributes(model)
-    }
+    """All plain settings of `model` that are no secrets; those that name it only with a name."""
+    names = _setting_names(model)
+    settings: dict[str, Any] = _plain(
+        {name: value for name, value in _attributes(model).items() if name in names}
+    )
     for name in _NAMING:
         if not isinstance(settings.get(name), str) or settings[name].lower() in _NO_NAMES:
             settings.pop(name, None)
-    return settings
+    # What is long is data that the object holds, such as what it has embedded so far.
+    return {name: each for name, each in settings.items() if len(_to_json(each)) <= _LONGEST}
+
+
+def _setting_names(model: Any) -> set[str]:
+    """Declared fields; else what the constructor takes, and texts and flags.
+
+    Numbers and lists that nobody passed in are what the object counts or collects.
+    """
+    public = {name: each for name, each in _attributes(model).items() if not name.startswith("_")}
+    fields = getattr(type(model), "model_fields", None)
+    if fields is not None:
+        return set(public).intersection(fields)
+    taken = inspect.signature(type(model)).parameters
+    if any(each.kind is each.VAR_KEYWORD for each in taken.values()):
+        return set(public)
+    return {name for name, each in public.items() if name in taken or isinstance(each, str | bool)}
 
 
 def _models_inside(model: Any, depth: int) -> Iterator[Any]:
@@ -206,11 +221,7 @@ def _models_inside(model: Any, depth: int) -> Iterator[Any]:
         return
     private = getattr(model, "__pydantic_private__", None) or {}
     for value in (*_attributes(model).values(), *private.values()):
-        if (
-            families.is_torch_module(value)
-            or families.is_llama_index(value)
-            or families.is_langchain(value)
-        ):
+        if is_torch_module(value) or is_llama_index(value) or is_langchain(value):
             yield value
 
 
@@ -229,17 +240,22 @@ def _class_name(value: Any) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
-def _simple(value: Any) -> Any:
+def _plain(value: Any, depth: int = 0) -> Any:
     """`value` as far as JSON holds it, without secrets and without what changes no vector."""
+    if depth > _DEEPEST:
+        return None
     if isinstance(value, Mapping):
         return {
-            str(name): _simple(item)
+            str(name): _plain(item, depth + 1)
             for name, item in value.items()
-            # A flag is no secret: `pooling_mode_cls_token` says how a model pools.
-            if (isinstance(item, bool) or not _SECRET.search(str(name))) and name not in _NO_EFFECT
+            # Numbers and flags are no secrets: `pooling_mode_cls_token` says how a model pools.
+            if (isinstance(item, bool | int | float) or not _SECRET.search(str(name)))
+            and not _NO_EFFECT.search(str(name))
         }
     if isinstance(value, list | tuple):
-        return [_simple(item) for item in value]
+        return [_plain(item, depth + 1) for item in value]
+    if isinstance(value, Enum):
+        return _plain(value.value, depth + 1)
     if isinstance(value, str):
         return _without_credentials(value)
     return value if value is None or isinstance(value, bool | int | float) else None
@@ -257,5 +273,5 @@ def _without_credentials(text: str) -> str:
     return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
 
 
-def _to_json(settings: Mapping[str, Any]) -> str:
+def _to_json(settings: Any) -> str:
     return json.dumps(settings, sort_keys=True)
