@@ -72,9 +72,7 @@ def test_the_same_report_measures_base_overlay_and_tuned_store(
     measure = side.package.evaluate_retriever
 
     base, overlay, tuned = (
-        measure(retriever, world.data).means()["ndcg@10"]
-        if hasattr(measure(retriever, world.data), "means")
-        else float(np.mean(measure(retriever, world.data).values["ndcg@10"]))
+        measure(retriever, world.data).mean("ndcg@10")
         for retriever in (
             side.retriever(store, model),
             overlaid(side, store, model, engine.tuned),

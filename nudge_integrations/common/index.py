@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -36,6 +36,24 @@ class Hits:
         return len(self.ids)
 
 
+@dataclass
+class Moves:
+    """What `ExactIndex.move` moved and has not moved back.
+
+    Attributes:
+        run: Names the run that moved them; empty where nothing is moved.
+        bases: Id -> its vector before, float32, shape `(dimension,)`.
+    """
+
+    run: str = ""
+    bases: dict[str, FloatMatrix] = field(default_factory=dict)
+
+    def forget(self, ids: Collection[str]) -> None:
+        """Rows that were replaced or deleted have nothing to go back to."""
+        for id_ in ids:
+            self.bases.pop(id_, None)
+
+
 class ExactIndex:
     """Vectors by id, searched exactly.
 
@@ -58,6 +76,7 @@ class ExactIndex:
         self._metric: Metric = metric
         self._lock = threading.Lock()
         self._rows = Rows()
+        self.moves = Moves()
 
     @property
     def metric(self) -> Metric:
@@ -90,6 +109,7 @@ class ExactIndex:
         """Forget everything, the dimension too."""
         with self._lock:
             self._rows = Rows()
+            self.moves = Moves()
 
     def upsert(self, ids: Sequence[str], vectors: Any) -> None:
         """Add vectors, or put them in the place of those with the same ids. All or nothing.
@@ -113,10 +133,12 @@ class ExactIndex:
             new = [id_ for id_ in last if id_ not in self._rows.positions]
             self._rows.overwrite(old, matrix[[last[id_] for id_ in old]])
             self._rows.append(new, matrix[[last[id_] for id_ in new]])
+            self.moves.forget(old)
 
     def delete(self, ids: Collection[str]) -> list[str]:
         """Forget these ids and return those of them that were there; the others are ignored."""
         with self._lock:
+            self.moves.forget(ids)
             return self._rows.delete(ids)
 
     def get(self, ids: Sequence[str]) -> FloatMatrix:
@@ -164,6 +186,39 @@ class ExactIndex:
             self._rows.overwrite([ids[row] for row in written], after[written])
             done = set(written)
             return [id_ for row, id_ in enumerate(ids) if row not in done]
+
+    def move(
+        self,
+        run: str,
+        moved: Callable[[FloatMatrix], tuple[IntVector, FloatMatrix]],
+        known: Collection[str],
+    ) -> None:
+        """Move rows by a function of their vectors, and keep what they were for `move_back`.
+
+        Args:
+            run: Names the run that moves them.
+            moved: Gives, for vectors, the rows that move and their new vectors.
+            known: Ids to leave alone, beside those that were moved before.
+        """
+        with self._lock:
+            other = [
+                id_ for id_ in self._rows.positions if id_ not in known | self.moves.bases.keys()
+            ]
+            base = self._rows.take(other)
+            rows, vectors = moved(base)
+            ids = [other[row] for row in rows]
+            self._rows.overwrite(ids, vectors)
+            if ids:
+                self.moves = Moves(run, self.moves.bases | dict(zip(ids, base[rows], strict=True)))
+
+    def move_back(self, run: str) -> None:
+        """Put back the vectors that `move` exchanged under that name, bit for bit."""
+        with self._lock:
+            if self.moves.run == run:
+                ids = list(self.moves.bases)
+                if ids:
+                    self._rows.overwrite(ids, np.stack([self.moves.bases[id_] for id_ in ids]))
+                self.moves = Moves()
 
     def search(self, vector: Any, k: int, allowed: Allowed = None) -> Hits:
         """Find the `k` rows most similar to `vector`.
@@ -230,8 +285,10 @@ class ExactIndex:
         return view.ids, view.vectors
 
     @classmethod
-    def from_state(cls, metric: Metric, ids: Sequence[str], matrix: Any) -> ExactIndex:
-        """Build an index from what `state` gave.
+    def from_state(
+        cls, metric: Metric, ids: Sequence[str], matrix: Any, moves: Moves | None = None
+    ) -> ExactIndex:
+        """Build an index from what `state` and `moves` gave.
 
         Raises:
             DataError: Vectors that `upsert` would refuse, or an id twice.
@@ -240,10 +297,12 @@ class ExactIndex:
         index.upsert(ids, matrix)
         if len(index) != len(ids):
             raise DataError(f"{len(ids) - len(index)} ids come twice: give each row its own id")
+        if moves is not None:
+            index.moves = Moves(moves.run, dict(moves.bases))
         return index
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return self.from_state, (self._metric, *self.state())
+        return self.from_state, (self._metric, *self.state(), self.moves)
 
     def _view(self) -> View:
         with self._lock:

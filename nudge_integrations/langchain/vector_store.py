@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -247,10 +248,9 @@ class NudgeVectorStore(ExactSearch):
             DataError: Metadata that is not plain JSON; the document is named.
             NudgeError: The folder cannot be written to.
         """
-        with self._writing:
-            ids, vectors = self._index.state()
-            documents = [to_json(self._documents[id_]) for id_ in ids]
-        write_atomically(_file(path), LANGCHAIN.pack(self.metric, documents, vectors))
+        _, (_, index, documents) = self.__reduce__()
+        saved = [to_json(documents[id_]) for id_ in index.ids]
+        write_atomically(_file(path), LANGCHAIN.pack(index, saved))
 
     @classmethod
     def load(
@@ -286,7 +286,7 @@ class NudgeVectorStore(ExactSearch):
 
     def __reduce__(self) -> tuple[Any, ...]:
         with self._writing:
-            index = ExactIndex.from_state(self.metric, *self._index.state())
+            index = copy.copy(self._index)
             return self._restored, (self._embedding, index, dict(self._documents))
 
     def __deepcopy__(self, _: Any) -> Self:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -164,10 +165,8 @@ class NudgeVectorStore(ExactSearch):
             DataError: A node whose metadata is no JSON.
             NudgeError: The folder cannot be written to. An older state is still whole.
         """
-        with self._writing:
-            ids, matrix = self._index.state()
-            nodes = [self._nodes[id_] for id_ in ids]
-        save_nodes(persist_path, self.metric, nodes, matrix, fs)
+        _, (index, nodes) = self.__reduce__()
+        save_nodes(persist_path, index, [nodes[id_] for id_ in index.ids], fs)
 
     @classmethod
     def from_persist_path(
@@ -241,8 +240,7 @@ class NudgeVectorStore(ExactSearch):
 
     def __reduce__(self) -> tuple[Any, ...]:
         with self._writing:
-            index = ExactIndex.from_state(self._index.metric, *self._index.state())
-            return self._restored, (index, dict(self._nodes))
+            return self._restored, (copy.copy(self._index), dict(self._nodes))
 
     def __deepcopy__(self, _: Any = None) -> Self:
         _, (index, nodes) = self.__reduce__()

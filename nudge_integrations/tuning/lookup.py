@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nudge_integrations.common.arrays import as_matrix
 from nudge_integrations.common.text import described
 from nudge_integrations.embedding.models import PROBE_TEXT
 from nudge_integrations.errors import DataError, MetricMismatchError, ModelMismatchError
@@ -20,6 +21,8 @@ Vectors = list[list[float]]
 @dataclass
 class TextLookup:
     """Answers document texts with their tuned vectors, and the rest through the base model.
+
+    Where the run has a field, what the base model gives for the rest moves by it.
 
     Used in two steps, so that the base model can be awaited in between: embed `ask(texts)` with
     the base model, then hand its vectors to `answer`.
@@ -61,6 +64,7 @@ class TextLookup:
             )
         if tuned is None:
             return found
+        found = list(found)
         known = [tuned.lookup(text) for text in texts]
         if self._to_check(any(vector is not None for vector in known)):
             from nudge_integrations.embedding.encoders import probed
@@ -75,11 +79,16 @@ class TextLookup:
                     f"the base model's vectors have {len(vector)} dimensions, the tuned ones have "
                     f"{width}; use the model that the vectors were tuned for"
                 )
+        if found and tuned.field is not None:
+            base_vectors = as_matrix(found, "vectors from the base model", allow_zero=True)
+            for row, vector in zip(*tuned.move(base_vectors), strict=True):
+                found[row] = vector.tolist()
         new = iter(found)
         return [next(new) if vector is None else vector.tolist() for vector in known]
 
-    def _to_check(self, any_tuned: bool) -> bool:
-        return self.unchecked and any_tuned
+    def _to_check(self, any_known: bool) -> bool:
+        moves_all = self.tuned is not None and self.tuned.field is not None
+        return self.unchecked and (any_known or moves_all)
 
 
 def as_tuned(value: Any) -> TunedVectors:

@@ -19,7 +19,7 @@ from nudge_integrations.common.files import (
     unpack,
     write_atomically,
 )
-from nudge_integrations.common.index import ExactIndex
+from nudge_integrations.common.index import ExactIndex, Moves
 from nudge_integrations.errors import CorruptFileError
 from nudge_integrations.tuning.lookup import check_metric
 
@@ -64,11 +64,13 @@ class Layout:
     pattern: str
     id_of: Callable[[Any], str]
 
-    def pack(self, metric: str, documents: Sequence[Any], vectors: FloatMatrix) -> bytes:
-        """The bytes of a saved store."""
-        return pack(
-            self.kind, _VERSION, {"metric": metric, "documents": documents}, {"vectors": vectors}
-        )
+    def pack(self, index: ExactIndex, documents: Sequence[Any]) -> bytes:
+        """The bytes of a saved store; documents in the order of the index."""
+        bases, vectors = index.moves.bases, index.matrix
+        facts = {"metric": index.metric, "documents": documents}
+        facts |= {"moved_by": index.moves.run, "moved": list(bases)}
+        kept = np.stack(list(bases.values())) if bases else vectors[:0]
+        return pack(self.kind, _VERSION, facts, {"vectors": vectors, "bases": kept})
 
     def unpack(self, data: bytes, path: str | os.PathLike[str]) -> tuple[ExactIndex, list[Any]]:
         """The vectors by id, and the documents in the same order.
@@ -80,7 +82,10 @@ class Layout:
         try:
             documents = facts["documents"]
             ids = [self.id_of(each) for each in documents]
-            return ExactIndex.from_state(facts["metric"], ids, arrays["vectors"]), documents
+            bases = dict(zip(facts.get("moved", ()), arrays.get("bases", ()), strict=True))
+            moves = Moves(facts.get("moved_by", ""), bases)
+            index = ExactIndex.from_state(facts["metric"], ids, arrays["vectors"], moves)
+            return index, documents
         except (KeyError, TypeError, ValueError) as error:
             raise CorruptFileError(f"{path} was edited: {error}; save it again") from error
 
@@ -139,8 +144,14 @@ def _exchange(
         check_metric(tuned.method, index.metric)
     left = index.replace(tuned.ids, expected, vectors)
     changed = len(tuned) - len(left)
+    before = len(index.moves.bases)
+    if tuned.field is not None and checked:
+        index.move(tuned.digest, tuned.move, set(tuned.ids))
+    elif not checked:
+        index.move_back(tuned.digest)
+    changed += abs(len(index.moves.bases) - before)
     if changed:
-        write_atomically(path, layout.pack(index.metric, documents, index.matrix))
+        write_atomically(path, layout.pack(index, documents))
     reasons = _reasons(index, tuned, left, vectors)
     return Exchange(path, index.metric, len(documents), changed, **reasons)
 
