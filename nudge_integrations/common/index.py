@@ -201,9 +201,10 @@ class ExactIndex:
             known: Ids to leave alone, beside those that were moved before.
         """
         with self._lock:
-            other = [
-                id_ for id_ in self._rows.positions if id_ not in known | self.moves.bases.keys()
-            ]
+            done = {*known, *self.moves.bases}
+            other = [id_ for id_ in self._rows.positions if id_ not in done]
+            if not other:
+                return
             base = self._rows.take(other)
             rows, vectors = moved(base)
             ids = [other[row] for row in rows]
