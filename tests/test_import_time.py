@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-MODELS = {"torch", "transformers", "sentence_transformers", "tokenizers", "triton"}
+MODELS = {"torch", "transformers", "sentence_transformers", "tokenizers"}
 SCIENCE = {"numpy", "scipy", "pandas", "matplotlib", "sklearn", "pyarrow"}
 FRAMEWORKS = {"langchain_core", "llama_index", "langchain_openai", "langsmith", "pydantic"}
 STORES = {"chromadb", "qdrant_client", "lancedb", "psycopg", "pymilvus", "faiss"}

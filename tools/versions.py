@@ -31,7 +31,6 @@ INSTALLED = (
     *("nudge-ft==0.1.2", "pytrec_eval-terrier", "langchain-tests"),
     *("langchain-chroma", "llama-index-vector-stores-chroma"),
     *("langchain-qdrant", "llama-index-vector-stores-qdrant"),
-    "triton; platform_system == 'Linux'",
 )
 TESTS = (
     *("tests/methods", "tests/langchain", "tests/llama_index", "tests/evaluation"),

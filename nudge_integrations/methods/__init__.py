@@ -4,8 +4,7 @@ from nudge_integrations.methods.base import Method
 from nudge_integrations.methods.fit import Fit
 from nudge_integrations.methods.judgments import Judgments
 from nudge_integrations.methods.nudge_c import NudgeC
-from nudge_integrations.methods.nudge_m import NudgeM
-from nudge_integrations.methods.nudge_n import NudgeN
+from nudge_integrations.methods.paper import NudgeM, NudgeN
 from nudge_integrations.methods.registry import get_method
 
 __all__ = ["Fit", "Judgments", "Method", "NudgeC", "NudgeM", "NudgeN", "get_method"]

@@ -29,7 +29,7 @@ from nudge_integrations.methods.inputs import (
     checked_groups,
     checked_steps,
     read_set,
-    with_beside,
+    with_neighbours,
 )
 from nudge_integrations.methods.judgments import Judgments
 
@@ -133,7 +133,7 @@ class Method(ABC):
         similarity: Similarity = "cosine",
         gamma: float | None = None,
         groups: IntVector | None = None,
-        beside: npt.NDArray[Any] | None = None,
+        neighbours: npt.NDArray[Any] | None = None,
     ) -> Fit:
         """Tune document vectors.
 
@@ -153,7 +153,7 @@ class Method(ABC):
             gamma: A fixed step: nothing is chosen; held-out questions only measure it.
             groups: Shape `(q,)` or `(q + v,)`: fold of each query; drawn from the seed if left
                 out. Questions with the same text belong into the same group.
-            beside: Shape `(q, k)` or `(q + v, k)`: for each query the scores of the nearest
+            neighbours: Shape `(q, k)` or `(q + v, k)`: for each query the scores of the nearest
                 documents that are not in `corpus`, as a store's search gives them (by
                 `similarity`, of the query as it is); `-inf` where there are fewer. None of them
                 may answer a query. `nearest` of them give what the whole corpus would.
@@ -177,8 +177,8 @@ class Method(ABC):
             check_judgments(held, validation[1], count, "validation")
         train = QuerySet(queries, judgments)
         held_out = None if validation is None else QuerySet(held, validation[1])
-        if beside is not None:
-            train, held_out = with_beside(train, held_out, beside)
+        if neighbours is not None:
+            train, held_out = with_neighbours(train, held_out, neighbours)
         fixed = None if gamma is None else self._one_step(gamma)
         return self._tuned(documents, train, held_out, selection, similarity, fixed, groups)
 
@@ -225,9 +225,9 @@ class Method(ABC):
         validation = None
         if val_set is not None:
             validation = read_set(val_set, count, width, "val_set").on(len(vectors))
-        with ThreadPoolExecutor(1) as beside:
+        with ThreadPoolExecutor(1) as thread:
             # Fresh memory is slow to come by, and this needs no processor to speak of.
-            copying = beside.submit(vectors[:count].copy)
+            copying = thread.submit(vectors[:count].copy)
             rows, moved = self._like_nudge_ft(vectors, train, validation, val_k, gamma)
             result: FloatMatrix = copying.result()
         result[rows] = moved

@@ -9,7 +9,7 @@ import torch
 
 from nudge_integrations.common.arrays import FloatMatrix, IntVector
 from nudge_integrations.methods.judgments import Judgments
-from nudge_integrations.methods.kernels.tensors import tensor
+from nudge_integrations.methods.tensors import tensor
 
 _CPU = torch.device("cpu")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nudge_integrations.common.arrays import FloatMatrix, IntVector
+from nudge_integrations.methods.field import Field
 from nudge_integrations.methods.step import HeldOut
 
 
@@ -21,6 +22,8 @@ class Fit:
         reason: Why this step, in words.
         curve: Steps that were tried, each with its mean validation score.
         held_out: Honest before and after of the held-out questions; None where there are none.
+        field: What moves any document, known or new; None where only a table of vectors is known
+            (NUDGE-N, NUDGE-M) and at step 0.
         unseen: Before and after of questions about documents that nothing moved, estimated by
             leaving documents out together with their questions; None where that was not done.
     """
@@ -33,3 +36,4 @@ class Fit:
     curve: tuple[tuple[float, float], ...] = ()
     held_out: HeldOut | None = None
     unseen: HeldOut | None = None
+    field: Field | None = None

@@ -34,8 +34,8 @@ class Folds:
         judgments: Judgments,
         labels: IntVector,
         trained: IntVector | None,
-        final: IntVector,
         *,
+        hold_out: bool,
         folds: int,
         seed: int,
     ) -> Folds:
@@ -46,19 +46,20 @@ class Folds:
             labels: Shape `(q,)`: fold of each question.
             trained: Questions to tune on where the others are validation questions; None for
                 cross-validation.
-            final: Questions that shape the vectors in the end.
+            hold_out: Whether validation questions take no part in the final run; otherwise
+                cross-validation over all questions joins the validation questions.
             folds: Number of folds by document.
             seed: Of the random choices.
         """
         everyone = np.arange(judgments.n_queries)
-        if trained is None:
+        splits = [] if trained is None else [(trained, np.setdiff1d(everyone, trained))]
+        if trained is None or not hold_out:
             masks = [labels == label for label in np.unique(labels)]
-            splits = [(np.flatnonzero(~mask), np.flatnonzero(mask)) for mask in masks]
-        else:
-            splits = [(trained, np.setdiff1d(everyone, trained))]
+            splits += [(np.flatnonzero(~mask), np.flatnonzero(mask)) for mask in masks]
+        pool = trained if trained is not None and hold_out else everyone
         return cls(
             [split for split in splits if len(split[0]) and len(split[1])],
-            _by_document(judgments, final, np.random.default_rng(seed), folds),
+            _by_document(judgments, pool, np.random.default_rng(seed), folds),
         )
 
 

@@ -12,12 +12,10 @@ import torch
 
 from nudge_integrations.common.arrays import FloatMatrix, IntVector, as_matrix
 from nudge_integrations.errors import DataError
-from nudge_integrations.evaluation.metrics import Metric, parse_metric
 from nudge_integrations.methods.judgments import Judgments, concatenate
 from nudge_integrations.methods.paths import Float64
 
 Similarity = Literal["cosine", "dot"]
-_FIRST_PLACE = ("hit_rate@1", "recall_cap@1", "mrr@1", "precision@1")
 
 
 class QuerySet(NamedTuple):
@@ -26,18 +24,18 @@ class QuerySet(NamedTuple):
     Attributes:
         queries: Shape `(q, d)`, float32.
         judgments: Which documents answer them.
-        beside: Shape `(q, any)`, float32: scores of documents that are not in the corpus at hand
+        neighbours: Shape `(q, any)`, float32: scores of documents that are not in the corpus at hand
             but are in the store, and answer no question; -inf for none.
     """
 
     queries: FloatMatrix
     judgments: Judgments
-    beside: FloatMatrix | None = None
+    neighbours: FloatMatrix | None = None
 
     def some(self, rows: npt.NDArray[Any]) -> QuerySet:
         """Some of the queries (row numbers or a mask), with all that belongs to them."""
-        beside = None if self.beside is None else self.beside[rows]
-        return QuerySet(self.queries[rows], self.judgments.select(rows), beside)
+        neighbours = None if self.neighbours is None else self.neighbours[rows]
+        return QuerySet(self.queries[rows], self.judgments.select(rows), neighbours)
 
     def and_those_of(self, other: QuerySet) -> QuerySet:
         """These queries, then the others."""
@@ -45,8 +43,8 @@ class QuerySet(NamedTuple):
             np.concatenate([self.queries, other.queries]),
             concatenate(self.judgments, other.judgments),
             None
-            if self.beside is None or other.beside is None
-            else np.concatenate([self.beside, other.beside]),
+            if self.neighbours is None or other.neighbours is None
+            else np.concatenate([self.neighbours, other.neighbours]),
         )
 
     def on(self, n_documents: int) -> QuerySet:
@@ -54,26 +52,27 @@ class QuerySet(NamedTuple):
         return QuerySet(self.queries, replace(self.judgments, n_documents=n_documents))
 
 
-def with_beside(
-    train: QuerySet, held_out: QuerySet | None, beside: Any
+def with_neighbours(
+    train: QuerySet, held_out: QuerySet | None, neighbours: Any
 ) -> tuple[QuerySet, QuerySet | None]:
-    """Both sets of queries with the scores of what competes beside the corpus.
+    """Both sets of queries with the scores of further documents outside the corpus.
 
     Raises:
         DataError: Not one row of scores a query, or scores that are NaN or +inf.
     """
-    scores = np.asarray(beside, np.float32)
+    scores = np.asarray(neighbours, np.float32)
     first = len(train.queries)
     count = first + (0 if held_out is None else len(held_out.queries))
     if scores.ndim != 2 or len(scores) != count:
         raise DataError(
-            f"beside must have one row of scores a query: shape ({count}, k), got {scores.shape}"
+            f"neighbours must hold one row of scores per query: shape ({count}, k), "
+            f"got {scores.shape}"
         )
     if not (scores < np.inf).all():
-        raise DataError("beside must be scores: numbers, or -inf for none; it holds NaN or +inf")
+        raise DataError("neighbours must be scores, or -inf for none; it holds NaN or +inf")
     if held_out is not None:
-        held_out = held_out._replace(beside=scores[first:])
-    return train._replace(beside=scores[:first]), held_out
+        held_out = held_out._replace(neighbours=scores[first:])
+    return train._replace(neighbours=scores[:first]), held_out
 
 
 def checked_device(device: Any) -> torch.device:
@@ -126,27 +125,6 @@ def checked_steps(steps: Sequence[float] | Float64 | str, largest: float) -> Flo
     if len(wrong):
         raise DataError(f"steps (gamma) must be within 0 .. {largest:g}, got {wrong[0]:g}")
     return np.unique(np.concatenate([[0.0], values]))
-
-
-def checked_metric(metric: str | Metric | None, exact: bool) -> Metric | None:
-    """The metric to choose the step by; None for whatever the caller then takes.
-
-    Args:
-        metric: As the user gave it.
-        exact: Whether the step is to be exact, which only a metric of the first place allows.
-
-    Raises:
-        DataError: No such metric, or one that looks deeper than an exact step can.
-    """
-    if metric is None:
-        return parse_metric("hit_rate@1") if exact else None
-    parsed = parse_metric(metric)
-    if exact and str(parsed) not in _FIRST_PLACE:
-        raise DataError(
-            f"steps='exact' needs a metric of the first place ({', '.join(_FIRST_PLACE)}), got "
-            f"{parsed}; leave steps out to search a fine grid"
-        )
-    return parsed
 
 
 def check_judgments(

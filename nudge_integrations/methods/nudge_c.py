@@ -1,7 +1,8 @@
-"""NUDGE-C: documents move to be chosen for their own questions, and for no others. Not the paper's.
+"""NUDGE-C: documents move to be chosen for their own questions, and take their neighbours along.
 
-`contrast.py` has the objective. Temperature, damping and the length of the way are chosen on
-questions that were held out, and so is whether to move at all.
+`flow.py` has the objective, `field.py` how a move spreads. Temperature, damping, width of the
+field and the length of the way are chosen on questions that were held out, and so is whether to
+move at all. It is this package's own method, not the paper's.
 """
 
 from __future__ import annotations
@@ -11,31 +12,32 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from nudge_integrations.common.arrays import FloatMatrix, IntVector
 from nudge_integrations.errors import DataError
 from nudge_integrations.evaluation.metrics import parse_metric
 from nudge_integrations.methods.base import REPORT_DEPTH, Method, Selection
-from nudge_integrations.methods.bystanders import NEAREST
-from nudge_integrations.methods.contest import Contest
-from nudge_integrations.methods.contrast import Setting
+from nudge_integrations.methods.choice import TIMES, Grid, Trials, choose
 from nudge_integrations.methods.document_vectors import DocumentVectors
+from nudge_integrations.methods.field import Field
 from nudge_integrations.methods.fit import Fit
+from nudge_integrations.methods.flow import Flow, moved_by
 from nudge_integrations.methods.folds import Folds, sample
 from nudge_integrations.methods.inputs import QuerySet, Similarity
-from nudge_integrations.methods.nudge_c_choice import choose
+from nudge_integrations.methods.pool import Pool
 
 _TEMPERATURES = (0.02, 0.03, 0.05, 0.08)
-_RIDGES = (float("inf"), 100.0, 30.0, 10.0, 3.0, 1.0, 0.3)
-_TIMES = (0.1, 0.2, 0.4, 0.6, 0.8, 1.2, 1.6, 2.0, 2.4, 2.8, 3.2)
+_RIDGES = (float("inf"), 100.0, 30.0, 10.0)
 _MOST_QUESTIONS = 4096
 
 
 class NudgeC(Method):
     """This package's own method, and its default: contrastive, and chosen with care.
 
-    Documents with questions follow the gradient of the likelihood that each question picks its
-    answers out of the whole corpus. The step is how long they do so, from 0 on. Vectors keep their
+    Documents follow the gradient of the likelihood that each question picks its answers, and
+    documents nearby follow them in part, labelled or not. The step is how long they do so, from 0
+    on; one unit moves documents with questions by 0.08 on average at first. Vectors keep their
     length, so cosine and inner product both work.
 
     Args:
@@ -70,7 +72,7 @@ class NudgeC(Method):
         device: Any = None,
         *,
         metric: str | None = None,
-        protect_unseen: float = 0.05,
+        protect_unseen: float = 0.02,
         temperatures: Sequence[float] = _TEMPERATURES,
         ridges: Sequence[float] = _RIDGES,
         **shared: Any,
@@ -79,23 +81,20 @@ class NudgeC(Method):
         number = isinstance(protect_unseen, (int, float, np.number))
         if not number or not protect_unseen >= 0:
             raise DataError(
-                f"protect_unseen must be a number, at least 0 (such as 0.05), got "
+                f"protect_unseen must be a number, at least 0 (such as 0.02), got "
                 f"{protect_unseen!r}"
             )
         for name, values in (("temperatures", temperatures), ("ridges", ridges)):
             if len(values) == 0 or not all(value > 0 for value in values):
                 raise DataError(f"{name} must be numbers above 0, got {values!r}")
         self.protect_unseen = float(protect_unseen)
-        self.settings = [
-            Setting(float(temperature), float(ridge))
-            for ridge in ridges
-            for temperature in temperatures
-        ]
+        self.temperatures = tuple(map(float, temperatures))
+        self.ridges = tuple(map(float, ridges))
 
     @property
     def nearest(self) -> int:
-        """How many of the nearest still documents of a query stand for all others."""
-        return max(self.depth, NEAREST)
+        """How many of the nearest other documents of a query stand for all others."""
+        return max(self.depth, 100)
 
     def _read(self, corpus: Any, similarity: Similarity) -> DocumentVectors:  # noqa: ARG002
         return DocumentVectors(corpus, unit=True)
@@ -110,7 +109,6 @@ class NudgeC(Method):
         gamma: float | None,
         groups: IntVector | None,
     ) -> Fit:
-        metric = self.metric or parse_metric("ndcg@10")
         every = train if validation is None else train.and_those_of(validation)
         rows = np.arange(len(every.queries))
         known, extra = rows[: len(train.queries)], rows[len(train.queries) :]
@@ -118,35 +116,35 @@ class NudgeC(Method):
             sample(every.judgments, part, _MOST_QUESTIONS, self.seed) for part in (known, extra)
         )
         asked = np.concatenate([first, second])
-        contest = self._contest(documents, every.some(asked), similarity, self.settings, metric.k)
-        trained = np.arange(len(first))
+        metric = self.metric or parse_metric("ndcg@10")
+        pool = self._pool(documents, every.some(asked), similarity, max(metric.k, REPORT_DEPTH))
         labels = self._folds(len(rows), groups)[asked]
         folds = Folds.of(
-            contest.judgments,
+            pool.ground.judgments,
             labels,
-            None if validation is None else trained,
-            trained if selection == "holdout" else np.arange(len(asked)),
+            None if validation is None else np.arange(len(first)),
+            hold_out=selection == "holdout",
             folds=self.folds,
             seed=self.seed,
         )
-        found = choose(
-            contest,
-            folds,
-            self.settings,
-            _TIMES if gamma is None else _way(gamma),
-            labels,
-            metric,
-            protect_unseen=self.protect_unseen,
-            fixed=gamma is not None,
-        )
-        moved, vectors = np.zeros(0, np.int64), np.zeros((0, documents.dimension), np.float32)
+        times = TIMES if gamma is None else steps_up_to(gamma)
+        grid = Grid(self.temperatures, self.ridges)
+        with tqdm(desc="Choosing", unit="trial", delay=1, disable=not self.show_progress) as bar:
+            trials = Trials(pool, folds, times, metric, bar)
+            found = choose(
+                *(trials, grid, labels),
+                protect_unseen=self.protect_unseen,
+                fixed=gamma is not None,
+            )
+        field = None
         if found.step:
-            final = sample(every.judgments, known if selection == "holdout" else rows, len(rows), 0)
+            final = known if selection == "holdout" else rows
+            final = sample(every.judgments, final, len(rows), 0)
             if not np.array_equal(final, asked):
-                contest = self._contest(
-                    documents, every.some(final), similarity, [found.setting], 1
-                )
-            moved, vectors = contest.move(np.arange(len(final)), found.setting, _way(found.step))
+                pool = self._pool(documents, every.some(final), similarity, found.setting.nearest)
+            flow = Flow(pool.ground, np.arange(len(final)), found.setting)
+            field = moved_by(flow, steps_up_to(found.step))
+        moved, vectors = self._moved(documents, field)
         held_out, unseen = (
             each and replace(each, queries=asked[each.queries])
             for each in (found.held_out, found.unseen)
@@ -160,25 +158,32 @@ class NudgeC(Method):
             curve=found.curve,
             held_out=held_out,
             unseen=unseen,
+            field=field,
         )
 
-    def _contest(
-        self,
-        documents: DocumentVectors,
-        questions: QuerySet,
-        similarity: Similarity,
-        settings: Sequence[Setting],
-        depth: int,
-    ) -> Contest:
-        return Contest.of(
-            documents,
-            questions,
-            similarity,
-            settings,
-            depth=max(depth, REPORT_DEPTH),
+    def _pool(
+        self, documents: DocumentVectors, questions: QuerySet, similarity: Similarity, depth: int
+    ) -> Pool:
+        return Pool.of(
+            *(documents, questions, similarity),
+            depth=depth,
             device=self.device,
             show_progress=self.show_progress,
         )
+
+    def _moved(
+        self, documents: DocumentVectors, field: Field | None
+    ) -> tuple[IntVector, FloatMatrix]:
+        """Move every document by the field, block by block."""
+        rows, vectors = [np.zeros(0, np.int64)], [np.zeros((0, documents.dimension), np.float32)]
+        for start, block in documents.blocks():
+            if field is None:
+                break
+            where, ends = field.move(block)
+            ends *= documents.lengths[where + start][:, None]
+            rows.append(where + start)
+            vectors.append(ends)
+        return np.concatenate(rows), np.concatenate(vectors)
 
     def _like_nudge_ft(
         self,
@@ -197,6 +202,6 @@ class NudgeC(Method):
         return fit.rows, fit.vectors
 
 
-def _way(step: float) -> tuple[float, ...]:
+def steps_up_to(step: float) -> tuple[float, ...]:
     """The steps on the way to `step`, which itself is the last one."""
-    return (*(time for time in _TIMES if time < step), step) if step else ()
+    return (*(time for time in TIMES if time < step), step) if step else ()

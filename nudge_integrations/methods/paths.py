@@ -6,7 +6,6 @@ The score of a query is then `a(t) (q.x) + b(t) (q.h)`: two products give it for
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,83 +17,24 @@ Float64 = npt.NDArray[np.float64]
 _BLOCK_ROWS = 2048  # few enough to stay in the processor's cache
 
 
-class Path(Protocol):
-    """A family of paths, one for each of `m` documents with a direction."""
-
-    @property
-    def moves(self) -> npt.NDArray[np.bool_]:
-        """Which documents leave their place at any step above 0, shape `(m,)`."""
-        ...
-
-    def coefficients(
-        self, step: float, documents: npt.NDArray[np.int64] | None = None
-    ) -> tuple[Float64, Float64]:
-        """`a` and `b` at `step`, each of shape `(m,)` or that of `documents` (positions)."""
-        ...
-
-    def part(self, documents: slice) -> Path:
-        """The paths of some of the documents."""
-        ...
-
-    def error_growth(self, last: float) -> float:
-        """The largest `a(t) + b(t)` up to step `last`: what an error in both scores grows to."""
-        ...
-
-    def rough_bounds(
-        self, base: torch.Tensor, along: torch.Tensor, last: float
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Scores that no score on the way falls below, or exceeds: cheap, so not the nearest.
-
-        Args:
-            base: Scores `q.x`, shape `(queries, m)`.
-            along: Scores `q.h`, shape `(queries, m)`.
-            last: The largest step that will be asked for.
-        """
-        ...
-
-    def highest(
-        self,
-        base: torch.Tensor,
-        along: torch.Tensor,
-        last: float,
-        documents: npt.NDArray[np.int64] | None = None,
-    ) -> torch.Tensor:
-        """The highest score on the way from step 0 to step `last`.
-
-        Args:
-            base: Scores `q.x`, shape `(..., m)`, or that of `documents`.
-            along: Scores `q.h`, the same.
-            last: The largest step that will be asked for.
-            documents: Positions of the documents that are meant, one a score.
-        """
-        ...
-
-
 @dataclass(frozen=True)
 class AdditionPath:
     """NUDGE-M: `x + t h`. Vectors do not stay unit length, so only inner products rank them."""
 
     count: int
 
-    @property
-    def moves(self) -> npt.NDArray[np.bool_]:
-        """All of them."""
-        return np.ones(self.count, bool)
+    @classmethod
+    def between(cls, units: FloatMatrix, directions: FloatMatrix) -> AdditionPath:  # noqa: ARG003
+        """The paths of as many documents as there are rows."""
+        return cls(len(units))
 
-    def coefficients(
-        self, step: float, documents: npt.NDArray[np.int64] | None = None
-    ) -> tuple[Float64, Float64]:
+    def coefficients(self, step: float) -> tuple[Float64, Float64]:
         """`a = 1`, `b = t`."""
-        size = self.count if documents is None else documents.shape
-        return np.ones(size), np.full(size, float(step))
+        return np.ones(self.count), np.full(self.count, float(step))
 
     def part(self, documents: slice) -> AdditionPath:
         """As many."""
         return AdditionPath(len(range(self.count)[documents]))
-
-    def error_growth(self, last: float) -> float:
-        """`1 + t` at its end."""
-        return 1 + last
 
     def rough_bounds(
         self, base: torch.Tensor, along: torch.Tensor, last: float
@@ -141,35 +81,22 @@ class RotationPath:
             sine[part] = np.sqrt(np.einsum("ij,ij->i", rest, rest, dtype=np.float64))
         return cls(np.arctan2(sine, cosine), (cosine < 0) | (sine == 0))
 
-    @property
-    def moves(self) -> npt.NDArray[np.bool_]:
-        """All that do not stay."""
-        return ~self.still
-
     @staticmethod
     def turn(step: float) -> float:
         """The angle of a step, radians: `arccos(1 - gamma / 2)`, for gamma in 0 .. 4."""
         return float(np.arccos(1 - step / 2))
 
-    def coefficients(
-        self, step: float, documents: npt.NDArray[np.int64] | None = None
-    ) -> tuple[Float64, Float64]:
+    def coefficients(self, step: float) -> tuple[Float64, Float64]:
         """`a = sin(phi - theta) / sin(phi)`, `b = sin(theta) / sin(phi)`, theta <= phi."""
-        angle = self.angle if documents is None else self.angle[documents]
-        still = self.still if documents is None else self.still[documents]
-        theta = np.minimum(self.turn(step), angle)
-        sine = np.where(still, 1.0, np.sin(angle))
-        a = np.where(still, 1.0, np.sin(angle - theta) / sine)
-        b = np.where(still, 0.0, np.sin(theta) / sine)
+        theta = np.minimum(self.turn(step), self.angle)
+        sine = np.where(self.still, 1.0, np.sin(self.angle))
+        a = np.where(self.still, 1.0, np.sin(self.angle - theta) / sine)
+        b = np.where(self.still, 0.0, np.sin(theta) / sine)
         return a, b
 
     def part(self, documents: slice) -> RotationPath:
         """Those of these documents."""
         return RotationPath(self.angle[documents], self.still[documents])
-
-    def error_growth(self, last: float) -> float:  # noqa: ARG002
-        """At most `1 / cos(phi / 2)`, in the middle; documents further off than 90 degrees stay."""
-        return float(np.sqrt(2))
 
     def rough_bounds(
         self, base: torch.Tensor, along: torch.Tensor, last: float
@@ -224,3 +151,6 @@ class RotationPath:
         end = np.where(self.still, 0.0, np.minimum(self.turn(last), angle))
         sine = np.maximum(np.sin(angle), 1e-12)
         return (np.cos(angle), sine), (np.cos(end), np.sin(end))
+
+
+Path = AdditionPath | RotationPath

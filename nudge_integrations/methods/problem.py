@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import ClassVar, NamedTuple, Protocol
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from nudge_integrations.common.arrays import FloatMatrix, IntVector, norms, unit_rows
 from nudge_integrations.errors import DataError
+from nudge_integrations.methods.base import Method
 from nudge_integrations.methods.directions import directions
 from nudge_integrations.methods.document_vectors import DocumentVectors
 from nudge_integrations.methods.inputs import QuerySet, Similarity
-from nudge_integrations.methods.kernels import Kernel, torch_kernel, triton_kernel
 from nudge_integrations.methods.paths import Path
+from nudge_integrations.methods.search import shortlist
 from nudge_integrations.methods.step import Trial
 
 _LARGEST_PRODUCT = 1e30
-
-
-class Mover(Protocol):
-    """What a problem must know of a method."""
-
-    device: torch.device
-    show_progress: bool
-    kernel: Kernel
-    keeps_length: ClassVar[bool]
-
-    def path(self, units: FloatMatrix, targets: FloatMatrix) -> Path:
-        """Paths of documents with unit vectors `units` towards unit directions `targets`."""
-        ...
 
 
 class Paths(NamedTuple):
@@ -52,8 +39,15 @@ class Paths(NamedTuple):
 class Problem:
     """Document vectors as the method sees them: under cosine, their directions only."""
 
-    def __init__(self, method: Mover, documents: DocumentVectors, similarity: Similarity) -> None:
+    def __init__(
+        self,
+        method: Method,
+        path: Callable[[FloatMatrix, FloatMatrix], Path],
+        documents: DocumentVectors,
+        similarity: Similarity,
+    ) -> None:
         self.method = method
+        self.path = path
         self.similarity = similarity
         self.vectors = documents
         self._last: tuple[FloatMatrix, Paths] | None = None
@@ -74,7 +68,7 @@ class Problem:
             towards = directions(self._queries(train.queries), train.judgments)
             start = self.vectors.take(towards.rows)
             units, targets = unit_rows(start), towards.vectors
-            path = self.method.path(units, targets)
+            path = self.path(units, targets)
             if self.method.keeps_length and units is not start:
                 targets = targets * norms(start)[:, None]
             self._last = train.queries, Paths(towards.rows, start, targets, path)
@@ -96,8 +90,7 @@ class Problem:
         asked = held.some(answered)
         moved = self.paths(train)
         device = self.method.device
-        kernel = triton_kernel if self.method.kernel == "triton" else torch_kernel
-        found = kernel.shortlist(
+        found = shortlist(
             *(self._queries(asked.queries), self.vectors, asked.judgments),
             *(moved.rows, moved.targets, moved.path),
             last=last,
@@ -105,10 +98,10 @@ class Problem:
             device=device,
             show_progress=self.method.show_progress,
         )
-        if asked.beside is not None:
-            found = found.with_others(asked.beside, depth)
+        if asked.neighbours is not None:
+            found = found.with_others(asked.neighbours, depth)
         touched = np.zeros(len(self.vectors), bool)
-        touched[moved.rows[moved.path.moves]] = True
+        touched[moved.rows[moved.path.coefficients(1.0)[1] != 0]] = True
         return Trial(numbers[answered], found, asked.judgments.answered_in(touched))
 
     def trials(

@@ -7,8 +7,7 @@ from typing import Any
 from nudge_integrations.errors import DataError
 from nudge_integrations.methods.base import Method
 from nudge_integrations.methods.nudge_c import NudgeC
-from nudge_integrations.methods.nudge_m import NudgeM
-from nudge_integrations.methods.nudge_n import NudgeN
+from nudge_integrations.methods.paper import NudgeM, NudgeN
 
 _METHODS: dict[str, type[Method]] = {"c": NudgeC, "n": NudgeN, "m": NudgeM}
 

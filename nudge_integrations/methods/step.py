@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from nudge_integrations.common.arrays import IntVector
 from nudge_integrations.evaluation.metrics import Metric, QueryTotals, score_rankings
-from nudge_integrations.methods.exact import best_step, winning_steps
 from nudge_integrations.methods.paths import Float64
 from nudge_integrations.methods.shortlist import Shortlist
 
@@ -61,12 +60,14 @@ class Choice:
     Attributes:
         step: The step; 0 when no other beats the vectors as they are.
         curve: Every step that was looked at, with its mean score.
-        held_out: The honest before and after of the held-out questions.
+        held_out: Before and after of the held-out questions.
+        n_trials: Number of trials that the curve is the mean of.
     """
 
     step: float
     curve: tuple[tuple[float, float], ...]
     held_out: HeldOut
+    n_trials: int
 
     @property
     def base_score(self) -> float:
@@ -113,14 +114,8 @@ def choose_step(
         step=float(step),
         curve=tuple(zip(steps.tolist(), scores.mean(axis=1).tolist(), strict=True)),
         held_out=_held_out(trials, chosen, k),
+        n_trials=len(trials),
     )
-
-
-def exact_step(trials: Sequence[Trial], last: float) -> float:
-    """The step in 0 .. `last` at which the most questions have an answer in first place."""
-    spans = [winning_steps(trial.shortlist, last) for trial in trials]
-    starts, ends = (np.concatenate(side) for side in zip(*spans, strict=True))
-    return best_step(starts, ends)
 
 
 def pick(scores: Float64) -> int:

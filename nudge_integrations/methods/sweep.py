@@ -13,10 +13,10 @@ import torch
 from nudge_integrations.common.arrays import FloatMatrix, IntVector
 from nudge_integrations.methods.document_vectors import DocumentVectors
 from nudge_integrations.methods.judgments import Judgments
-from nudge_integrations.methods.kernels.tensors import tensor
-from nudge_integrations.methods.kernels.torch_kernel import shortlist
 from nudge_integrations.methods.paths import Float64
+from nudge_integrations.methods.search import shortlist
 from nudge_integrations.methods.shortlist import Shortlist
+from nudge_integrations.methods.tensors import tensor
 
 _EPSILON = 1e-8  # nudge-ft's guard against a division by zero, kept so that steps agree with it
 _CELLS = 1 << 22  # of one tile: 16 MB in float32

@@ -263,7 +263,7 @@ def _fit(
         similarity="dot" if store.metric == "dot" else "cosine",
         gamma=options.gamma,
         groups=fold_numbers(keys, method.seed, method.folds),
-        beside=beside,
+        neighbours=beside,
     )
 
 

@@ -45,7 +45,7 @@ def test_what_a_search_finds_stands_for_the_whole_corpus(
     documents, queries, answers = problem(seed, similarity)
     cut = 60 if validated else len(queries)
 
-    def fitted(corpus: np.ndarray, rows: np.ndarray, beside: np.ndarray | None) -> Any:
+    def fitted(corpus: np.ndarray, rows: np.ndarray, neighbours: np.ndarray | None) -> Any:
         judged = [
             Judgments.from_lists([[row] for row in part], len(corpus))
             for part in (rows[:cut], rows[cut:])
@@ -56,7 +56,7 @@ def test_what_a_search_finds_stands_for_the_whole_corpus(
             judged[0],
             validation=(queries[cut:], judged[1]) if validated else None,
             similarity=similarity,
-            beside=beside,
+            neighbours=neighbours,
         )
 
     labelled, rows = np.unique(answers, return_inverse=True)
@@ -82,14 +82,14 @@ def test_it_matters_what_stands_beside() -> None:
     judged = Judgments.from_lists([[row] for row in rows], len(labelled))
     far, near = (np.full((len(queries), 100), score, np.float32) for score in (-0.9, 0.95))
     before = [
-        NudgeN().fit(documents[labelled], queries, judged, beside=each).curve[0][1]
+        NudgeN().fit(documents[labelled], queries, judged, neighbours=each).curve[0][1]
         for each in (far, near)
     ]
     assert before[1] < before[0]
 
 
 @pytest.mark.parametrize(
-    ("beside", "named"),
+    ("neighbours", "named"),
     [
         (np.zeros((79, 5)), r"\(80, k\)"),
         (np.zeros(80), r"\(80, k\)"),
@@ -97,8 +97,8 @@ def test_it_matters_what_stands_beside() -> None:
         (np.full((80, 2), np.inf), "NaN or \\+inf"),
     ],
 )
-def test_scores_that_do_not_fit_are_refused(beside: np.ndarray, named: str) -> None:
+def test_scores_that_do_not_fit_are_refused(neighbours: np.ndarray, named: str) -> None:
     documents, queries, answers = problem(0, "cosine")
     judged = Judgments.from_lists([[row] for row in answers], len(documents))
     with pytest.raises(DataError, match=named):
-        NudgeC().fit(documents, queries, judged, beside=beside)
+        NudgeC().fit(documents, queries, judged, neighbours=neighbours)

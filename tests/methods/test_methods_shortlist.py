@@ -15,8 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from methods_oracle import TOLERANCE, Array, top_grades, unit
 
-from nudge_integrations.methods import Judgments, document_vectors
-from nudge_integrations.methods.kernels import torch_kernel
+from nudge_integrations.methods import Judgments, document_vectors, search
 from nudge_integrations.methods.paths import AdditionPath, Path, RotationPath
 from nudge_integrations.methods.shortlist import Shortlist
 
@@ -36,10 +35,8 @@ class Case:
     answers: list[dict[int, float]]
     path: Path
 
-    def shortlist(
-        self, last: float, k: int, device: str = "cpu", rough: bool | None = None
-    ) -> Shortlist:
-        return torch_kernel.shortlist(
+    def shortlist(self, last: float, k: int, device: str = "cpu") -> Shortlist:
+        return search.shortlist(
             self.queries,
             self.corpus,
             Judgments.from_lists(
@@ -53,7 +50,6 @@ class Case:
             last=last,
             k=k,
             device=torch.device(device),
-            rough=rough,
         )
 
     def dense_scores(self, step: float) -> Array:
@@ -116,7 +112,7 @@ def in_tiny_tiles(case: Case, last: float, k: int, block_rows: int) -> Shortlist
     """With a corpus block of a few rows and the smallest tile of queries."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(document_vectors, "_BLOCK_ROWS", block_rows)
-        patch.setattr(torch_kernel, "_TILE_BYTES", 1)
+        patch.setattr(search, "_TILE_BYTES", 1)
         return case.shortlist(last, k)
 
 
@@ -133,8 +129,7 @@ def test_ranks_as_if_all_documents_were_ranked(
     case = whole_number_case(seed, moving, kind)
     steps = ADDITION_STEPS if kind == "addition" else ROTATION_STEPS
     found, ragged = case.shortlist(steps[-1], k), in_tiny_tiles(case, steps[-1], k, block_rows)
-    rough = case.shortlist(steps[-1], k, rough=True)
-    along = rough.ranked_grades_along(np.array(steps), k)
+    along = found.ranked_grades_along(np.array(steps), k)
     for step, grades in zip(steps, along, strict=True):
         expected = case.dense(step, k)
         np.testing.assert_array_equal(found.ranked_grades(step, k), expected)
@@ -148,14 +143,12 @@ def test_ranks_real_vectors_up_to_rounding(kind: str, seed: int, k: int, block_r
     case = real_case(seed, kind)
     steps = np.linspace(0, 1.3, 14)
     whole, ragged = case.shortlist(1.3, k), in_tiny_tiles(case, 1.3, k, block_rows)
-    rough = case.shortlist(1.3, k, rough=True)
     compared = 0
     for step in steps:
         best, worst = (case.dense(step, k, sign * TOLERANCE) for sign in (1, -1))
         sure = (best == worst).all(axis=1)
         np.testing.assert_array_equal(whole.ranked_grades(step, k)[sure], best[sure])
         np.testing.assert_array_equal(ragged.ranked_grades(step, k)[sure], best[sure])
-        np.testing.assert_array_equal(rough.ranked_grades(step, k)[sure], best[sure])
         compared += int(sure.sum())
     assert compared > 0.8 * len(steps) * len(case.queries)
 
@@ -217,7 +210,7 @@ def test_judgments_of_a_pair_count_once_with_the_highest_grade() -> None:
     twice = Judgments.from_lists([[1, 1, 0]], 2, [[1, 3, 2]])
     corpus = np.array([[1.0], [2.0]], np.float32)
     nobody = np.zeros(0, np.int64), np.zeros((0, 1), np.float32)
-    found = torch_kernel.shortlist(
+    found = search.shortlist(
         np.ones((1, 1), np.float32),
         *(corpus, twice, *nobody, AdditionPath(0)),
         last=0.0,

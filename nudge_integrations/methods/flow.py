@@ -1,0 +1,246 @@
+"""The flow of NUDGE-C: documents move up the likelihood that their questions choose them.
+
+A question chooses a document with the probability of a softmax over the documents that take part,
+
+    p_qi = exp(q.x_i / tau) / (sum over all j of exp(q.x_j / tau)),
+
+and the gradient of the mean log-likelihood of the answers is the pull on each document,
+
+    W_qi = y_qi - p_qi,    G = W^T Q S,
+
+with `y` the grades of a question's answers, summing to 1: answers pull, and documents that a
+question wrongly prefers push. The documents that take part (*anchors*) are those with questions
+and each question's nearest few without. All others are left out of the sum, never a constant in
+it: the rows of `W` sum to zero, which is what spares the documents in between. Each step adds
+`rate G` to the pulls of the anchors, and moves every document by the field of `field.py`.
+
+`S = (1 + d / ridge * C)^-1`, `C` the second moment of unit questions (trace 1), scaled to norm
+`sqrt(d)`: what all questions have in common is damped, so that a document rises for its own
+questions and not for questions at large. At an infinite ridge `S` is the identity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+
+from nudge_integrations.common.arrays import IntVector
+from nudge_integrations.methods.field import WIDTHS, Field, kernel
+from nudge_integrations.methods.judgments import Judgments
+from nudge_integrations.methods.tensors import ROUGH, rough_supported
+
+FIRST_MOVE = 0.08  # how far the first unit of time moves documents with questions, on average
+_WIDTH = 64  # a product of so many dimensions is worth half precision
+_LONGEST = 4.0  # units of time in one step: longer ones follow the flow badly
+_TILE_BYTES = 16 << 20
+_MATRICES = 3  # alive at once at the peak, of the size of a tile
+_MOST_KERNEL = 8192  # documents; above, the kernel is worked out anew, tile by tile
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What shapes a flow.
+
+    Attributes:
+        temperature: tau, above 0: how near to the first place a document must be to count.
+        ridge: Above 0, up to infinity: the smaller, the more of what questions share is damped.
+        widths: Of the kernel; empty where only documents with questions move.
+        own: Weight of a document's own pull beside the kernel.
+        nearest: How many documents without questions take part for each question.
+        any_answer: Whether one answer of a question is enough (its best chunk, where every chunk
+            of a file is marked), rather than all of them.
+    """
+
+    temperature: float
+    ridge: float
+    widths: tuple[float, ...] = WIDTHS
+    own: float = 0.0
+    nearest: int = 10
+    any_answer: bool = False
+
+    def __str__(self) -> str:
+        if not self.widths:
+            shape = "documents with questions alone"
+        else:
+            shape = f"field of width {max(self.widths):.2g}"
+            shape += f" with own pull {self.own:g}" if self.own else ""
+        damping = f"ridge {self.ridge:g}" if np.isfinite(self.ridge) else "no ridge"
+        return f"temperature {self.temperature:g}, {damping}, {shape}"
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """Questions, and the documents that matter to them.
+
+    Attributes:
+        queries: Shape `(q, d)`, float32, unit rows.
+        documents: Shape `(m, d)`, float32, unit rows: base vectors.
+        lengths: Shape `(m,)`, float32: what multiplies their scores: 1 under cosine.
+        judgments: Of these queries over these documents, each named once a query.
+        near: Shape `(q, k)`, int64: the nearest documents of each query, best first; -1 for none.
+    """
+
+    queries: torch.Tensor
+    documents: torch.Tensor
+    lengths: torch.Tensor
+    judgments: Judgments
+    near: IntVector
+
+    def anchors(self, judged: Judgments, train: IntVector, nearest: int) -> tuple[IntVector, int]:
+        """Positions of the documents that take part, those with questions first; their number."""
+        touched = judged.touched()
+        near = self.near[train]
+        free = (near >= 0) & ~touched[near]
+        free &= np.cumsum(free, axis=1) <= nearest
+        labelled = np.flatnonzero(touched)
+        return np.concatenate([labelled, np.unique(near[free])]), len(labelled)
+
+
+class Flow:
+    """The flow of some of the questions, from the base vectors on.
+
+    Args:
+        ground: Questions and documents.
+        train: Which of the questions.
+        setting: What shapes it.
+    """
+
+    def __init__(self, ground: Ground, train: IntVector, setting: Setting) -> None:
+        self.ground, self.setting = ground, setting
+        device = ground.queries.device
+        judged = ground.judgments.select(train)
+        positions, self.labelled = ground.anchors(judged, train, setting.nearest)
+        place = np.full(judged.n_documents, -1, np.int64)
+        place[positions] = np.arange(len(positions))
+        self.positions = torch.from_numpy(positions).to(device)
+        self.queries = ground.queries[torch.from_numpy(np.ascontiguousarray(train)).to(device)]
+        self.starts = ground.documents[self.positions]
+        self.lengths = ground.lengths[self.positions]
+        self.judged = Judgments(
+            judged.indptr, place[judged.documents], judged.grades, len(positions)
+        )
+        self.targets = _targets(self.judged).to(device)
+        self.damping = damped(self.queries, setting.ridge)
+        self.pulls = torch.zeros_like(self.starts)
+        self._has_questions = torch.arange(len(positions), device=device) < self.labelled
+        self._kernel: torch.Tensor | None = None
+
+    def run(self, times: Sequence[float]) -> Iterator[None]:
+        """Follow the flow; stops at each of `times` (ascending, above 0), with `pulls` as then."""
+        rate = 0.0
+        for begin, end in pairwise([0.0, *times]):
+            count = max(1, int(np.ceil((end - begin) / _LONGEST - 1e-9)))
+            for _ in range(count):
+                pull = self._pull()
+                if not rate:
+                    labelled = self.positions[: self.labelled]
+                    first = torch.linalg.vector_norm(self._spread(labelled, pull), dim=1)
+                    rate = FIRST_MOVE / max(float(first.square().mean().sqrt()), 1e-12)
+                self.pulls += (end - begin) / count * rate * pull
+            yield
+
+    def anchors_now(self) -> torch.Tensor:
+        """Where the anchors are, unit rows."""
+        return _units(self.starts + self._spread(self.positions, self.pulls))
+
+    def documents_now(self) -> torch.Tensor:
+        """Where all documents of the ground are, shape `(m, d)`, unit rows."""
+        documents = self.ground.documents
+        return _units(documents + self._spread(slice(None), self.pulls))
+
+    def field(self) -> Field:
+        """The field of the pulls so far."""
+        return Field(
+            np.ascontiguousarray(self.starts.cpu().numpy()),
+            self.pulls.cpu().numpy().copy(),
+            self._has_questions.cpu().numpy(),
+            self.setting.widths,
+            self.setting.own if self.setting.widths else 1.0,
+        )
+
+    def _weights(self, cosines: torch.Tensor) -> torch.Tensor:
+        own = self.setting.own if self.setting.widths else 1.0
+        return kernel(cosines, self.setting.widths, own, self._has_questions)
+
+    def _spread(self, documents: torch.Tensor | slice, pulls: torch.Tensor) -> torch.Tensor:
+        """How far `pulls` move some documents of the ground, shape `(documents, d)`."""
+        if not self.setting.widths:
+            moves = torch.zeros_like(self.ground.documents)
+            moves.index_add_(0, self.positions[: self.labelled], pulls[: self.labelled])
+            return moves[documents]
+        every = self.ground.documents
+        if len(every) <= _MOST_KERNEL:
+            if self._kernel is None:
+                self._kernel = torch.cat(list(self._tiles(every)))
+            weights = self._kernel[documents]
+            return (weights @ pulls.to(weights.dtype)).float()
+        return torch.cat([tile @ pulls.to(tile.dtype) for tile in self._tiles(every[documents])])
+
+    def _tiles(self, documents: torch.Tensor) -> Iterator[torch.Tensor]:
+        """The kernel of documents and anchors, some rows at a time."""
+        rough = rough_supported(documents.device, len(documents) * len(self.starts) * _WIDTH)
+        size = max(16, _TILE_BYTES // (4 * max(1, len(self.starts))))
+        for start in range(0, len(documents), size):
+            tile = self._weights(documents[start : start + size] @ self.starts.T)
+            yield tile.to(ROUGH) if rough else tile
+
+    def _pull(self) -> torch.Tensor:
+        """`(Y - P)^T Q S`, shape `(a, d)`, in tiles of queries."""
+        vectors = self.anchors_now()
+        rough = rough_supported(self.queries.device, len(self.queries) * len(vectors) * _WIDTH)
+        narrow = ROUGH if rough else torch.float32
+        columns = (vectors * (self.lengths / self.setting.temperature)[:, None]).to(narrow)
+        result = torch.zeros_like(vectors)
+        size = max(16, _TILE_BYTES // (4 * _MATRICES * max(1, len(vectors))))
+        owners = self.judged.query_of_entry
+        for start in range(0, len(self.queries), size):
+            stop = min(start + size, len(self.queries))
+            asking = self.queries[start:stop].to(narrow)
+            weights = torch.softmax((asking @ columns.T).float(), dim=1).neg_()
+            entries = slice(int(self.judged.indptr[start]), int(self.judged.indptr[stop]))
+            row = torch.from_numpy(owners[entries] - start).to(weights.device)
+            column = torch.from_numpy(self.judged.documents[entries]).to(weights.device)
+            targets = self.targets[entries]
+            if self.setting.any_answer:
+                # The likelihood that any answer is chosen: credit goes to the likeliest of them.
+                targets = targets * (1e-12 - weights[row, column])
+                total = targets.new_zeros(stop - start).index_add_(0, row, targets)
+                targets = targets / total[row]
+            weights.index_put_((row, column), targets, accumulate=True)
+            result += (weights.to(narrow).T @ asking).float()
+        result *= self.lengths[:, None]
+        return result if self.damping is None else result @ self.damping
+
+
+def moved_by(flow: Flow, times: Sequence[float]) -> Field:
+    """The field at the last of `times`."""
+    for _ in flow.run(times):
+        pass
+    return flow.field()
+
+
+def damped(queries: torch.Tensor, ridge: float) -> torch.Tensor | None:
+    """`S`, shape `(d, d)`; None for the identity."""
+    if not np.isfinite(ridge):
+        return None
+    width = queries.shape[1]
+    moment = (queries.T @ queries).double() / max(1, len(queries))
+    identity = torch.eye(width, dtype=torch.float64, device=queries.device)
+    result: torch.Tensor = torch.linalg.inv(identity + width / ridge * moment)
+    return result.mul_(width**0.5 / torch.linalg.matrix_norm(result)).float()
+
+
+def _targets(judged: Judgments) -> torch.Tensor:
+    """Share of each answer in its question, by grade."""
+    totals = np.zeros(judged.n_queries)
+    np.add.at(totals, judged.query_of_entry, judged.grades)
+    return torch.from_numpy((judged.grades / totals[judged.query_of_entry]).astype(np.float32))
+
+
+def _units(vectors: torch.Tensor) -> torch.Tensor:
+    lengths: torch.Tensor = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+    return vectors / lengths.clamp_(min=1e-12)
