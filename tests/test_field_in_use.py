@@ -14,8 +14,7 @@ from nudge_integrations import TunedVectors
 from nudge_integrations.common.files import text_hash
 from nudge_integrations.embedding import Embedder
 from nudge_integrations.errors import ModelMismatchError
-
-fields = pytest.importorskip("nudge_integrations.methods.field")
+from nudge_integrations.methods.field import Field
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +36,7 @@ def run(side: Any, world: World) -> TunedVectors:
     half = len(ids) // 2
     pulls = 0.3 * rng.normal(size=(3, vectors.shape[1])).astype(np.float32)
     pulls -= pulls.mean(axis=0)
-    field = fields.Field(vectors[:3], pulls, np.array([True, True, False]), own=0.5)
+    field = Field(vectors[:3], pulls, np.array([True, True, False]), own=0.5)
     rows, moved = field.move(vectors[:half])
     assert len(rows) > 0
     texts = [world.data.corpus[ids[row]] for row in rows]

@@ -168,8 +168,8 @@ def tune(
         step=fit.step,
         model=embedder.fingerprint,
         report=report,
-        field=(field := getattr(fit, "field", None)),
-        labelled=_labelled(train, moved, corpus) if field is not None else (),
+        field=fit.field,
+        labelled=_labelled(train, moved, corpus) if fit.field is not None else (),
     )
 
 

@@ -27,9 +27,7 @@ from nudge_integrations.evaluation import EvaluationReport
 from nudge_integrations.tuning.lookup import check_metric
 
 if TYPE_CHECKING:
-    from nudge_integrations.methods.field import (  # type: ignore[import-not-found,unused-ignore]
-        Field,
-    )
+    from nudge_integrations.methods.field import Field
 
 KIND = "tuned vectors"
 VERSION = 2
@@ -341,9 +339,7 @@ def _from_content(content: Mapping[str, Any], arrays: Mapping[str, Any]) -> Tune
     }
     if parts:
         # Only a run that has a field loads what moves by it, which needs torch.
-        from nudge_integrations.methods.field import (  # type: ignore[import-not-found,unused-ignore]
-            Field,
-        )
+        from nudge_integrations.methods.field import Field
 
         field = Field.from_arrays(parts)
     return TunedVectors(
