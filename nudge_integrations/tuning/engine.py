@@ -17,7 +17,7 @@ from nudge_integrations.errors import DataError, NotFinetunedError
 from nudge_integrations.evaluation import EvaluationReport
 from nudge_integrations.relevance import RelevanceDataset, check_leaks
 from nudge_integrations.relevance.over import PARTS, over_documents, with_holdout
-from nudge_integrations.tuning.lookup import check_metric
+from nudge_integrations.tuning.metric import check_metric
 from nudge_integrations.tuning.options import EngineOptions
 from nudge_integrations.tuning.run import Corpus, Questions, measure, tune
 from nudge_integrations.tuning.tuned import TunedVectors, check_free

@@ -21,7 +21,7 @@ from nudge_integrations.common.files import (
 )
 from nudge_integrations.common.index import ExactIndex, Moves
 from nudge_integrations.errors import CorruptFileError
-from nudge_integrations.tuning.lookup import check_metric
+from nudge_integrations.tuning.metric import check_metric
 
 if TYPE_CHECKING:
     from nudge_integrations.tuning.tuned import TunedVectors

@@ -24,7 +24,7 @@ from nudge_integrations.errors import (
     NudgeError,
 )
 from nudge_integrations.evaluation import EvaluationReport
-from nudge_integrations.tuning.lookup import check_metric
+from nudge_integrations.tuning.metric import check_metric
 
 if TYPE_CHECKING:
     from nudge_integrations.methods.field import Field
