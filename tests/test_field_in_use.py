@@ -31,7 +31,7 @@ def side(request: pytest.FixtureRequest) -> Any:
 def run(side: Any, world: World) -> TunedVectors:
     """A run over the first half of the documents, by a field; the other half comes later."""
     ids = list(world.data.corpus)
-    vectors = world.vectors(ids)
+    vectors = world.base_vectors(ids)
     rng = np.random.default_rng(0)
     half = len(ids) // 2
     pulls = 0.3 * rng.normal(size=(3, vectors.shape[1])).astype(np.float32)
@@ -56,7 +56,7 @@ def run(side: Any, world: World) -> TunedVectors:
 
 
 def expected(run: TunedVectors, world: World) -> np.ndarray:
-    vectors = world.vectors(list(world.data.corpus))
+    vectors = world.base_vectors(list(world.data.corpus))
     rows, moved = run.field.move(vectors)
     vectors[rows] = moved
     return vectors
@@ -74,7 +74,7 @@ def test_the_model_moves_known_and_new_documents_to_the_same_place(
     np.testing.assert_allclose(found, after, atol=1e-5)
     np.testing.assert_allclose(one_by_one, after, atol=1e-5)
     new = [row for row, name in enumerate(corpus) if name not in run.ids]
-    base = world.vectors(list(corpus))
+    base = world.base_vectors(list(corpus))
     assert (np.abs(after[new] - base[new]).max(axis=1) > 1e-3).any(), "new ones move as well"
 
 
@@ -111,7 +111,7 @@ def test_another_model_is_refused_before_a_new_document_moves(
 
 def test_a_matrix_moves_as_the_model_does(world: World, run: TunedVectors) -> None:
     ids = list(world.data.corpus)
-    base = world.vectors(ids)
+    base = world.base_vectors(ids)
 
     np.testing.assert_allclose(run.apply(ids, base), expected(run, world), atol=1e-5)
     known = run.apply(run.ids, run.originals)
@@ -133,7 +133,7 @@ def test_a_field_on_disk_is_the_one_in_memory(
 ) -> None:
     again = TunedVectors.load(run.save(tmp_path))
     ids = list(world.data.corpus)
-    base = world.vectors(ids)
+    base = world.base_vectors(ids)
 
     assert again.labelled == run.labelled
     assert again.digest == run.digest

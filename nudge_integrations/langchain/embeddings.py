@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 class NudgeEmbeddings(Embeddings):
     """An embedding model whose document vectors are the tuned ones, for any vector store.
 
-    Queries go to the base model untouched. So do documents, but for those whose exact text was
-    tuned: they get their tuned vector, and the base model is not asked.
+    Queries go to the base model untouched. A document whose exact text was tuned gets its tuned
+    vector, and the base model is not asked. Any other document gets the base model's vector,
+    which the run's field, if it has one, moves like those of its neighbours.
 
     Setup:
         ```bash

@@ -112,7 +112,7 @@ class NudgeFinetuneEngine(FinetuneEngine):
     def get_finetuned_model(self) -> NudgeEmbeddings:
         """The embedding model for any vector store: tuned texts get their tuned vector.
 
-        Queries, and every other text, go to the base model untouched. Vectors of NUDGE-M need a
+        Queries go to the base model untouched. Vectors of NUDGE-M need a
         store that ranks by inner product: `NudgeVectorStore` checks that, while stores of other
         makers are handed plain numbers and cannot (`InMemoryVectorStore` ranks by cosine).
 

@@ -42,8 +42,8 @@ class NudgeVectorStore(ExactSearch):
     Key init args:
         embedding: Embeds the queries, and the documents that come without a vector.
         metric: `"cosine"` or `"dot"` (inner product). NUDGE-M's vectors need `"dot"`.
-        tuned: What a run produced. Documents added later get the tuned vector of their text,
-            where it has one, as from `NudgeEmbeddings(embedding, tuned)`.
+        tuned: What a run produced. Documents added later get their vectors as from
+            `NudgeEmbeddings(embedding, tuned)`.
 
     Instantiate:
         ```python

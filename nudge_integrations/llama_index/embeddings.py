@@ -21,9 +21,10 @@ _LARGEST_BATCH = 2048
 class NudgeEmbedding(BaseEmbedding):
     """An embedding model whose text vectors are the tuned ones, for any index and any store.
 
-    Queries go to the base model untouched. So do texts, but for those whose exact text (what the
-    framework embeds of a node, metadata included) was tuned: they get their tuned vector, and the
-    base model is not asked. The base model's own public methods are called, so its batches,
+    Queries go to the base model untouched. A text that was tuned (exactly what the framework embeds
+    of a node, metadata included) gets its tuned vector, and the base model is not asked. Any other
+    text gets the base model's vector, which the run's field, if it has one, moves like those of
+    its neighbours. The base model's own public methods are called, so its batches,
     cache, rate limit and callbacks stay in force, and nothing is counted twice.
 
     Examples:

@@ -132,7 +132,7 @@ class NudgeFinetuneEngine(FinetuneEngine):
     def get_finetuned_model(self) -> NudgeEmbedding:
         """The embedding model for any index and store: tuned texts get their tuned vector.
 
-        Queries, and every other text, go to the base model untouched. Vectors of NUDGE-M need a
+        Queries go to the base model untouched. Vectors of NUDGE-M need a
         store that ranks by inner product, and an index hands its store plain numbers, so that
         none can check: take `as_index()`, or a store made for it (`SimpleVectorStore` ranks by
         cosine).
