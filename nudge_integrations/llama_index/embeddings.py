@@ -65,7 +65,7 @@ class NudgeEmbedding(BaseEmbedding):
         model: Any = base
         while isinstance(model, NudgeEmbedding):
             model = model.nudge_base_model()
-        inner = model if isinstance(model, BaseEmbedding) else _AsBaseEmbedding(model)
+        inner = model if isinstance(model, BaseEmbedding) else AsBaseEmbedding(model)
         super().__init__(  # type: ignore[call-arg]
             model_name=inner.model_name,
             embed_batch_size=inner.embed_batch_size,
@@ -164,7 +164,7 @@ class NudgeEmbedding(BaseEmbedding):
         return await self.aget_text_embedding_batch(texts)
 
 
-class _AsBaseEmbedding(BaseEmbedding):
+class AsBaseEmbedding(BaseEmbedding):
     """Any model that the package can embed with, as a LlamaIndex `BaseEmbedding`."""
 
     _embedder: Any = PrivateAttr(default=None)
@@ -178,6 +178,10 @@ class _AsBaseEmbedding(BaseEmbedding):
             model_name=encoder.name, embed_batch_size=min(encoder.batch_size, _LARGEST_BATCH)
         )
         self._embedder = embedder
+
+    def nudge_base_model(self) -> Any:
+        """What embeds, for an engine that is given this."""
+        return self._embedder.encoder
 
     def _get_query_embedding(self, query: str) -> list[float]:
         vector: list[float] = self._embedder.embed_queries([query])[0].tolist()

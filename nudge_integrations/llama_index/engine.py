@@ -17,7 +17,7 @@ from llama_index.core.schema import (
 )
 
 from nudge_integrations.common.arrays import FloatMatrix
-from nudge_integrations.llama_index.embeddings import NudgeEmbedding
+from nudge_integrations.llama_index.embeddings import AsBaseEmbedding, NudgeEmbedding
 from nudge_integrations.llama_index.nodes import EXAMPLE
 from nudge_integrations.llama_index.vector_store import NudgeVectorStore
 from nudge_integrations.relevance import RelevanceDataset
@@ -128,6 +128,9 @@ class NudgeFinetuneEngine(FinetuneEngine):
             questions=questions,
             options=options,
         )
+
+    def _as_framework_model(self, encoder: Any) -> AsBaseEmbedding:
+        return AsBaseEmbedding(encoder)
 
     def get_finetuned_model(self) -> NudgeEmbedding:
         """The embedding model for any index and store: tuned texts get their tuned vector.
