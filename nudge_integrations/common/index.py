@@ -5,53 +5,18 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from nudge_integrations.common.arrays import FloatMatrix, IntVector, as_matrix, name_some
-from nudge_integrations.common.rows import Rows, View
+from nudge_integrations.common.rows import Hits, Moves, Rows, View, allowed_rows
 from nudge_integrations.common.topk import diverse, nearest
 from nudge_integrations.errors import DataError
 
 Metric: TypeAlias = Literal["cosine", "dot"]
 Allowed: TypeAlias = Callable[[str], bool] | Collection[str] | None
-
-
-@dataclass(frozen=True)
-class Hits:
-    """What a search found, best first.
-
-    Attributes:
-        ids: Ids of the rows found.
-        scores: Similarity of each to the query, float32, shape `(len(ids),)`.
-    """
-
-    ids: list[str]
-    scores: npt.NDArray[np.float32]
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-
-@dataclass
-class Moves:
-    """What `ExactIndex.move` moved and has not moved back.
-
-    Attributes:
-        run: Names the run that moved them; empty where nothing is moved.
-        bases: Id -> its vector before, float32, shape `(dimension,)`.
-    """
-
-    run: str = ""
-    bases: dict[str, FloatMatrix] = field(default_factory=dict)
-
-    def forget(self, ids: Collection[str]) -> None:
-        """Rows that were replaced or deleted have nothing to go back to."""
-        for id_ in ids:
-            self.bases.pop(id_, None)
 
 
 class ExactIndex:
@@ -115,7 +80,7 @@ class ExactIndex:
         """Add vectors, or put them in the place of those with the same ids. All or nothing.
 
         Args:
-            ids: One id a row. Where one repeats, its last vector counts.
+            ids: One id per row. Where one repeats, its last vector counts.
             vectors: Shape `(len(ids), dimension)`.
 
         Raises:
@@ -193,12 +158,9 @@ class ExactIndex:
         moved: Callable[[FloatMatrix], tuple[IntVector, FloatMatrix]],
         known: Collection[str],
     ) -> None:
-        """Move rows by a function of their vectors, and keep what they were for `move_back`.
+        """Move rows by a function of their vectors; `move_back(run)` restores them.
 
-        Args:
-            run: Names the run that moves them.
-            moved: Gives, for vectors, the rows that move and their new vectors.
-            known: Ids to leave alone, beside those that were moved before.
+        Rows in `known`, and those that were moved before, are left alone.
         """
         with self._lock:
             done = {*known, *self.moves.bases}
@@ -213,7 +175,7 @@ class ExactIndex:
                 self.moves = Moves(run, self.moves.bases | dict(zip(ids, base[rows], strict=True)))
 
     def move_back(self, run: str) -> None:
-        """Put back the vectors that `move` exchanged under that name, bit for bit."""
+        """Put back what `move(run, ...)` moved, bit for bit."""
         with self._lock:
             if self.moves.run == run:
                 ids = list(self.moves.bases)
@@ -248,9 +210,7 @@ class ExactIndex:
     ) -> Hits:
         """Choose `k` rows by maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998).
 
-        Of the `fetch_k` rows most similar to the query, each step takes the one with the highest
-        `lambda_mult * sim(query, row) - (1 - lambda_mult) * max over chosen c of sim(row, c)`,
-        where `sim` is the metric of the index.
+        Chooses among the `fetch_k` rows most similar to the query; see `topk.diverse`.
 
         Args:
             vector: The query, shape `(dimension,)`.
@@ -342,7 +302,7 @@ class ExactIndex:
         cosine = self._metric == "cosine"
         if allowed is None:
             return nearest(query, view.vectors, view.norms, k, cosine=cosine)
-        rows = _select(view.ids, allowed)
+        rows = allowed_rows(view.ids, allowed)
         found, scores = nearest(query, view.vectors[rows], view.norms[rows], k, cosine=cosine)
         return rows[found], scores
 
@@ -350,11 +310,3 @@ class ExactIndex:
 def _check_at_least_one(name: str, value: int) -> None:
     if value < 1:
         raise DataError(f"{name} must be at least 1, got {value}")
-
-
-def _select(ids: Sequence[str], allowed: Callable[[str], bool] | Collection[str]) -> IntVector:
-    """Positions of the allowed ids, ascending."""
-    if isinstance(allowed, str):
-        raise DataError(f"allowed must be a collection of ids, got the string {allowed!r}")
-    admits = allowed if callable(allowed) else set(allowed).__contains__
-    return np.flatnonzero(np.fromiter((bool(admits(id_)) for id_ in ids), np.bool_, len(ids)))

@@ -12,7 +12,8 @@ from langchain_core.runnables.config import run_in_executor
 from langchain_core.vectorstores import VectorStore
 
 from nudge_integrations.common.arrays import FloatMatrix
-from nudge_integrations.common.index import ExactIndex, Hits, Metric
+from nudge_integrations.common.index import ExactIndex, Metric
+from nudge_integrations.common.rows import Hits
 from nudge_integrations.errors import DataError
 from nudge_integrations.langchain.documents import Filter, admits, copied
 

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 class NudgeVectorStore(ExactSearch):
     """Documents in memory, searched exactly, with vectors that can be tuned and put back.
 
-    A drop-in for `InMemoryVectorStore`, with one matrix product a query. Documents are copied on
-    their way in and out. Any number of threads may read while another writes.
+    A drop-in for `InMemoryVectorStore`. Documents are copied on their way in and out. Any number
+    of threads may read while another writes.
 
     Setup:
         ```bash
@@ -171,7 +171,7 @@ class NudgeVectorStore(ExactSearch):
         *,
         ids: Sequence[str | None] | None = None,
     ) -> list[str]:
-        """Add documents with vectors that are there already: nothing is embedded.
+        """Add documents with vectors you already have.
 
         Args:
             documents: Documents, or texts where there is no metadata.

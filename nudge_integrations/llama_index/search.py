@@ -20,7 +20,8 @@ from llama_index.core.vector_stores.types import (
 )
 from llama_index.core.vector_stores.utils import node_to_metadata_dict
 
-from nudge_integrations.common.index import ExactIndex, Hits, Metric
+from nudge_integrations.common.index import ExactIndex, Metric
+from nudge_integrations.common.rows import Hits
 from nudge_integrations.errors import DataError
 from nudge_integrations.llama_index.filters import NO_REF_DOC, Predicate, compile_filters
 from nudge_integrations.llama_index.nodes import copied

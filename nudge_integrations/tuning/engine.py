@@ -21,7 +21,8 @@ from nudge_integrations.relevance.over import PARTS, over_documents, with_holdou
 from nudge_integrations.tuning.metric import check_metric
 from nudge_integrations.tuning.options import EngineOptions
 from nudge_integrations.tuning.run import Corpus, Questions, measure, tune
-from nudge_integrations.tuning.tuned import TunedVectors, check_free
+from nudge_integrations.tuning.saved import check_free
+from nudge_integrations.tuning.tuned import TunedVectors
 
 if TYPE_CHECKING:
     from typing_extensions import Self

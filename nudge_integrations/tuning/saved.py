@@ -19,8 +19,9 @@ from nudge_integrations.common.files import (
     unpack,
     write_atomically,
 )
-from nudge_integrations.common.index import ExactIndex, Moves
-from nudge_integrations.errors import CorruptFileError
+from nudge_integrations.common.index import ExactIndex
+from nudge_integrations.common.rows import Moves
+from nudge_integrations.errors import CorruptFileError, NudgeError
 from nudge_integrations.tuning.metric import check_metric
 
 if TYPE_CHECKING:
@@ -171,6 +172,40 @@ def _reasons(
         "different": tuple(name for name, is_same in zip(there, same, strict=True) if not is_same),
         "absent": tuple(name for name in left if name not in index),
     }
+
+
+def check_free(folder: str | os.PathLike[str], tuned: TunedVectors | None, remedy: str) -> None:
+    """Refuse to replace another run: stores it was applied to need it to be reverted.
+
+    Args:
+        folder: Where a run is to be saved.
+        tuned: The run, which may be there already; None if it is not known yet.
+        remedy: How to replace the run anyway, for the message.
+
+    Raises:
+        NudgeError: Another run is there, or `folder` is a file.
+    """
+    from nudge_integrations.tuning.tuned import FILE_NAME
+
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise NudgeError(f"{folder} is a file; name a folder to save in")
+    if (folder / FILE_NAME).exists() and (tuned is None or not _is_saved(folder, tuned)):
+        raise NudgeError(
+            f"{folder} already holds {'a' if tuned is None else 'another'} run, which stores it "
+            f"was applied to need to be reverted: choose another folder, or {remedy}"
+        )
+
+
+def _is_saved(folder: Path, tuned: TunedVectors) -> bool:
+    from nudge_integrations.tuning.tuned import TunedVectors
+
+    try:
+        there = TunedVectors.load(folder)
+    except CorruptFileError:
+        return False
+    mine = (tuned.ids, tuned.vectors.tobytes(), tuned.originals.tobytes())
+    return (there.ids, there.vectors.tobytes(), there.originals.tobytes()) == mine
 
 
 def _file_of(path: Path) -> Path:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +21,6 @@ from nudge_integrations.errors import (
     CorruptFileError,
     DataError,
     ModelMismatchError,
-    NudgeError,
 )
 from nudge_integrations.evaluation import EvaluationReport
 from nudge_integrations.tuning.metric import check_metric
@@ -33,19 +32,6 @@ KIND = "tuned vectors"
 VERSION = 2
 FILE_NAME = "tuned.safetensors"
 _FIELD = "field."
-
-
-class Replaceable(Protocol):
-    """A collection whose vectors can be exchanged by id, such as `ExactIndex`."""
-
-    @property
-    def metric(self) -> str:
-        """How it ranks: `"cosine"` or `"dot"`."""
-        ...
-
-    def replace(self, ids: Sequence[str], expected: FloatMatrix, vectors: FloatMatrix) -> list[str]:
-        """Write `vectors` where the stored bytes are `expected`; return the ids left alone."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,10 +167,10 @@ class TunedVectors:
         """
         return self._exchange(ids, vectors, self.originals)
 
-    def apply_to(self, store: Replaceable) -> list[str]:
+    def apply_to(self, store: ExactIndex) -> list[str]:
         """Move the documents in a store that still holds the originals.
 
-        With a field, documents outside the run move as well; the store keeps their originals.
+        With a field, all others move as well; the store keeps their originals.
 
         Returns:
             Ids left alone: not in the store, or not with the vector that this run started from.
@@ -194,18 +180,17 @@ class TunedVectors:
         """
         check_metric(self.method, store.metric)
         left = store.replace(self.ids, self.originals, self.vectors)
-        if self.field is not None and isinstance(store, ExactIndex):
+        if self.field is not None:
             store.move(self.digest, self.move, set(self.ids))
         return left
 
-    def revert_in(self, store: Replaceable) -> list[str]:
+    def revert_in(self, store: ExactIndex) -> list[str]:
         """Move the documents back in a store that holds the tuned vectors.
 
         Returns:
             Ids left alone: not in the store, or not with the tuned vector of this run.
         """
-        if isinstance(store, ExactIndex):
-            store.move_back(self.digest)
+        store.move_back(self.digest)
         return store.replace(self.ids, self.vectors, self.originals)
 
     def check_model(self, model: ModelFingerprint) -> None:
@@ -298,36 +283,6 @@ def _check_fingerprint(model: Any) -> None:
             f"a model's fingerprint is needed, not {described(model)}: pass "
             "nudge_integrations.embedding.Embedder(model).fingerprint, or engine.embedder's"
         )
-
-
-def check_free(folder: str | os.PathLike[str], tuned: TunedVectors | None, remedy: str) -> None:
-    """Refuse to replace another run: stores it was applied to need it to be reverted.
-
-    Args:
-        folder: Where a run is to be saved.
-        tuned: The run, which may be there already; None if it is not known yet.
-        remedy: How to replace the run anyway, for the message.
-
-    Raises:
-        NudgeError: Another run is there, or `folder` is a file.
-    """
-    folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise NudgeError(f"{folder} is a file; name a folder to save in")
-    if (folder / FILE_NAME).exists() and (tuned is None or not _is_saved(folder, tuned)):
-        raise NudgeError(
-            f"{folder} already holds {'a' if tuned is None else 'another'} run, which stores it "
-            f"was applied to need to be reverted: choose another folder, or {remedy}"
-        )
-
-
-def _is_saved(folder: Path, tuned: TunedVectors) -> bool:
-    try:
-        there = TunedVectors.load(folder)
-    except CorruptFileError:
-        return False
-    mine = (tuned.ids, tuned.vectors.tobytes(), tuned.originals.tobytes())
-    return (there.ids, there.vectors.tobytes(), there.originals.tobytes()) == mine
 
 
 def _from_content(content: Mapping[str, Any], arrays: Mapping[str, Any]) -> TunedVectors:
