@@ -67,11 +67,13 @@ class Layout:
 
     def pack(self, index: ExactIndex, documents: Sequence[Any]) -> bytes:
         """The bytes of a saved store; documents in the order of the index."""
-        bases, vectors = index.moves.bases, index.matrix
         facts = {"metric": index.metric, "documents": documents}
-        facts |= {"moved_by": index.moves.run, "moved": list(bases)}
-        kept = np.stack(list(bases.values())) if bases else vectors[:0]
-        return pack(self.kind, _VERSION, facts, {"vectors": vectors, "bases": kept})
+        arrays = {"vectors": index.matrix}
+        bases = index.moves.bases
+        if bases:
+            facts |= {"moved_by": index.moves.run, "moved": list(bases)}
+            arrays["bases"] = np.stack(list(bases.values()))
+        return pack(self.kind, _VERSION, facts, arrays)
 
     def unpack(self, data: bytes, path: str | os.PathLike[str]) -> tuple[ExactIndex, list[Any]]:
         """The vectors by id, and the documents in the same order.
