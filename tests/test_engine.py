@@ -13,7 +13,7 @@ import threading
 import types
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -911,3 +911,28 @@ def test_an_old_package_that_did_not_load_is_no_trouble(
         monkeypatch.delitem(sys.modules, "llama_index.finetuning.types")
 
     LlamaIndex.engine(world.data, LlamaIndex.model(world))
+
+
+def test_the_base_model_is_one_of_the_framework_even_if_it_was_given_by_name(
+    side: Any, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nudge_integrations.embedding import encoders
+
+    class Local:
+        device = "cpu"
+        prompts: ClassVar[dict[str, str]] = {}
+
+        def encode(self, texts: list[str], **_: Any) -> np.ndarray:
+            return np.array([world.table[text] for text in texts], np.float32)
+
+    monkeypatch.setattr(encoders, "load_sentence_transformer", lambda *_, **__: Local())
+    monkeypatch.setattr(encoders.SentenceTransformerEncoder, "digest", None)
+    engine = side.engine(world.data, "a-model")
+    text = next(iter(world.data.corpus.values()))
+
+    base = engine.base_model
+
+    assert base is engine.base_model
+    assert isinstance(base, side.model(world).__class__.__mro__[1])
+    assert side.embed_documents(base, [text]) == [pytest.approx(world.table[text])]
+    assert type(side.engine(world.data, base).base_model) is type(base)

@@ -32,11 +32,11 @@ PUBLIC = {
         with_rankings
     """,
     "nudge_integrations.langchain": """
-        NudgeEmbeddings NudgeFinetuneEngine NudgeVectorStore aevaluate_retriever
+        NudgeEmbeddings NudgeFinetuneEngine NudgeRetriever NudgeVectorStore aevaluate_retriever
         evaluate_retriever
     """,
     "nudge_integrations.llama_index": """
-        NudgeEmbedding NudgeFinetuneEngine NudgeVectorStore aevaluate_retriever
+        NudgeEmbedding NudgeFinetuneEngine NudgeRetriever NudgeVectorStore aevaluate_retriever
         evaluate_retriever
     """,
     "nudge_integrations.methods": """

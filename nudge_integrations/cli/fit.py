@@ -176,7 +176,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_outputs(args: argparse.Namespace) -> None:
     """Refuse outputs that cannot or must not be written, before any work is done."""
-    from nudge_integrations.tuning.tuned import FILE_NAME, check_free
+    from nudge_integrations.tuning.saved import check_free
+    from nudge_integrations.tuning.tuned import FILE_NAME
 
     check_report_files(args)
     if not args.overwrite:

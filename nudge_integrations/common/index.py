@@ -5,35 +5,18 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from nudge_integrations.common.arrays import FloatMatrix, IntVector, as_matrix, name_some
-from nudge_integrations.common.rows import Rows, View
+from nudge_integrations.common.rows import Hits, Moves, Rows, View, allowed_rows
 from nudge_integrations.common.topk import diverse, nearest
 from nudge_integrations.errors import DataError
 
 Metric: TypeAlias = Literal["cosine", "dot"]
 Allowed: TypeAlias = Callable[[str], bool] | Collection[str] | None
-
-
-@dataclass(frozen=True)
-class Hits:
-    """What a search found, best first.
-
-    Attributes:
-        ids: Ids of the rows found.
-        scores: Similarity of each to the query, float32, shape `(len(ids),)`.
-    """
-
-    ids: list[str]
-    scores: npt.NDArray[np.float32]
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
 
 class ExactIndex:
@@ -62,6 +45,7 @@ class ExactIndex:
         self._lock = threading.Lock()
         self._rows = Rows()
         self.notes: dict[str, dict[str, str]] = {}
+        self.moves = Moves()
 
     @property
     def metric(self) -> Metric:
@@ -94,12 +78,13 @@ class ExactIndex:
         """Forget everything, the dimension too."""
         with self._lock:
             self._rows = Rows()
+            self.moves = Moves()
 
     def upsert(self, ids: Sequence[str], vectors: Any) -> None:
         """Add vectors, or put them in the place of those with the same ids. All or nothing.
 
         Args:
-            ids: One id a row. Where one repeats, its last vector counts.
+            ids: One id per row. Where one repeats, its last vector counts.
             vectors: Shape `(len(ids), dimension)`.
 
         Raises:
@@ -117,10 +102,12 @@ class ExactIndex:
             new = [id_ for id_ in last if id_ not in self._rows.positions]
             self._rows.overwrite(old, matrix[[last[id_] for id_ in old]])
             self._rows.append(new, matrix[[last[id_] for id_ in new]])
+            self.moves.forget(old)
 
     def delete(self, ids: Collection[str]) -> list[str]:
         """Forget these ids and return those of them that were there; the others are ignored."""
         with self._lock:
+            self.moves.forget(ids)
             return self._rows.delete(ids)
 
     def get(self, ids: Sequence[str]) -> FloatMatrix:
@@ -169,6 +156,37 @@ class ExactIndex:
             done = set(written)
             return [id_ for row, id_ in enumerate(ids) if row not in done]
 
+    def move(
+        self,
+        run: str,
+        moved: Callable[[FloatMatrix], tuple[IntVector, FloatMatrix]],
+        known: Collection[str],
+    ) -> None:
+        """Move rows by a function of their vectors; `move_back(run)` restores them.
+
+        Rows in `known`, and those that were moved before, are left alone.
+        """
+        with self._lock:
+            done = {*known, *self.moves.bases}
+            other = [id_ for id_ in self._rows.positions if id_ not in done]
+            if not other:
+                return
+            base = self._rows.take(other)
+            rows, vectors = moved(base)
+            ids = [other[row] for row in rows]
+            self._rows.overwrite(ids, vectors)
+            if ids:
+                self.moves = Moves(run, self.moves.bases | dict(zip(ids, base[rows], strict=True)))
+
+    def move_back(self, run: str) -> None:
+        """Put back what `move(run, ...)` moved, bit for bit."""
+        with self._lock:
+            if self.moves.run == run:
+                ids = list(self.moves.bases)
+                if ids:
+                    self._rows.overwrite(ids, np.stack([self.moves.bases[id_] for id_ in ids]))
+                self.moves = Moves()
+
     def search(self, vector: Any, k: int, allowed: Allowed = None) -> Hits:
         """Find the `k` rows most similar to `vector`.
 
@@ -196,9 +214,7 @@ class ExactIndex:
     ) -> Hits:
         """Choose `k` rows by maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998).
 
-        Of the `fetch_k` rows most similar to the query, each step takes the one with the highest
-        `lambda_mult * sim(query, row) - (1 - lambda_mult) * max over chosen c of sim(row, c)`,
-        where `sim` is the metric of the index.
+        Chooses among the `fetch_k` rows most similar to the query; see `topk.diverse`.
 
         Args:
             vector: The query, shape `(dimension,)`.
@@ -234,8 +250,15 @@ class ExactIndex:
         return view.ids, view.vectors
 
     @classmethod
-    def from_state(cls, metric: Metric, ids: Sequence[str], matrix: Any) -> ExactIndex:
-        """Build an index from what `state` gave.
+    def from_state(
+        cls,
+        metric: Metric,
+        ids: Sequence[str],
+        matrix: Any,
+        moves: Moves | None = None,
+        notes: dict[str, dict[str, str]] | None = None,
+    ) -> ExactIndex:
+        """Build an index from what `state`, `moves` and `notes` gave.
 
         Raises:
             DataError: Vectors that `upsert` would refuse, or an id twice.
@@ -244,10 +267,13 @@ class ExactIndex:
         index.upsert(ids, matrix)
         if len(index) != len(ids):
             raise DataError(f"{len(ids) - len(index)} ids come twice: give each row its own id")
+        index.notes = dict(notes or {})
+        if moves is not None:
+            index.moves = Moves(moves.run, dict(moves.bases))
         return index
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return self.from_state, (self._metric, *self.state())
+        return self.from_state, (self._metric, *self.state(), self.moves, self.notes)
 
     def _view(self) -> View:
         with self._lock:
@@ -286,7 +312,7 @@ class ExactIndex:
         cosine = self._metric == "cosine"
         if allowed is None:
             return nearest(query, view.vectors, view.norms, k, cosine=cosine)
-        rows = _select(view.ids, allowed)
+        rows = allowed_rows(view.ids, allowed)
         found, scores = nearest(query, view.vectors[rows], view.norms[rows], k, cosine=cosine)
         return rows[found], scores
 
@@ -294,11 +320,3 @@ class ExactIndex:
 def _check_at_least_one(name: str, value: int) -> None:
     if value < 1:
         raise DataError(f"{name} must be at least 1, got {value}")
-
-
-def _select(ids: Sequence[str], allowed: Callable[[str], bool] | Collection[str]) -> IntVector:
-    """Positions of the allowed ids, ascending."""
-    if isinstance(allowed, str):
-        raise DataError(f"allowed must be a collection of ids, got the string {allowed!r}")
-    admits = allowed if callable(allowed) else set(allowed).__contains__
-    return np.flatnonzero(np.fromiter((bool(admits(id_)) for id_ in ids), np.bool_, len(ids)))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from nudge_integrations.common.arrays import FloatMatrix
+from nudge_integrations.common.arrays import FloatMatrix, IntVector
+from nudge_integrations.errors import DataError
 
 _SMALLEST_ROOM = 64
 
@@ -19,6 +21,40 @@ class View(NamedTuple):
     ids: list[str]
     vectors: FloatMatrix
     norms: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Hits:
+    """What a search found, best first.
+
+    Attributes:
+        ids: Ids of the rows found.
+        scores: Similarity of each to the query, float32, shape `(len(ids),)`.
+    """
+
+    ids: list[str]
+    scores: npt.NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass
+class Moves:
+    """What `ExactIndex.move` moved and has not moved back.
+
+    Attributes:
+        run: Names the run that moved them; empty where nothing is moved.
+        bases: Id -> its vector before, float32, shape `(dimension,)`.
+    """
+
+    run: str = ""
+    bases: dict[str, FloatMatrix] = field(default_factory=dict)
+
+    def forget(self, ids: Collection[str]) -> None:
+        """Rows that were replaced or deleted have nothing to go back to."""
+        for id_ in ids:
+            self.bases.pop(id_, None)
 
 
 class Rows:
@@ -100,3 +136,11 @@ def row_norms(vectors: FloatMatrix) -> npt.NDArray[np.float64]:
         np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
     )
     return norms
+
+
+def allowed_rows(ids: Sequence[str], allowed: Callable[[str], bool] | Collection[str]) -> IntVector:
+    """Positions of the allowed ids, ascending."""
+    if isinstance(allowed, str):
+        raise DataError(f"allowed must be a collection of ids, got the string {allowed!r}")
+    admits = allowed if callable(allowed) else set(allowed).__contains__
+    return np.flatnonzero(np.fromiter((bool(admits(id_)) for id_ in ids), np.bool_, len(ids)))

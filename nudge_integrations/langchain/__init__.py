@@ -11,6 +11,7 @@ require("langchain_core", "langchain")
 _MODULE_OF = {
     "NudgeFinetuneEngine": "engine",
     "NudgeEmbeddings": "embeddings",
+    "NudgeRetriever": "retriever",
     "NudgeVectorStore": "vector_store",
     "evaluate_retriever": "evaluation",
     "aevaluate_retriever": "evaluation",
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
     from nudge_integrations.langchain.embeddings import NudgeEmbeddings
     from nudge_integrations.langchain.engine import NudgeFinetuneEngine
     from nudge_integrations.langchain.evaluation import aevaluate_retriever, evaluate_retriever
+    from nudge_integrations.langchain.retriever import NudgeRetriever
     from nudge_integrations.langchain.vector_store import NudgeVectorStore
 
 __all__ = [
     "NudgeEmbeddings",
     "NudgeFinetuneEngine",
+    "NudgeRetriever",
     "NudgeVectorStore",
     "aevaluate_retriever",
     "evaluate_retriever",

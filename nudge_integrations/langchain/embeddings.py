@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 class NudgeEmbeddings(Embeddings):
     """An embedding model whose document vectors are the tuned ones, for any vector store.
 
-    Queries go to the base model untouched. So do documents, but for those whose exact text was
-    tuned: they get their tuned vector, and the base model is not asked.
+    Queries go to the base model untouched. A document whose exact text was tuned gets its tuned
+    vector, and the base model is not asked. Any other document gets the base model's vector,
+    which the run's field, if it has one, moves like those of its neighbours.
 
     Setup:
         ```bash
@@ -68,7 +69,7 @@ class NudgeEmbeddings(Embeddings):
         while isinstance(model, NudgeEmbeddings):
             model = model.nudge_base_model()
         self._model = model
-        self._base = model if isinstance(model, Embeddings) else _AsEmbeddings(model)
+        self._base = model if isinstance(model, Embeddings) else AsEmbeddings(model)
         self._lookup = TextLookup(None if tuned is None else as_tuned(tuned), check_model)
 
     @property
@@ -117,7 +118,7 @@ class NudgeEmbeddings(Embeddings):
         return self._lookup.answer(texts, self._base, found)
 
 
-class _AsEmbeddings(Embeddings):
+class AsEmbeddings(Embeddings):
     """Any model that the package can embed with, as LangChain `Embeddings`."""
 
     def __init__(self, model: Any) -> None:
@@ -126,10 +127,16 @@ class _AsEmbeddings(Embeddings):
         self._embedder = Embedder(model, cache=False, show_progress=False)
         self.model = self._embedder.encoder.name  # where the name of a LangChain model is found
 
+    def nudge_base_model(self) -> Any:
+        """What embeds, for an engine that is given this."""
+        return self._embedder.encoder
+
     def embed_query(self, text: str) -> list[float]:
+        """Embed a question."""
         vector: list[float] = self._embedder.embed_queries([text])[0].tolist()
         return vector
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Embed documents."""
         vectors: list[list[float]] = self._embedder.embed_documents(texts).tolist()
         return vectors

@@ -11,7 +11,7 @@ from nudge_integrations.common.arrays import FloatMatrix
 from nudge_integrations.common.files import text_hash
 from nudge_integrations.errors import DataError
 from nudge_integrations.langchain.documents import EXAMPLE
-from nudge_integrations.langchain.embeddings import NudgeEmbeddings
+from nudge_integrations.langchain.embeddings import AsEmbeddings, NudgeEmbeddings
 from nudge_integrations.langchain.vector_store import NudgeVectorStore
 from nudge_integrations.relevance import RelevanceDataset
 from nudge_integrations.relevance.checks import checked_documents
@@ -109,10 +109,13 @@ class NudgeFinetuneEngine(FinetuneEngine):
             options=options,
         )
 
+    def _as_framework_model(self, encoder: Any) -> AsEmbeddings:
+        return AsEmbeddings(encoder)
+
     def get_finetuned_model(self) -> NudgeEmbeddings:
         """The embedding model for any vector store: tuned texts get their tuned vector.
 
-        Queries, and every other text, go to the base model untouched. Vectors of NUDGE-M need a
+        Queries go to the base model untouched. Vectors of NUDGE-M need a
         store that ranks by inner product: `NudgeVectorStore` checks that, while stores of other
         makers are handed plain numbers and cannot (`InMemoryVectorStore` ranks by cosine).
 

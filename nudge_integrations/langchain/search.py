@@ -12,7 +12,8 @@ from langchain_core.runnables.config import run_in_executor
 from langchain_core.vectorstores import VectorStore
 
 from nudge_integrations.common.arrays import FloatMatrix
-from nudge_integrations.common.index import ExactIndex, Hits, Metric
+from nudge_integrations.common.index import ExactIndex, Metric
+from nudge_integrations.common.rows import Hits
 from nudge_integrations.errors import DataError
 from nudge_integrations.langchain.documents import Filter, admits, copied
 
@@ -44,6 +45,22 @@ class ExactSearch(VectorStore):
         """Copies of the documents with these ids, in this order; missing ones are left out."""
         found = (self._documents.get(id_) for id_ in ids)
         return [copied(document) for document in found if document is not None]
+
+    @property
+    def store(self) -> dict[str, dict[str, Any]]:
+        """A copy of everything in the form of `InMemoryVectorStore.store`, to look into."""
+        with self._writing:
+            ids, vectors = self._index.state()
+            documents = [copied(self._documents[id_]) for id_ in ids]
+        return {
+            str(each.id): {
+                "id": each.id,
+                "vector": vector,
+                "text": each.page_content,
+                "metadata": each.metadata,
+            }
+            for each, vector in zip(documents, vectors.tolist(), strict=True)
+        }
 
     def get_embeddings(self, ids: Sequence[str]) -> FloatMatrix:
         """Copy the stored vectors of `ids`, shape `(len(ids), dimension)`, float32.

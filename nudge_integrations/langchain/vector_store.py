@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,7 +18,8 @@ from nudge_integrations.errors import CorruptFileError, DataError
 from nudge_integrations.langchain.documents import copied, documents_of, to_json, with_ids
 from nudge_integrations.langchain.embeddings import NudgeEmbeddings
 from nudge_integrations.langchain.search import ExactSearch
-from nudge_integrations.tuning.lookup import as_tuned, check_metric
+from nudge_integrations.tuning.lookup import as_tuned
+from nudge_integrations.tuning.metric import check_metric
 from nudge_integrations.tuning.saved import LANGCHAIN
 
 if TYPE_CHECKING:
@@ -29,8 +31,8 @@ if TYPE_CHECKING:
 class NudgeVectorStore(ExactSearch):
     """Documents in memory, searched exactly, with vectors that can be tuned and put back.
 
-    A drop-in for `InMemoryVectorStore`, with one matrix product a query. Documents are copied on
-    their way in and out. Any number of threads may read while another writes.
+    A drop-in for `InMemoryVectorStore`. Documents are copied on their way in and out. Any number
+    of threads may read while another writes.
 
     Setup:
         ```bash
@@ -40,8 +42,8 @@ class NudgeVectorStore(ExactSearch):
     Key init args:
         embedding: Embeds the queries, and the documents that come without a vector.
         metric: `"cosine"` or `"dot"` (inner product). NUDGE-M's vectors need `"dot"`.
-        tuned: What a run produced. Documents added later get the tuned vector of their text,
-            where it has one, as from `NudgeEmbeddings(embedding, tuned)`.
+        tuned: What a run produced. Documents added later get their vectors as from
+            `NudgeEmbeddings(embedding, tuned)`.
 
     Instantiate:
         ```python
@@ -169,7 +171,7 @@ class NudgeVectorStore(ExactSearch):
         *,
         ids: Sequence[str | None] | None = None,
     ) -> list[str]:
-        """Add documents with vectors that are there already: nothing is embedded.
+        """Add documents with vectors you already have.
 
         Args:
             documents: Documents, or texts where there is no metadata.
@@ -247,11 +249,9 @@ class NudgeVectorStore(ExactSearch):
             DataError: Metadata that is not plain JSON; the document is named.
             NudgeError: The folder cannot be written to.
         """
-        with self._writing:
-            ids, vectors = self._index.state()
-            documents = [to_json(self._documents[id_]) for id_ in ids]
-        data = LANGCHAIN.pack(self.metric, documents, vectors, self._index.notes)
-        write_atomically(_file(path), data)
+        _, (_, index, documents) = self.__reduce__()
+        saved = [to_json(documents[id_]) for id_ in index.ids]
+        write_atomically(_file(path), LANGCHAIN.pack(index, saved))
 
     @classmethod
     def load(
@@ -287,8 +287,7 @@ class NudgeVectorStore(ExactSearch):
 
     def __reduce__(self) -> tuple[Any, ...]:
         with self._writing:
-            index = ExactIndex.from_state(self.metric, *self._index.state())
-            index.notes = dict(self._index.notes)
+            index = copy.copy(self._index)
             return self._restored, (self._embedding, index, dict(self._documents))
 
     def __deepcopy__(self, _: Any) -> Self:

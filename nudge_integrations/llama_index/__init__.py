@@ -11,6 +11,7 @@ require("llama_index.core", "llama-index")
 _MODULE_OF = {
     "NudgeFinetuneEngine": "engine",
     "NudgeEmbedding": "embeddings",
+    "NudgeRetriever": "retriever",
     "NudgeVectorStore": "vector_store",
     "evaluate_retriever": "evaluation",
     "aevaluate_retriever": "evaluation",
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
     from nudge_integrations.llama_index.embeddings import NudgeEmbedding
     from nudge_integrations.llama_index.engine import NudgeFinetuneEngine
     from nudge_integrations.llama_index.evaluation import aevaluate_retriever, evaluate_retriever
+    from nudge_integrations.llama_index.retriever import NudgeRetriever
     from nudge_integrations.llama_index.vector_store import NudgeVectorStore
 
 __all__ = [
     "NudgeEmbedding",
     "NudgeFinetuneEngine",
+    "NudgeRetriever",
     "NudgeVectorStore",
     "aevaluate_retriever",
     "evaluate_retriever",

@@ -21,9 +21,10 @@ _LARGEST_BATCH = 2048
 class NudgeEmbedding(BaseEmbedding):
     """An embedding model whose text vectors are the tuned ones, for any index and any store.
 
-    Queries go to the base model untouched. So do texts, but for those whose exact text (what the
-    framework embeds of a node, metadata included) was tuned: they get their tuned vector, and the
-    base model is not asked. The base model's own public methods are called, so its batches,
+    Queries go to the base model untouched. A text that was tuned (exactly what the framework embeds
+    of a node, metadata included) gets its tuned vector, and the base model is not asked. Any other
+    text gets the base model's vector, which the run's field, if it has one, moves like those of
+    its neighbours. The base model's own public methods are called, so its batches,
     cache, rate limit and callbacks stay in force, and nothing is counted twice.
 
     Examples:
@@ -64,7 +65,7 @@ class NudgeEmbedding(BaseEmbedding):
         model: Any = base
         while isinstance(model, NudgeEmbedding):
             model = model.nudge_base_model()
-        inner = model if isinstance(model, BaseEmbedding) else _AsBaseEmbedding(model)
+        inner = model if isinstance(model, BaseEmbedding) else AsBaseEmbedding(model)
         super().__init__(  # type: ignore[call-arg]
             model_name=inner.model_name,
             embed_batch_size=inner.embed_batch_size,
@@ -163,7 +164,7 @@ class NudgeEmbedding(BaseEmbedding):
         return await self.aget_text_embedding_batch(texts)
 
 
-class _AsBaseEmbedding(BaseEmbedding):
+class AsBaseEmbedding(BaseEmbedding):
     """Any model that the package can embed with, as a LlamaIndex `BaseEmbedding`."""
 
     _embedder: Any = PrivateAttr(default=None)
@@ -177,6 +178,10 @@ class _AsBaseEmbedding(BaseEmbedding):
             model_name=encoder.name, embed_batch_size=min(encoder.batch_size, _LARGEST_BATCH)
         )
         self._embedder = embedder
+
+    def nudge_base_model(self) -> Any:
+        """What embeds, for an engine that is given this."""
+        return self._embedder.encoder
 
     def _get_query_embedding(self, query: str) -> list[float]:
         vector: list[float] = self._embedder.embed_queries([query])[0].tolist()

@@ -17,7 +17,7 @@ from llama_index.core.schema import (
 )
 
 from nudge_integrations.common.arrays import FloatMatrix
-from nudge_integrations.llama_index.embeddings import NudgeEmbedding
+from nudge_integrations.llama_index.embeddings import AsBaseEmbedding, NudgeEmbedding
 from nudge_integrations.llama_index.nodes import EXAMPLE
 from nudge_integrations.llama_index.vector_store import NudgeVectorStore
 from nudge_integrations.relevance import RelevanceDataset
@@ -129,10 +129,13 @@ class NudgeFinetuneEngine(FinetuneEngine):
             options=options,
         )
 
+    def _as_framework_model(self, encoder: Any) -> AsBaseEmbedding:
+        return AsBaseEmbedding(encoder)
+
     def get_finetuned_model(self) -> NudgeEmbedding:
         """The embedding model for any index and store: tuned texts get their tuned vector.
 
-        Queries, and every other text, go to the base model untouched. Vectors of NUDGE-M need a
+        Queries go to the base model untouched. Vectors of NUDGE-M need a
         store that ranks by inner product, and an index hands its store plain numbers, so that
         none can check: take `as_index()`, or a store made for it (`SimpleVectorStore` ranks by
         cosine).

@@ -99,6 +99,8 @@ def _field(node: BaseNode, key: str) -> Any:
     """What a filter on `key` sees of `node`; None where there is nothing."""
     if key in REF_DOC_KEYS:
         return node.ref_doc_id or NO_REF_DOC
+    if key == "_node_type":
+        return node.class_name()
     value = node.metadata.get(key)
     if value is None or isinstance(value, str | int | float):
         return value

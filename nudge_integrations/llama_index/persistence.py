@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 from llama_index.core.schema import BaseNode
 
-from nudge_integrations.common.arrays import FloatMatrix
 from nudge_integrations.common.files import header_of, read_file, write_atomically
 from nudge_integrations.common.index import ExactIndex
 from nudge_integrations.errors import CorruptFileError
@@ -22,27 +20,23 @@ from nudge_integrations.tuning.saved import LLAMA_INDEX
 
 def save_nodes(
     persist_path: str,
-    metric: str,
+    index: ExactIndex,
     nodes: Sequence[BaseNode],
-    matrix: FloatMatrix,
     fs: AbstractFileSystem | None = None,
-    notes: Mapping[str, Any] | None = None,
 ) -> None:
     """Write nodes and vectors into one safetensors file; locally it is replaced atomically.
 
     Args:
         persist_path: Path of the file.
-        metric: Metric of the store.
-        nodes: The nodes, without embeddings.
-        matrix: One row per node, `(len(nodes), dimension)` float32.
+        index: The vectors by node id.
+        nodes: The nodes in the order of the index, without embeddings.
         fs: Any fsspec file system; by default the local one.
-        notes: What is known of a live tuning of these vectors.
 
     Raises:
         DataError: A node that JSON cannot hold.
         NudgeError: The folder cannot be written to.
     """
-    data = LLAMA_INDEX.pack(metric, [to_json(node) for node in nodes], matrix, notes or {})
+    data = LLAMA_INDEX.pack(index, [to_json(node) for node in nodes])
     if _is_local(fs):
         write_atomically(_local(persist_path, fs), data)
     else:

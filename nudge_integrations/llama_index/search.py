@@ -10,6 +10,7 @@ from typing import Any
 
 from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr
 from llama_index.core.schema import BaseNode, ImageNode, IndexNode
+from llama_index.core.vector_stores.simple import SimpleVectorStoreData
 from llama_index.core.vector_stores.types import (
     BasePydanticVectorStore,
     MetadataFilters,
@@ -17,10 +18,12 @@ from llama_index.core.vector_stores.types import (
     VectorStoreQueryMode,
     VectorStoreQueryResult,
 )
+from llama_index.core.vector_stores.utils import node_to_metadata_dict
 
-from nudge_integrations.common.index import ExactIndex, Hits, Metric
+from nudge_integrations.common.index import ExactIndex, Metric
+from nudge_integrations.common.rows import Hits
 from nudge_integrations.errors import DataError
-from nudge_integrations.llama_index.filters import Predicate, compile_filters
+from nudge_integrations.llama_index.filters import NO_REF_DOC, Predicate, compile_filters
 from nudge_integrations.llama_index.nodes import copied
 
 _DEFAULT_MMR_THRESHOLD = 0.5
@@ -65,6 +68,34 @@ class ExactSearch(BasePydanticVectorStore):
             DataError: Filters that cannot be applied.
         """
         return [copied(node) for node in self._select(compile_filters(filters), node_ids)]
+
+    def get(self, text_id: str) -> list[float]:
+        """The vector of one node, as `SimpleVectorStore.get` gives it.
+
+        Raises:
+            DataError: A node that is not in the store.
+        """
+        vector: list[float] = self._index.get([text_id])[0].tolist()
+        return vector
+
+    @property
+    def data(self) -> SimpleVectorStoreData:
+        """A copy of everything in the form of `SimpleVectorStore.data`, to look into."""
+        with self._writing:
+            ids, matrix = self._index.state()
+            nodes = [self._nodes[id_] for id_ in ids]
+        found = SimpleVectorStoreData()
+        for node, vector in zip(nodes, matrix.tolist(), strict=True):
+            found.embedding_dict[node.node_id] = vector
+            found.text_id_to_ref_doc_id[node.node_id] = node.ref_doc_id or NO_REF_DOC
+            metadata = node_to_metadata_dict(node, remove_text=True, flat_metadata=False)
+            metadata.pop("_node_content", None)
+            found.metadata_dict[node.node_id] = metadata
+        return found
+
+    def to_dict(self, **_: Any) -> dict[str, Any]:
+        """`data` as plain JSON, as `SimpleVectorStore.to_dict` gives it."""
+        return self.data.to_dict()
 
     async def aget_nodes(
         self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
@@ -138,7 +169,7 @@ def _search(
         index: The vectors.
         nodes: The node of each id of the index.
         query: With an embedding; modes `default` and `mmr`.
-        options: `mmr_threshold` (where the query has none), `mmr_prefetch_factor` and
+        options: `mmr_threshold` (goes before the query's own), `mmr_prefetch_factor` and
             `mmr_prefetch_k`; others are ignored.
 
     Raises:
@@ -156,9 +187,9 @@ def _search(
             "holds dense vectors only; use 'default' or 'mmr', and for keywords put a second "
             "retriever beside it with QueryFusionRetriever"
         )
-    threshold = query.mmr_threshold
+    threshold = options.get("mmr_threshold")
     if threshold is None:
-        threshold = options.get("mmr_threshold")
+        threshold = query.mmr_threshold
     if threshold is None:
         threshold = _DEFAULT_MMR_THRESHOLD
     if not (isinstance(threshold, int | float) and 0 <= threshold <= 1):
@@ -173,18 +204,21 @@ def _allowed(
     nodes: Mapping[str, BaseNode], query: VectorStoreQuery
 ) -> Callable[[str], bool] | None:
     """What the query restricts itself to; None for everything."""
-    if not (query.node_ids or query.doc_ids or query.filters):
+    node_ids = None if query.node_ids is None else set(query.node_ids)
+    if not node_ids and query.query_str is not None:
+        # Every retriever over a store that keeps text sends an empty list by itself. Without the
+        # question's text it comes from elsewhere, and an access list that is empty admits nothing.
+        node_ids = None
+    doc_ids = None if query.doc_ids is None else set(query.doc_ids)
+    if node_ids is None and doc_ids is None and not query.filters:
         return None
-    # Empty lists restrict nothing: a retriever over a store that keeps text always sends one.
-    node_ids = set(query.node_ids or ())
-    doc_ids = set(query.doc_ids or ())
     matches = compile_filters(query.filters)
 
     def allowed(id_: str) -> bool:
-        if node_ids and id_ not in node_ids:
+        if node_ids is not None and id_ not in node_ids:
             return False
         node = nodes[id_]
-        return (not doc_ids or node.ref_doc_id in doc_ids) and matches(node)
+        return (doc_ids is None or node.ref_doc_id in doc_ids) and matches(node)
 
     return allowed
 

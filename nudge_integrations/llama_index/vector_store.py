@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -48,7 +49,9 @@ class NudgeVectorStore(ExactSearch):
 
     Search:
         Modes `default` and `mmr`; `doc_ids`, `node_ids` and `filters` apply before the top k is
-        taken. An empty list of ids restricts nothing (`VectorStoreIndex.as_retriever` sends one).
+        taken. An empty list of either kind finds nothing; only `node_ids=[]` beside a `query_str`,
+        which is what `VectorStoreIndex.as_retriever` sends by itself, restricts nothing: give a
+        retriever `doc_ids` or `filters` for access control.
         For `mmr`, the retriever's `vector_store_kwargs` take `mmr_threshold`, from 0 (diverse) to
         1 (pure similarity), 0.5 by default, and the number of candidates, all by default, as
         `mmr_prefetch_k` or `mmr_prefetch_factor` (times k). Similarities are those to the query.
@@ -162,10 +165,8 @@ class NudgeVectorStore(ExactSearch):
             DataError: A node whose metadata is no JSON.
             NudgeError: The folder cannot be written to. An older state is still whole.
         """
-        with self._writing:
-            ids, matrix = self._index.state()
-            nodes = [self._nodes[id_] for id_ in ids]
-        save_nodes(persist_path, self.metric, nodes, matrix, fs, self._index.notes)
+        _, (index, nodes) = self.__reduce__()
+        save_nodes(persist_path, index, [nodes[id_] for id_ in index.ids], fs)
 
     @classmethod
     def from_persist_path(
@@ -239,9 +240,7 @@ class NudgeVectorStore(ExactSearch):
 
     def __reduce__(self) -> tuple[Any, ...]:
         with self._writing:
-            index = ExactIndex.from_state(self._index.metric, *self._index.state())
-            index.notes = dict(self._index.notes)
-            return self._restored, (index, dict(self._nodes))
+            return self._restored, (copy.copy(self._index), dict(self._nodes))
 
     def __deepcopy__(self, _: Any = None) -> Self:
         _, (index, nodes) = self.__reduce__()

@@ -7,20 +7,22 @@ import logging
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nudge_integrations.common.arrays import FloatMatrix, name_some
-from nudge_integrations.embedding import DEFAULT_MODEL
+from nudge_integrations.embedding import DEFAULT_MODEL, Encoder
 from nudge_integrations.embedding.encoders import original_model
 from nudge_integrations.errors import DataError, NotFinetunedError
 from nudge_integrations.evaluation import EvaluationReport
 from nudge_integrations.relevance import RelevanceDataset, check_leaks
 from nudge_integrations.relevance.over import PARTS, over_documents, with_holdout
-from nudge_integrations.tuning.lookup import check_metric
+from nudge_integrations.tuning.metric import check_metric
 from nudge_integrations.tuning.options import EngineOptions
 from nudge_integrations.tuning.run import Corpus, Questions, measure, tune
-from nudge_integrations.tuning.tuned import TunedVectors, check_free
+from nudge_integrations.tuning.saved import check_free
+from nudge_integrations.tuning.tuned import TunedVectors
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -258,10 +260,14 @@ class FinetuneEngine:
             check_free(folder, tuned, "pass overwrite=True")
         return tuned.save(folder)
 
-    @property
+    @cached_property
     def base_model(self) -> Any:
-        """The embedding model underneath, never a tuned one: as given, or as loaded by name."""
-        return self.embedder.encoder if isinstance(self._model, str) else self._model
+        """The embedding model underneath, never a tuned one: the framework's, even if named."""
+        foreign = isinstance(self._model, (str, Encoder))
+        return self._as_framework_model(self.embedder.encoder) if foreign else self._model
+
+    def _as_framework_model(self, encoder: Any) -> Any:
+        return encoder
 
     @property
     def _embedded(self) -> Corpus:

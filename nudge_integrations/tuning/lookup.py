@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nudge_integrations.common.arrays import as_matrix
 from nudge_integrations.common.text import described
 from nudge_integrations.embedding.models import PROBE_TEXT
-from nudge_integrations.errors import DataError, MetricMismatchError, ModelMismatchError
+from nudge_integrations.errors import DataError, ModelMismatchError
 
 if TYPE_CHECKING:
     from nudge_integrations.tuning.tuned import TunedVectors
@@ -20,6 +21,8 @@ Vectors = list[list[float]]
 @dataclass
 class TextLookup:
     """Answers document texts with their tuned vectors, and the rest through the base model.
+
+    Where the run has a field, what the base model gives for the rest moves by it.
 
     Used in two steps, so that the base model can be awaited in between: embed `ask(texts)` with
     the base model, then hand its vectors to `answer`.
@@ -61,6 +64,7 @@ class TextLookup:
             )
         if tuned is None:
             return found
+        found = list(found)
         known = [tuned.lookup(text) for text in texts]
         if self._to_check(any(vector is not None for vector in known)):
             from nudge_integrations.embedding.encoders import probed
@@ -75,11 +79,16 @@ class TextLookup:
                     f"the base model's vectors have {len(vector)} dimensions, the tuned ones have "
                     f"{width}; use the model that the vectors were tuned for"
                 )
+        if found and tuned.field is not None:
+            base_vectors = as_matrix(found, "vectors from the base model", allow_zero=True)
+            for row, vector in zip(*tuned.move(base_vectors), strict=True):
+                found[row] = vector.tolist()
         new = iter(found)
         return [next(new) if vector is None else vector.tolist() for vector in known]
 
-    def _to_check(self, any_tuned: bool) -> bool:
-        return self.unchecked and any_tuned
+    def _to_check(self, any_known: bool) -> bool:
+        moves_all = self.tuned is not None and self.tuned.field is not None
+        return self.unchecked and (any_known or moves_all)
 
 
 def as_tuned(value: Any) -> TunedVectors:
@@ -100,23 +109,3 @@ def as_tuned(value: Any) -> TunedVectors:
     else:
         remedy = "engine.tuned, or TunedVectors.load(folder)"
     raise DataError(f"tuned vectors are needed, not {described(value)}: pass {remedy}")
-
-
-def check_metric(method: str, metric: str) -> None:
-    """Refuse a metric that does not exist, or under which the method's vectors rank wrongly.
-
-    Raises:
-        DataError: `metric` is neither `"cosine"` nor `"dot"`.
-        MetricMismatchError: NUDGE-M with another metric than `"dot"`.
-    """
-    if metric not in ("cosine", "dot"):
-        hint = f": for the metric to be raised, pass validation_metric={metric!r}"
-        raise DataError(
-            f"metric must be 'cosine' or 'dot' (the inner product), got {metric!r}"
-            f"{hint if '@' in str(metric) else ''}"
-        )
-    if method == "nudge-m" and metric != "dot":
-        raise MetricMismatchError(
-            f"NUDGE-M's vectors are not of unit length, so under metric={metric!r} they rank "
-            "wrongly: use metric='dot' (and a store that ranks by inner product), or method='n'"
-        )

@@ -168,7 +168,16 @@ def tune(
         step=fit.step,
         model=embedder.fingerprint,
         report=report,
+        field=fit.field,
+        labelled=_labelled(train, moved, corpus) if fit.field is not None else (),
     )
+
+
+def _labelled(train: Questions, moved: IntVector, corpus: Corpus) -> tuple[str, ...]:
+    """Ids of the moved documents whose text answers a training question."""
+    number = corpus.text_of()
+    texts = {number[name] for answers in train.answers() for name in answers}
+    return tuple(corpus.ids[row] for row in moved if corpus.texts[row] in texts)
 
 
 def measure(
@@ -200,8 +209,9 @@ def measure(
     ]
     seen = None  # where nothing moved, no question differs from another
     if len(tuned):
-        moved, answers = set(tuned.ids), zip(questions.ids, questions.answers(), strict=True)
-        seen = {name for name, each in answers if not each.keys().isdisjoint(moved)}
+        labelled = set(tuned.labelled or tuned.ids)
+        answers = zip(questions.ids, questions.answers(), strict=True)
+        seen = {name for name, each in answers if not each.keys().isdisjoint(labelled)}
     report = compare(
         *scores,
         seen=seen,

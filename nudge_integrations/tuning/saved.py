@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +20,9 @@ from nudge_integrations.common.files import (
     write_atomically,
 )
 from nudge_integrations.common.index import ExactIndex
-from nudge_integrations.errors import CorruptFileError
-from nudge_integrations.tuning.lookup import check_metric
+from nudge_integrations.common.rows import Moves
+from nudge_integrations.errors import CorruptFileError, NudgeError
+from nudge_integrations.tuning.metric import check_metric
 
 if TYPE_CHECKING:
     from nudge_integrations.tuning.tuned import TunedVectors
@@ -64,16 +65,15 @@ class Layout:
     pattern: str
     id_of: Callable[[Any], str]
 
-    def pack(
-        self,
-        metric: str,
-        documents: Sequence[Any],
-        vectors: FloatMatrix,
-        notes: Mapping[str, Any],
-    ) -> bytes:
-        """The bytes of a saved store; `notes` are those of its `ExactIndex`."""
-        facts = {"metric": metric, "documents": documents, "notes": notes}
-        return pack(self.kind, _VERSION, facts, {"vectors": vectors})
+    def pack(self, index: ExactIndex, documents: Sequence[Any]) -> bytes:
+        """The bytes of a saved store; documents in the order of the index."""
+        facts = {"metric": index.metric, "documents": documents, "notes": index.notes}
+        arrays = {"vectors": index.matrix}
+        bases = index.moves.bases
+        if bases:
+            facts |= {"moved_by": index.moves.run, "moved": list(bases)}
+            arrays["bases"] = np.stack(list(bases.values()))
+        return pack(self.kind, _VERSION, facts, arrays)
 
     def unpack(self, data: bytes, path: str | os.PathLike[str]) -> tuple[ExactIndex, list[Any]]:
         """The vectors by id, and the documents in the same order.
@@ -85,8 +85,11 @@ class Layout:
         try:
             documents = facts["documents"]
             ids = [self.id_of(each) for each in documents]
-            index = ExactIndex.from_state(facts["metric"], ids, arrays["vectors"])
-            index.notes = facts["notes"]
+            bases = dict(zip(facts.get("moved", ()), arrays.get("bases", ()), strict=True))
+            moves = Moves(facts.get("moved_by", ""), bases)
+            index = ExactIndex.from_state(
+                facts["metric"], ids, arrays["vectors"], moves, facts["notes"]
+            )
             return index, documents
         except (KeyError, TypeError, ValueError) as error:
             raise CorruptFileError(f"{path} was edited: {error}; save it again") from error
@@ -146,8 +149,14 @@ def _exchange(
         check_metric(tuned.method, index.metric)
     left = index.replace(tuned.ids, expected, vectors)
     changed = len(tuned) - len(left)
+    before = len(index.moves.bases)
+    if tuned.field is not None and checked:
+        index.move(tuned.digest, tuned.move, set(tuned.ids))
+    elif not checked:
+        index.move_back(tuned.digest)
+    changed += abs(len(index.moves.bases) - before)
     if changed:
-        write_atomically(path, layout.pack(index.metric, documents, index.matrix, index.notes))
+        write_atomically(path, layout.pack(index, documents))
     reasons = _reasons(index, tuned, left, vectors)
     return Exchange(path, index.metric, len(documents), changed, **reasons)
 
@@ -167,6 +176,40 @@ def _reasons(
         "different": tuple(name for name, is_same in zip(there, same, strict=True) if not is_same),
         "absent": tuple(name for name in left if name not in index),
     }
+
+
+def check_free(folder: str | os.PathLike[str], tuned: TunedVectors | None, remedy: str) -> None:
+    """Refuse to replace another run: stores it was applied to need it to be reverted.
+
+    Args:
+        folder: Where a run is to be saved.
+        tuned: The run, which may be there already; None if it is not known yet.
+        remedy: How to replace the run anyway, for the message.
+
+    Raises:
+        NudgeError: Another run is there, or `folder` is a file.
+    """
+    from nudge_integrations.tuning.tuned import FILE_NAME
+
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise NudgeError(f"{folder} is a file; name a folder to save in")
+    if (folder / FILE_NAME).exists() and (tuned is None or not _is_saved(folder, tuned)):
+        raise NudgeError(
+            f"{folder} already holds {'a' if tuned is None else 'another'} run, which stores it "
+            f"was applied to need to be reverted: choose another folder, or {remedy}"
+        )
+
+
+def _is_saved(folder: Path, tuned: TunedVectors) -> bool:
+    from nudge_integrations.tuning.tuned import TunedVectors
+
+    try:
+        there = TunedVectors.load(folder)
+    except CorruptFileError:
+        return False
+    mine = (tuned.ids, tuned.vectors.tobytes(), tuned.originals.tobytes())
+    return (there.ids, there.vectors.tobytes(), there.originals.tobytes()) == mine
 
 
 def _file_of(path: Path) -> Path:

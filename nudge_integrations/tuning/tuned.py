@@ -8,39 +8,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nudge_integrations.common.arrays import FloatMatrix, as_matrix
+from nudge_integrations.common.arrays import FloatMatrix, IntVector, as_matrix
 from nudge_integrations.common.files import load_arrays, save_arrays, sha256, text_hash
+from nudge_integrations.common.index import ExactIndex
 from nudge_integrations.common.text import described
 from nudge_integrations.embedding import ModelFingerprint
 from nudge_integrations.errors import (
     CorruptFileError,
     DataError,
     ModelMismatchError,
-    NudgeError,
 )
 from nudge_integrations.evaluation import EvaluationReport
-from nudge_integrations.tuning.lookup import check_metric
+from nudge_integrations.tuning.metric import check_metric
+
+if TYPE_CHECKING:
+    from nudge_integrations.methods.field import Field
 
 KIND = "tuned vectors"
 VERSION = 2
 FILE_NAME = "tuned.safetensors"
-
-
-class Replaceable(Protocol):
-    """A collection whose vectors can be exchanged by id, such as `ExactIndex`."""
-
-    @property
-    def metric(self) -> str:
-        """How it ranks: `"cosine"` or `"dot"`."""
-        ...
-
-    def replace(self, ids: Sequence[str], expected: FloatMatrix, vectors: FloatMatrix) -> list[str]:
-        """Write `vectors` where the stored bytes are `expected`; return the ids left alone."""
-        ...
+_FIELD = "field."
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +48,10 @@ class TunedVectors:
         step: How far they moved; 0 when nothing did.
         model: The embedding model that made the originals.
         report: Before and after, where it was measured.
+        field: Moves any other document by its base vector, such as one added later; None where
+            only the documents of the run move.
+        labelled: Ids of the documents that training questions name; the others moved with their
+            neighbours. Empty where that is all of `ids`.
 
     Raises:
         DataError: Parts that do not fit together, or bad vectors; the id is named.
@@ -72,6 +67,8 @@ class TunedVectors:
     step: float
     model: ModelFingerprint
     report: EvaluationReport | None = None
+    field: Field | None = None
+    labelled: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         width = len(self.model.probe)
@@ -83,7 +80,7 @@ class TunedVectors:
             matrix = matrix.view()
             matrix.flags.writeable = False
             object.__setattr__(self, name, matrix)
-        for name in ("ids", "text_hashes"):
+        for name in ("ids", "text_hashes", "labelled"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if len(self.text_hashes) != len(self.ids) or len(set(self.ids)) != len(self.ids):
             raise DataError("tuned vectors need one text hash for each id, and each id once")
@@ -101,7 +98,10 @@ class TunedVectors:
     @cached_property
     def digest(self) -> str:
         """Names what texts are answered with: equal for equal texts and vectors, 16 hex digits."""
-        return sha256("".join(self.text_hashes).encode() + self.vectors.tobytes())[:16]
+        arrays = {} if self.field is None else self.field.to_arrays()
+        parts = [self.vectors, *(arrays[name] for name in sorted(arrays))]
+        whole = "".join(self.text_hashes).encode() + b"".join(each.tobytes() for each in parts)
+        return sha256(whole)[:16]
 
     @cached_property
     def _row_of_hash(self) -> dict[str, int]:
@@ -115,26 +115,51 @@ class TunedVectors:
 
     def lookup(self, text: str) -> FloatMatrix | None:
         """The tuned vector of an exact text, float32 `(d,)`, read-only; None if it did not move."""
-        row = self._row_of_hash.get(text_hash(text))
+        row = self.row_of(text)
         return None if row is None else self.vectors[row]
+
+    def row_of(self, text: str) -> int | None:
+        """The row of an exact text in `vectors` and `originals`; None if it did not move."""
+        return self._row_of_hash.get(text_hash(text))
 
     def apply(self, ids: Sequence[str], vectors: Any) -> FloatMatrix:
         """Put the tuned vectors into a copy of a matrix, row by row of its ids.
 
         Args:
-            ids: Ids of the rows; ids that did not move keep their row.
-            vectors: Shape `(len(ids), d)`.
+            ids: Ids of the rows. Those that are not in this run move by its field, if it has one.
+            vectors: Base vectors, shape `(len(ids), d)`.
 
         Raises:
             DataError: Shapes that do not fit.
         """
-        return self._exchange(ids, vectors, self.vectors)
+        result = self._exchange(ids, vectors, self.vectors)
+        if self.field is not None:
+            known = set(self.ids)
+            other = np.flatnonzero([name not in known for name in ids])
+            rows, moved = self.move(result[other])
+            result[other[rows]] = moved
+        return result
+
+    def move(self, vectors: FloatMatrix) -> tuple[IntVector, FloatMatrix]:
+        """Where documents outside this run move, by its field.
+
+        Args:
+            vectors: Base vectors, shape `(n, d)`, float32.
+
+        Returns:
+            The rows that move, ascending, and their new vectors; none without a field.
+        """
+        if self.field is None:
+            return np.empty(0, np.int64), vectors[:0]
+        usable = np.flatnonzero(vectors.any(axis=1))
+        rows, moved = self.field.move(vectors[usable])
+        return usable[rows], moved
 
     def revert(self, ids: Sequence[str], vectors: Any) -> FloatMatrix:
         """Put the originals back into a copy of a matrix; every byte is what it was.
 
         Args:
-            ids: Ids of the rows.
+            ids: Ids of the rows. Those that are not in this run keep their row.
             vectors: Shape `(len(ids), d)`.
 
         Raises:
@@ -142,8 +167,10 @@ class TunedVectors:
         """
         return self._exchange(ids, vectors, self.originals)
 
-    def apply_to(self, store: Replaceable) -> list[str]:
+    def apply_to(self, store: ExactIndex) -> list[str]:
         """Move the documents in a store that still holds the originals.
+
+        With a field, all others move as well; the store keeps their originals.
 
         Returns:
             Ids left alone: not in the store, or not with the vector that this run started from.
@@ -152,14 +179,18 @@ class TunedVectors:
             MetricMismatchError: NUDGE-M's vectors, and a store that ranks by cosine.
         """
         check_metric(self.method, store.metric)
-        return store.replace(self.ids, self.originals, self.vectors)
+        left = store.replace(self.ids, self.originals, self.vectors)
+        if self.field is not None:
+            store.move(self.digest, self.move, set(self.ids))
+        return left
 
-    def revert_in(self, store: Replaceable) -> list[str]:
+    def revert_in(self, store: ExactIndex) -> list[str]:
         """Move the documents back in a store that holds the tuned vectors.
 
         Returns:
             Ids left alone: not in the store, or not with the tuned vector of this run.
         """
+        store.move_back(self.digest)
         return store.replace(self.ids, self.vectors, self.originals)
 
     def check_model(self, model: ModelFingerprint) -> None:
@@ -193,8 +224,12 @@ class TunedVectors:
             "step": self.step,
             "model": self.model.to_dict(),
             "report": None if self.report is None else self.report.to_dict(),
+            "labelled": list(self.labelled),
         }
         arrays = {"vectors": self.vectors, "originals": self.originals}
+        if self.field is not None:
+            parts = self.field.to_arrays()
+            arrays |= {f"{_FIELD}{name}": array for name, array in parts.items()}
         save_arrays(Path(folder) / FILE_NAME, KIND, VERSION, manifest, arrays)
         return Path(folder)
 
@@ -250,38 +285,18 @@ def _check_fingerprint(model: Any) -> None:
         )
 
 
-def check_free(folder: str | os.PathLike[str], tuned: TunedVectors | None, remedy: str) -> None:
-    """Refuse to replace another run: stores it was applied to need it to be reverted.
-
-    Args:
-        folder: Where a run is to be saved.
-        tuned: The run, which may be there already; None if it is not known yet.
-        remedy: How to replace the run anyway, for the message.
-
-    Raises:
-        NudgeError: Another run is there, or `folder` is a file.
-    """
-    folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise NudgeError(f"{folder} is a file; name a folder to save in")
-    if (folder / FILE_NAME).exists() and (tuned is None or not _is_saved(folder, tuned)):
-        raise NudgeError(
-            f"{folder} already holds {'a' if tuned is None else 'another'} run, which stores it "
-            f"was applied to need to be reverted: choose another folder, or {remedy}"
-        )
-
-
-def _is_saved(folder: Path, tuned: TunedVectors) -> bool:
-    try:
-        there = TunedVectors.load(folder)
-    except CorruptFileError:
-        return False
-    mine = (tuned.ids, tuned.vectors.tobytes(), tuned.originals.tobytes())
-    return (there.ids, there.vectors.tobytes(), there.originals.tobytes()) == mine
-
-
 def _from_content(content: Mapping[str, Any], arrays: Mapping[str, Any]) -> TunedVectors:
-    report = content["report"]
+    report, field = content["report"], None
+    parts = {
+        name.removeprefix(_FIELD): array
+        for name, array in arrays.items()
+        if name.startswith(_FIELD)
+    }
+    if parts:
+        # Only a run that has a field loads what moves by it, which needs torch.
+        from nudge_integrations.methods.field import Field
+
+        field = Field.from_arrays(parts)
     return TunedVectors(
         ids=tuple(content["ids"]),
         vectors=arrays["vectors"],
@@ -292,4 +307,6 @@ def _from_content(content: Mapping[str, Any], arrays: Mapping[str, Any]) -> Tune
         step=float(content["step"]),
         model=ModelFingerprint.from_dict(content["model"]),
         report=None if report is None else EvaluationReport.from_dict(report),
+        field=field,
+        labelled=tuple(content["labelled"]),
     )

@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from llama_index.core import MockEmbedding, PropertyGraphIndex
+from llama_index.core.indices.property_graph import ImplicitPathExtractor, VectorContextRetriever
+from llama_index.core.llms import MockLLM
 from llama_index.core.schema import (
     Document,
     IndexNode,
@@ -358,9 +361,24 @@ def test_asking_for_more_than_there_is_gives_all(store: NudgeVectorStore) -> Non
         ({"filters": parity("odd")}, set(range(1, 20, 2))),
         ({"doc_ids": ["d2", "d3"], "filters": parity("odd"), "node_ids": ["n9", "n10"]}, {9}),
         ({"doc_ids": ["no such document"]}, set()),
-        ({"doc_ids": [], "node_ids": []}, set(range(20))),
+        ({"doc_ids": []}, set()),
+        ({"node_ids": []}, set()),
+        ({"doc_ids": [], "query_str": "a question"}, set()),
+        ({"node_ids": [], "query_str": "a question"}, set(range(20))),
+        ({"node_ids": ["n3"], "query_str": "a question"}, {3}),
     ],
-    ids=["doc_ids", "node_ids", "filters", "all three", "nothing left", "empty lists"],
+    ids=[
+        "doc_ids",
+        "node_ids",
+        "filters",
+        "all three",
+        "nothing left",
+        "no documents",
+        "no nodes",
+        "a retriever and no documents",
+        "what as_retriever sends by itself",
+        "a retriever and one node",
+    ],
 )
 @pytest.mark.parametrize("mode", [VectorStoreQueryMode.DEFAULT, VectorStoreQueryMode.MMR])
 def test_restrictions_come_before_the_top_k(
@@ -464,14 +482,14 @@ def test_mmr_looks_at_all_that_was_chosen_before() -> None:
     assert found.similarities == pytest.approx([1, 0.53, 0.53], abs=0.01)
 
 
-def test_the_threshold_of_the_query_comes_before_the_keyword(store: NudgeVectorStore) -> None:
+def test_the_threshold_of_the_call_comes_before_that_of_the_query(store: NudgeVectorStore) -> None:
     asked = query(mode=VectorStoreQueryMode.MMR, mmr_threshold=1.0, similarity_top_k=20)
 
     plain = ids(store.query(query(similarity_top_k=20)))
 
-    assert ids(store.query(asked, mmr_threshold=0.1)) == plain
-    asked.mmr_threshold = None
+    assert ids(store.query(asked)) == plain
     assert ids(store.query(asked, mmr_threshold=0.1)) != plain
+    asked.mmr_threshold = None
     assert ids(store.query(asked)) == ids(store.query(asked, mmr_threshold=0.5))
 
 
@@ -649,3 +667,61 @@ def test_whatever_is_done_in_whatever_order_it_holds_what_a_dict_would(
     assert [node.node_id for node in store.get_nodes()] == list(expected) == store.client.ids
     held = [node.embedding for node in expected.values()]
     assert store.client.matrix.tolist() == held
+
+
+# What SimpleVectorStore lets its users look into
+
+
+def test_its_contents_can_be_looked_into_as_those_of_the_simple_store(
+    store: NudgeVectorStore,
+) -> None:
+    simple = SimpleVectorStore()
+    nodes = make_nodes(20)
+    simple.add(nodes)
+
+    assert store.data.text_id_to_ref_doc_id == simple.data.text_id_to_ref_doc_id
+    assert store.data.metadata_dict == simple.data.metadata_dict
+    assert store.data.embedding_dict.keys() == simple.data.embedding_dict.keys()
+    for name, vector in simple.data.embedding_dict.items():
+        assert store.data.embedding_dict[name] == pytest.approx(vector, rel=1e-6)
+        assert store.get(name) == store.data.embedding_dict[name]
+    assert SimpleVectorStore.from_dict(store.to_dict()).data == store.data
+    with pytest.raises(DataError, match="'gone'"):
+        store.get("gone")
+
+
+def test_filters_see_the_type_of_a_node(store: NudgeVectorStore) -> None:
+    store.add([IndexNode(id_="pointer", text="x", index_id="i", embedding=[1.0] * 8)])
+    kinds = {
+        kind: MetadataFilters(filters=[MetadataFilter(key="_node_type", value=kind)])
+        for kind in ("IndexNode", "TextNode")
+    }
+
+    assert ids(store.query(query(filters=kinds["IndexNode"], similarity_top_k=30))) == ["pointer"]
+    assert len(ids(store.query(query(filters=kinds["TextNode"], similarity_top_k=30)))) == 20
+
+
+def test_a_property_graph_keeps_its_vectors_in_it() -> None:
+    store = NudgeVectorStore()
+    node = TextNode(id_="t", text="Ada wrote notes")
+    index = PropertyGraphIndex(
+        [node],
+        kg_extractors=[ImplicitPathExtractor()],
+        vector_store=store,
+        embed_model=MockEmbedding(embed_dim=4),
+        llm=MockLLM(),
+        show_progress=False,
+    )
+
+    retriever = index.as_retriever(
+        sub_retrievers=[
+            VectorContextRetriever(
+                index.property_graph_store,
+                vector_store=store,
+                embed_model=MockEmbedding(embed_dim=4),
+            )
+        ]
+    )
+
+    assert len(store.client) >= 1
+    assert isinstance(retriever.retrieve("who wrote?"), list)
