@@ -83,6 +83,11 @@ class Method(ABC):
         """How many of the nearest still documents of a query stand for all others."""
         return self.depth
 
+    @property
+    def around(self) -> int:
+        """How many of the nearest documents of a query take part themselves, and may move."""
+        return 0
+
     def check_similarity(self, similarity: str) -> None:
         """Refuse a similarity by which this method's vectors would rank wrongly.
 

@@ -19,7 +19,7 @@ from nudge_integrations.common.arrays import FloatMatrix, IntVector
 from nudge_integrations.errors import DataError
 from nudge_integrations.evaluation.metrics import parse_metric
 from nudge_integrations.methods.base import REPORT_DEPTH, Method, Selection
-from nudge_integrations.methods.choice import TIMES, Grid, Trials, choose
+from nudge_integrations.methods.choice import NEAREST, TIMES, Grid, Trials, choose
 from nudge_integrations.methods.document_vectors import DocumentVectors
 from nudge_integrations.methods.field import Field
 from nudge_integrations.methods.fit import Fit
@@ -98,6 +98,11 @@ class NudgeC(Method):
     def nearest(self) -> int:
         """How many of the nearest other documents of a query stand for all others."""
         return max(self.depth, 100)
+
+    @property
+    def around(self) -> int:
+        """How many of the nearest documents of a query take part themselves, and may move."""
+        return 2 * max(NEAREST)
 
     def _read(self, corpus: Any, similarity: Similarity) -> DocumentVectors:  # noqa: ARG002
         return DocumentVectors(corpus, unit=True)

@@ -36,8 +36,12 @@ from nudge_integrations.tuning.options import EngineOptions
 if TYPE_CHECKING:
     from nudge_integrations.evaluation import EvaluationReport
     from nudge_integrations.methods import Fit, Method
+    from nudge_integrations.methods.field import Field
 
 _FEW = 100
+_BLOCK = 256  # vectors to search for at once
+_AROUND = 30  # documents around each one with questions that are looked at
+_SMALL = 2000  # a store of so many documents is read whole: the field then moves all of them
 _LARGEST = 1e37  # squared length of a vector; float32 ends at 3.4e38
 _OPTIONS = ("gamma", "selection", "protect_unseen", "validation_metric", "seed", "device")
 
@@ -49,6 +53,7 @@ def tune(
     embed_query: Any,
     val_dataset: Any = None,
     method: str | Method = "c",
+    reach: float | None = None,
     fresh: bool = False,
     journal: str | os.PathLike[str] | None = None,
     show_progress: bool = True,
@@ -57,8 +62,8 @@ def tune(
 ) -> Plan:
     """Plan how to tune a live store towards judged questions. Nothing is changed yet.
 
-    Reads the vectors of documents that answer a question, searches the store once a question,
-    and works out the rest here, whatever the size of the store.
+    Reads the vectors of documents that answer a question and of those that the store's own search
+    finds around them, and works out the rest here, whatever the size of the store.
 
     Args:
         store: As `open_store` takes it: LangChain's or LlamaIndex's own store object, the
@@ -69,6 +74,9 @@ def tune(
             embeds one text.
         val_dataset: Questions to choose the step on. Left out: cross-validation.
         method: `"c"`, `"n"`, `"m"`, or an instance.
+        reach: How near a document must be to one that took part, to move along with it (NUDGE-C):
+            the Euclidean distance of unit vectors, 0 to 2. Left out: as far as the field reaches.
+            0: nothing but documents that answer a question is moved.
         fresh: Forget the questions of earlier runs. Otherwise they stay in force, so that several
             runs give what one with all questions would; a question that comes again brings its
             new answers.
@@ -105,6 +113,8 @@ def tune(
     if val_dataset is not None:
         given.append(RelevanceDataset.coerce(val_dataset))
         check_leaks(train=given[0], validation=given[1])
+    if reach is not None and not 0 <= reach <= 2:
+        raise DataError(f"reach must be a distance of unit vectors, 0 to 2, got {reach!r}")
     opened = open_store(store, **(store_options or {}))
     _check_ranking(mover, opened)
     snapshot = Snapshot.read(
@@ -114,10 +124,13 @@ def tune(
         query_embedder(embed_query, show_progress),
         fresh=fresh,
         nearest=mover.nearest,
+        around=mover.around if reach != 0 else 0,
         show_progress=show_progress,
     )
     fit = _fit(mover, snapshot, chosen)
-    return _plan(snapshot, fit, show_progress)
+    if fit.field is not None and reach != 0:
+        snapshot = snapshot.spread(fit.field)
+    return _plan(snapshot, fit, reach, show_progress)
 
 
 async def atune(store: Any, dataset: Any, **arguments: Any) -> Plan:
@@ -176,6 +189,7 @@ class Snapshot:
         *,
         fresh: bool,
         nearest: int,
+        around: int,
         show_progress: bool,
     ) -> Snapshot:
         """Read judged documents, those tuned before, and what is nearest to each question.
@@ -196,7 +210,12 @@ class Snapshot:
         train, earlier = _with_earlier(questions, before)
         parts = [train, *questions[1:]]
         labelled = ids_of(parts)
-        found = _read_rows(store, labelled, entries)
+        others: list[str] = []
+        if around and count <= _SMALL:
+            others = list(store.ids())
+        elif around:
+            others = _hits(store, np.concatenate([part.vectors() for part in parts]), around)
+        found = _read_rows(store, labelled, others, entries)
         there = [name for name in labelled if name in found.vectors]
         if not there:
             raise _strangers(labelled, store)
@@ -237,6 +256,27 @@ class Snapshot:
             near=near,
         )
 
+    def spread(self, field: Field) -> Snapshot:
+        """The same with the documents around those with questions, which the field moves, too."""
+        if self.count <= _SMALL:
+            return self
+        length = float(np.linalg.norm(self.originals, axis=1).mean())
+        hits = _hits(self.store, length * field.anchors[field.labelled], _AROUND)
+        fresh = [name for name in hits if name not in self.rows and name not in self.unreadable]
+        found = _read_rows(self.store, [], fresh, self.entries)
+        rows = {**found.rows, **self.rows}
+        return replace(
+            self,
+            rows={**self.rows, **{name: rows[name] for name in found.rows}},
+            originals=np.concatenate(
+                [
+                    self.originals,
+                    *(rows[name][0][None] for name in found.rows if name not in self.rows),
+                ]
+            ),
+            unreadable={**self.unreadable, **found.bad},
+        )
+
 
 @dataclass(frozen=True)
 class _Found:
@@ -246,9 +286,18 @@ class _Found:
     bad: dict[str, str]
 
 
-def _read_rows(store: LiveStore, labelled: list[str], entries: Mapping[str, Entry]) -> _Found:
+def _hits(store: LiveStore, vectors: FloatMatrix, k: int) -> list[str]:
+    """The documents that a search finds nearest to some vectors, each once."""
+    blocks = (vectors[start : start + _BLOCK] for start in range(0, len(vectors), _BLOCK))
+    found = (name for block in blocks for hits in store.search(block, k) for name, _ in hits)
+    return list(dict.fromkeys(found))
+
+
+def _read_rows(
+    store: LiveStore, labelled: list[str], others: list[str], entries: Mapping[str, Entry]
+) -> _Found:
     """Read every document that can move, or did; with the original of each."""
-    vectors, bad = store.look([*labelled, *(name for name in entries if name not in set(labelled))])
+    vectors, bad = store.look(list(dict.fromkeys([*labelled, *others, *entries])))
     _refuse_bad(store, {name: bad[name] for name in labelled if name in bad})
     rows, replaced = {}, []
     for name, vector in vectors.items():
@@ -321,11 +370,14 @@ def _fit(method: Method, snapshot: Snapshot, options: EngineOptions) -> Fit:
     )
 
 
-def _plan(snapshot: Snapshot, fit: Fit, show_progress: bool) -> Plan:
+def _plan(snapshot: Snapshot, fit: Fit, reach: float | None, show_progress: bool) -> Plan:
     """What the fit would change in the store."""
     store, near, train = snapshot.store, snapshot.near, snapshot.parts[0]
     names = list(snapshot.rows)
-    targets = {names[row]: vector for row, vector in zip(fit.rows, fit.vectors, strict=True)}
+    moves = fit.rows, fit.vectors
+    if fit.field is not None:
+        moves = fit.field.move(snapshot.originals, reach=reach)
+    targets = {names[row]: vector for row, vector in zip(*moves, strict=True)}
     rows = {
         name: Row(original, current, targets.get(name, original))
         for name, (original, current) in snapshot.rows.items()
