@@ -86,7 +86,10 @@ def touched(judgments: Judgments, train: IntVector, asked: IntVector) -> np.ndar
 def _by_document(
     judgments: Judgments, pool: IntVector, rng: np.random.Generator, folds: int
 ) -> list[Split]:
-    label = rng.permutation(judgments.n_documents) % folds
+    # By the first question of each document, so that the order of documents changes nothing.
+    first = np.full(judgments.n_documents, judgments.n_queries, np.int64)
+    np.minimum.at(first, judgments.documents, judgments.query_of_entry)
+    label = np.append(rng.permutation(judgments.n_queries) % folds, -1)[first]
     about = judgments.select(pool)
     splits = []
     for part in range(folds):

@@ -426,7 +426,7 @@ def _quality(fit: Fit, snapshot: Snapshot, moved: int) -> EvaluationReport | Non
             np.array([grade for name, grade in each.answers.items() if name in snapshot.rows])
             for each in asked.values()
         ],
-        validated=len(parts) > 1,
+        validation=sum(len(part.asked) for part in parts[1:]),
         queries={key: text for part in parts for key, text in part.texts.items()},
         moved=moved,
         documents=snapshot.count,

@@ -27,7 +27,7 @@ def held_out_report(
     names: Sequence[str],
     grades: Sequence[npt.NDArray[np.float32]],
     *,
-    validated: bool,
+    validation: int,
     queries: Mapping[str, str],
     moved: int,
     documents: int,
@@ -38,7 +38,7 @@ def held_out_report(
         fit: What a method found.
         names: Id of each question, training questions first.
         grades: Grades of the answers of each.
-        validated: Whether validation questions chose the step, and not cross-validation.
+        validation: How many of the names, the last ones, are validation questions.
         queries: Text of each question id, for the examples.
         moved: How many documents moved.
         documents: How many documents there are.
@@ -47,11 +47,12 @@ def held_out_report(
     if held is None:
         return None
     asked = [names[row] for row in held.queries]
-    judged_on = (
-        f"{len(asked)} validation questions, each at a step chosen on the others"
-        if validated
-        else f"cross-validation: {len(asked)} questions, each by vectors tuned without it"
-    )
+    judged_on = f"cross-validation: {len(set(asked))} questions, each by vectors tuned without it"
+    if validation:
+        own = len(set(asked) & set(names[len(names) - validation :]))
+        judged_on = f"{own} validation questions, each at a step chosen on the others"
+        if own < len(set(asked)):
+            judged_on += f", and cross-validation over {len(set(asked))} questions"
     report = compare(
         *_scores(held, names, grades),
         seen={asked[row] for row in np.flatnonzero(held.seen)},

@@ -153,7 +153,7 @@ def tune(
         fit,
         names,
         [row for each in judged for row in np.split(each.grades, each.indptr[1:-1])],
-        validated=validation is not None,
+        validation=len(validation.ids) if validation else 0,
         queries=queries,
         moved=len(moved),
         documents=len(corpus.ids),
