@@ -88,12 +88,12 @@ def main() -> None:
             describe(log, judged, train)
 
             # The log is whole, so what it no longer says is forgotten (fresh); tuning starts from
-            # the original vectors each week. Yours: leave `journal` out for your data folder.
+            # the original vectors each week. Yours: leave `journal` out.
             journal = f"{folder}/journal"
             plan = tune(store, judged, embed_query=embeddings, fresh=True, journal=journal)
             plan.apply()
-            moved = set(plan.vectors())
-            seen = {query for query in test.judged_queries if moved & set(test.answers(query))}
+            named = {name for query in judged.judged_queries for name in judged.answers(query)}
+            seen = {query for query in test.judged_queries if named & set(test.answers(query))}
             after = evaluate_retriever(retriever, test, ["ndcg@10"])
             for row in compare(before, after, judged_on="test questions", seen=seen).rows:
                 if row.queries:  # of a group without questions there is nothing to say

@@ -17,10 +17,11 @@ from contextlib import ExitStack
 import psycopg
 from pgvector.psycopg import register_vector
 
+from nudge_integrations import RelevanceDataset
 from nudge_integrations.demo import demo_datasets
 from nudge_integrations.embedding import DEFAULT_MODEL, Embedder
 from nudge_integrations.evaluation import Scores, compare, evaluate_rankings
-from nudge_integrations.stores import Plan, revert, status, tune
+from nudge_integrations.stores import revert, status, tune
 
 TABLE = "nudge_example"
 CREATE = f"CREATE TABLE {TABLE} (id text PRIMARY KEY, content text, embedding vector(384))"
@@ -48,9 +49,9 @@ def run(database: psycopg.Connection, address: str, journal: str) -> None:
     def vectors_are_originals() -> bool:
         return database.execute(BYTES).fetchone() == originals
 
-    def compare_with_before(plan: Plan) -> None:
-        moved = set(plan.vectors())
-        seen = {query for query in test.judged_queries if moved & set(test.answers(query))}
+    def compare_with_before(known: RelevanceDataset) -> None:
+        named = {name for query in known.judged_queries for name in known.answers(query)}
+        seen = {query for query in test.judged_queries if named & set(test.answers(query))}
         for row in compare(before, search(), judged_on="test questions", seen=seen).rows:
             if row.queries:  # of a group without questions there is nothing to say
                 print(ROW.format(row))
@@ -67,17 +68,17 @@ def run(database: psycopg.Connection, address: str, journal: str) -> None:
     plan = tune(address, train.subset(this_week), embed_query=model, journal=journal)
     print(f"Dry run\n{plan.report}\n\nStill the original vectors: {vectors_are_originals()}")
     print(f"\nThis week\n{plan.apply()}\n{status(address, journal=journal)}")
-    print("(seen: an answer of theirs was moved; unseen: none was)")
-    compare_with_before(plan)
+    print("(seen: a training question names an answer of theirs; unseen: none does)")
+    compare_with_before(train.subset(this_week))
 
-    # In whatever process: earlier questions are in the journal, so only the new ones are given.
+    # In whatever process: earlier questions are kept with the originals, so only the new ones are given.
     # Tuning starts from the originals, and the result is that of one run with all questions.
     plan = tune(address, train.subset(next_week), embed_query=model, journal=journal)
     print(
         f"\nNext week: {plan.report.earlier_questions} of {plan.report.questions} questions known"
     )
     print(plan.apply())
-    compare_with_before(plan)
+    compare_with_before(train)
 
     print(f"\nRevert\n{revert(address, journal=journal)}")
     print(f"The original vectors again, byte for byte: {vectors_are_originals()}")
@@ -98,7 +99,7 @@ def main() -> None:
         register_vector(database)
         database.execute(CREATE)  # refused where such a table is there already
         stack.callback(database.execute, f"DROP TABLE {TABLE}")
-        # Yours: leave `journal` out, and the originals are kept in your data folder.
+        # Yours: leave `journal` out, and the originals are kept in a table beside your own.
         run(database, f"{url}#{TABLE}", journal=f"{folder}/journal")
 
 

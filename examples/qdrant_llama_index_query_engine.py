@@ -74,18 +74,18 @@ def main() -> None:
         before = evaluate_retriever(retriever, test, METRICS)
         answer_before = str(query_engine.query(QUESTION))
 
-        # Reads and searches only. The journal keeps the originals: in your own project leave
-        # `journal` out, and it is in your data folder, where a later process finds it.
+        # Reads and searches only. Here the originals go into a folder; in your own project leave
+        # `journal` out, and they are kept in the store's own database, for any later process.
         plan = tune(store, train, embed_query=embed_model, journal=f"{folder}/journal")
         print(plan.apply())
 
         after = evaluate_retriever(retriever, test, METRICS)
         answer_after = str(query_engine.query(QUESTION))
-        moved = set(plan.vectors())
-        seen = {query for query in test.judged_queries if moved & set(test.answers(query))}
+        named = {name for query in train.judged_queries for name in train.answers(query)}
+        seen = {query for query in test.judged_queries if named & set(test.answers(query))}
         report = compare(before, after, judged_on=f"{len(test)} test questions", seen=seen)
         print(f"\nThe same query engine on {report.judged_on}, none of them used for tuning")
-        print("(seen: an answer of theirs was moved; unseen: none was)")
+        print("(seen: a training question names an answer of theirs; unseen: none does)")
         for row in report.rows:
             if row.queries:  # of a group without questions there is nothing to say
                 print(ROW.format(row))
