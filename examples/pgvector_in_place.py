@@ -71,7 +71,7 @@ def run(database: psycopg.Connection, address: str, journal: str) -> None:
     print("(seen: a training question names an answer of theirs; unseen: none does)")
     compare_with_before(train.subset(this_week))
 
-    # In whatever process: earlier questions are kept with the originals, so only the new ones are given.
+    # In whatever process: earlier questions are kept with the originals, so give only new ones.
     # Tuning starts from the originals, and the result is that of one run with all questions.
     plan = tune(address, train.subset(next_week), embed_query=model, journal=journal)
     print(
