@@ -62,9 +62,9 @@ class NudgeC(Method):
         >>> import numpy as np
         >>> documents = np.eye(3, dtype=np.float32)
         >>> train = {"q_embs": np.array([[0.6, 0.8, 0.0]], np.float32), "q_ans_indx": [[0]]}
-        >>> first = NudgeC().finetune_embeddings(documents, train, gamma=0.4)[0]
+        >>> first = NudgeC().finetune_embeddings(documents, train, gamma=4)[0]
         >>> [round(float(value), 2) for value in first]
-        [0.98, 0.21, 0.0]
+        [0.98, 0.19, 0.0]
     """
 
     name = "nudge-c"

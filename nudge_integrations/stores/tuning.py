@@ -97,7 +97,7 @@ def tune(
         >>> judged = {"queries": {"q": "can I undo it?"}, "relevant_docs": {"q": ["a"]}}
         >>> plan = tune(store, judged, embed_query=model, gamma=0.4, show_progress=False)
         >>> plan.apply().written, plan.revert().written
-        (1, 1)
+        (2, 2)
     """
     chosen = _options(options, method, show_progress)
     mover = chosen.make_method()

@@ -116,7 +116,6 @@ def test_full_protection_takes_no_step_that_is_estimated_to_harm() -> None:
     if protected.step:
         estimate = protected.reason.split("unseen queries ")[1].split(" ")[0]
         assert float(estimate) >= 0
-    assert "unseen queries" not in free.reason or protected.reason != free.reason
 
 
 def test_a_step_can_be_asked_for() -> None:
