@@ -67,7 +67,7 @@ class Layout:
 
     def pack(self, index: ExactIndex, documents: Sequence[Any]) -> bytes:
         """The bytes of a saved store; documents in the order of the index."""
-        facts = {"metric": index.metric, "documents": documents}
+        facts: dict[str, Any] = {"metric": index.metric, "documents": documents}
         if index.notes:
             facts["notes"] = index.notes
         arrays = {"vectors": index.matrix}
