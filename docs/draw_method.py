@@ -15,13 +15,14 @@ from nudge_integrations import NudgeC
 from nudge_integrations.common.arrays import FloatMatrix
 
 INK, QUIET, QUESTION, MOVED = "#22262b", "#9aa1a9", "#c7662c", "#0072b2"
-STEP = 2.0
+STEP = 3.0
+SIDEWAYS = 0.4  # from here on a name stands beside its document, not above it
 # Degrees on the unit circle. The questions about refunds lie nearer to the opening hours.
-DOCUMENTS = {"opening hours": 99, "refunds": 66, "student prices": 126, "parking": 155, "jobs": 36}
+DOCUMENTS = {"opening hours": 104, "refunds": 60, "student prices": 124, "parking": 152, "jobs": 34}
 QUESTIONS = {
-    "money back?": (87.5, "refunds"),
-    "return a ticket": (83, "refunds"),
-    "cheaper for pupils?": (114, "student prices"),
+    "money back?": (86, "refunds"),
+    "return a ticket": (82, "refunds"),
+    "cheaper for pupils?": (131, "student prices"),
 }
 
 
@@ -76,9 +77,9 @@ def _draw_panel(
         panel.annotate(
             words,
             inner,
-            xytext=(12 if vector[0] < -0.2 else 0, -12 if vector[0] < 0.1 else -23),
+            xytext=(0, -12 if vector[0] < 0.1 else -23),
             textcoords="offset points",
-            ha="right" if vector[0] < -0.2 else "center",
+            ha="left" if vector[0] < -0.2 else "center",
             fontsize=8.5,
             color=QUESTION,
         )
@@ -93,9 +94,10 @@ def _draw_panel(
                 old * 1.045,
                 arrowprops={"arrowstyle": "->", "color": MOVED, "connectionstyle": "arc3,rad=-.1"},
             )
-        out = vector * 1.13
-        panel.text(*out, name, ha="center", va="center", fontsize=8.5, color=INK)
-    panel.set_xlim(-1.12, 1.12)
+        out = vector * 1.1
+        side = "center" if abs(vector[0]) < SIDEWAYS else "right" if vector[0] < 0 else "left"
+        panel.text(*out, name, ha=side, va="center", fontsize=8.5, color=INK)
+    panel.set_xlim(-1.25, 1.25)
     panel.set_ylim(0.35, 1.22)
     panel.set_aspect("equal")
     panel.set_axis_off()

@@ -154,3 +154,5 @@ def test_the_picture_of_the_method_says_what_is_true() -> None:
     found = [(questions @ documents.T).argmax(axis=1).tolist() for documents in (before, after)]
     assert [names[row] for row in found[0]].count("opening hours") == 2
     assert found[1] == answers
+    # The page says that the neighbours move, too: those without questions are among them.
+    assert (after != before).any(axis=1).all()

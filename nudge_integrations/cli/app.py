@@ -33,8 +33,8 @@ Where to start:
   nudge questions --documents F ...   have an LLM write judged questions
 
 Run `nudge COMMAND --help` for details and examples.
-Exit codes: 0 success, 1 error (explained on stderr), 2 wrong usage, 3 too little
-gain (nudge check), 130 Ctrl-C."""
+Exit codes: 0 success, 1 error (explained on stderr), 2 wrong usage,
+3 too little gain (nudge check), 130 Ctrl-C."""
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -28,15 +28,15 @@ from nudge_integrations.evaluation import EvaluationReport
 _TOO_LOW = 3
 
 _DESCRIPTION = """\
-Fail with exit code 3 if a metric changes by less than allowed: for CI, and before
-a tuned store goes live. With --tuned the saved run is measured as `nudge evaluate`
-does. Without it, the training questions are tuned on as `nudge fit` does, and
-nothing is saved. --min-unseen bounds the questions whose answers have no training
-questions."""
+Fail with exit code 3 if a metric changes by less than allowed: for CI, and
+before a tuned store goes live. With --tuned, the saved run is measured, as in
+`nudge evaluate`. Without it, the training questions are tuned on, as in
+`nudge fit`, and nothing is saved. --min-unseen bounds the questions whose
+answers have no training questions."""
 
 _EXAMPLES = """\
   nudge check --beir data --min-change 0
-  nudge check --tuned tuned --beir data --min-change .01 --min-unseen -.02 --json"""
+  nudge check --tuned tuned --beir data --min-change .01 --min-unseen -.02"""
 
 
 def add_to(commands: Commands) -> None:

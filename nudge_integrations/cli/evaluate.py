@@ -178,14 +178,17 @@ def _present(tuned: TunedVectors, corpus: Corpus) -> TunedVectors:
             f"none of the {len(tuned)} documents that the run moved ({name_some(lost)}) is in "
             "this corpus with the text that was tuned: name the documents of the run"
         )
+    counts = "not moved" if tuned.field is None else "new, which move with their neighbours if at all"
     note(
         f"{len(lost)} of {len(tuned)} moved documents are not in this corpus, or have another "
-        f"text, and count as not moved: {name_some(lost)}"
+        f"text, and count as {counts}: {name_some(lost)}"
     )
+    kept = tuple(tuned.ids[row] for row in rows)
     return dataclasses.replace(
         tuned,
-        ids=tuple(tuned.ids[row] for row in rows),
+        ids=kept,
         vectors=tuned.vectors[rows],
         originals=tuned.originals[rows],
         text_hashes=tuple(tuned.text_hashes[row] for row in rows),
+        labelled=tuple(name for name in tuned.labelled if name in set(kept)),
     )

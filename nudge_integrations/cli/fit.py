@@ -28,7 +28,9 @@ from nudge_integrations.cli.options import (
 )
 from nudge_integrations.cli.reports import (
     add_report_files,
+    add_report_form,
     check_report_files,
+    say_report,
     write_report_files,
 )
 from nudge_integrations.cli.terminal import note, say
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from nudge_integrations.tuning.tuned import TunedVectors
 
 _REPORT = "report.json"
+_UNMEASURED = "Nothing could be measured: too few questions to hold any out."
 
 _DESCRIPTION = """\
 Embed documents and questions, move documents towards the questions they
@@ -96,7 +99,7 @@ def add_to(commands: Commands) -> None:
     parser = add_command(
         commands, "fit", run, "tune your documents with judged questions", _DESCRIPTION, _EXAMPLES
     )
-    parser.usage = "nudge fit (--beir DIR | --llama-index FILE | --pairs FILE) --out DIR [options]"
+    parser.usage = "nudge fit (--beir DIR | --pairs FILE | ...) --out DIR [options]"
     parser.epilog = f"{parser.epilog}\n\n{_LAYOUT}"
     _add_data(parser)
     _add_tuning(parser)
@@ -141,6 +144,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     files = f"folder for the tuned vectors, the originals, and {_REPORT}"
     flag(group, "--out DIR", files, required=True)
     flag(group, "--overwrite", "replace an existing run in --out")
+    add_report_form(group)
     add_report_files(group)
     flag(
         group,
@@ -168,9 +172,13 @@ def run(args: argparse.Namespace) -> int:
     )
     engine.finetune()
     _save(engine, args)
-    say(str(engine.tuned.report or "Nothing could be measured: too few questions to hold any out."))
-    say()
-    say(_next_steps(engine.tuned, args.out))
+    if engine.tuned.report is not None:
+        say_report(engine.tuned.report, args)
+    else:
+        say("null" if args.json else _UNMEASURED)
+    if not args.json:
+        say()
+        say(_next_steps(engine.tuned, args.out))
     return 0
 
 

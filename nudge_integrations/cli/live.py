@@ -59,6 +59,7 @@ Tell what is tuned in a store, by which run, and where the originals are.
 def add_to(commands: Commands) -> None:
     """Add the commands to the parser."""
     tune = add_command(commands, "tune", run, "tune a store that is running", _TUNE, _TUNE_EXAMPLES)
+    tune.usage = "nudge tune --store ADDRESS (--beir DIR | --pairs FILE | ...) [options]"
     add_store(tune)
     _add_questions(tune)
     _add_tuning(tune)

@@ -201,16 +201,18 @@ def measure(
         reason: Why the step was chosen.
     """
     qrels = {name: questions.dataset.qrels[name] for name in questions.ids}
+    after = tuned.apply(corpus.ids, corpus.vectors)
+    # Documents that came after the run move, too, by its field.
+    moved = np.flatnonzero((after != corpus.vectors).any(axis=1))
     rankings = [
-        _rank(vectors, corpus.ids, questions, tuned.metric)
-        for vectors in (corpus.vectors, tuned.apply(corpus.ids, corpus.vectors))
+        _rank(vectors, corpus.ids, questions, tuned.metric) for vectors in (corpus.vectors, after)
     ]
     scores = [
         evaluate_rankings(each, qrels, REPORT_METRICS, corpus=corpus.ids) for each in rankings
     ]
     seen = None  # where nothing moved, no question differs from another
     if len(tuned):
-        labelled = set(tuned.labelled or tuned.ids)
+        labelled = set(tuned.ids if tuned.field is None else tuned.labelled)
         answers = zip(questions.ids, questions.answers(), strict=True)
         seen = {name for name, each in answers if not each.keys().isdisjoint(labelled)}
     report = compare(
@@ -221,9 +223,9 @@ def measure(
         method=tuned.method.upper(),
         step=tuned.step,
         step_reason=reason,
-        moved=len(tuned),
+        moved=len(moved),
         documents=len(corpus.ids),
-        turns=Turns.between(tuned.originals, tuned.vectors),
+        turns=Turns.between(corpus.vectors[moved], after[moved]),
         curve=curve,
         notes=notes_on(len(questions.ids)),
     )

@@ -14,7 +14,10 @@ import nudge_integrations
 from nudge_integrations import cli
 from nudge_integrations.errors import MissingExtraError
 
-COMMANDS = ("demo", "fit", "evaluate", "show", "apply", "revert", "tune", "recover", "status")
+COMMANDS = (
+    *("demo", "fit", "evaluate", "check", "show"),
+    *("apply", "revert", "tune", "recover", "status"),
+)
 
 
 @pytest.fixture
