@@ -401,7 +401,9 @@ MODELS = {
     ),
     "tuned vectors over a model of another width": Case(
         lambda desk: desk.side.embed_documents(
-            desk.side.tuned_model(desk.side.model({"short": [1.0] * 5}), desk.run().tuned),
+            desk.side.tuned_model(
+                desk.side.model({"short": [1.0] * 5}), desk.run(method="n").tuned
+            ),
             ["short"],
         ),
         ModelMismatchError,

@@ -70,9 +70,10 @@ def test_training_questions_alone_are_cross_validated(side: Any, world: World) -
     assert f"cross-validation: {len(world.data)} questions, each by vectors tuned without it" in (
         words(engine)
     )
-    assert "was best by cross-validation in 5 parts" in words(engine)
+    assert f"was best on {len(world.data)} held-out questions" in words(engine)
     assert engine.report.row().queries == len(world.data)
-    assert len(engine.tuned) == 30, "finally every judged document moves"
+    assert len(set(engine.tuned.labelled)) == 30, "finally every judged document moves"
+    assert set(engine.tuned.labelled) <= set(engine.tuned.ids)
     assert engine.report.row().difference > 0.1
 
 
@@ -94,9 +95,10 @@ def test_validation_questions_choose_the_step_and_then_shape_the_vectors_too(
     engine = run(side, world, train, val_dataset=validation)
 
     assert "30 validation questions, each at a step chosen on the others" in words(engine)
-    assert engine.report.row().queries == len(validation) == 30
+    assert "and cross-validation over 90 questions" in words(engine)
+    assert engine.report.row().queries == len(train) + len(validation) == 90
     assert engine.tuned.step > 0
-    assert set(engine.tuned.ids) == {f"d{number}" for number in range(30)}
+    assert set(engine.tuned.labelled) == {f"d{number}" for number in range(30)}
 
 
 def test_under_holdout_validation_questions_choose_the_step_and_nothing_else(
@@ -118,7 +120,8 @@ def test_holdout_without_validation_questions_takes_some_of_the_training_ones(
     other = run(side, world, selection="holdout", seed=2)
 
     assert engine.report.row().queries == pytest.approx(0.15 * len(world.data), abs=2)
-    assert "was best on 18 validation questions" in words(engine)
+    assert "18 validation questions, each at a step chosen on the others" in words(engine)
+    assert "was best on 18 held-out questions" in words(engine)
     assert engine.report != other.report, "the seed decides which"
 
 
@@ -179,7 +182,7 @@ def test_a_fixed_step_is_taken_and_measured(gamma: float, side: Any, world: Worl
 def test_a_fixed_step_under_holdout_holds_nothing_back(side: Any, world: World) -> None:
     engine = run(side, world, gamma=0.2, selection="holdout")
 
-    assert len(engine.tuned) == 30
+    assert len(engine.tuned.labelled) == 30
     assert engine.report.row().queries == len(world.data)
 
 
@@ -254,7 +257,7 @@ def test_nudge_n_keeps_every_vector_s_length(metric: str, side: Any, world: Worl
 
     engine = run(side, world, model=side.model(table), metric=metric, gamma=0.2)
 
-    assert len(engine.tuned) == 30
+    assert len(engine.tuned.labelled) == 30
     before, after = (
         np.linalg.norm(each.astype(np.float64), axis=1)
         for each in (engine.tuned.originals, engine.tuned.vectors)
@@ -281,7 +284,8 @@ def test_documents_with_one_text_share_a_vector_and_their_judgments(
     tuned = dict(zip(engine.tuned.ids, engine.tuned.vectors, strict=True))
     alone = dict(zip(plain.tuned.ids, plain.tuned.vectors, strict=True))
     assert tuned["d0"].tobytes() == tuned["d0-copy"].tobytes() == alone["d0"].tobytes()
-    assert len(engine.tuned) == 31
+    assert len(engine.tuned.labelled) == 31
+    assert len(engine.tuned) == len(plain.tuned) + 1
     assert engine.report.row() == plain.report.row()
 
 
@@ -303,7 +307,8 @@ def test_documents_beyond_the_dataset_s_stay_and_compete(side: Any, world: World
     engine = run(side, world, questions)
 
     assert engine.ids == tuple(world.data.corpus)
-    assert set(engine.ids) - set(engine.tuned.ids) == {f"d{number}" for number in range(30, 35)}
+    labelled = set(engine.tuned.labelled)
+    assert set(engine.ids) - labelled == {f"d{number}" for number in range(30, 35)}
 
 
 def test_without_documents_those_of_the_dataset_are_tuned(side: Any, world: World) -> None:
@@ -408,7 +413,7 @@ def test_the_report_says_what_ran_why_and_on_what(side: Any, world: World) -> No
     for part in (
         "Better: ndcg@10 rose from",
         "more than chance explains",
-        f"NUDGE-C with step {engine.tuned.step:.4g} moved 30 of 35 documents.",
+        f"NUDGE-C with step {engine.tuned.step:.4g} moved 35 of 35 documents.",
         "Why this step: step",
         "Measured on: cross-validation: 120 questions",
         "recall@10",
@@ -681,8 +686,8 @@ def test_one_question_moves_nothing_and_says_that_nothing_could_be_measured(side
 def test_one_question_and_a_fixed_step_moves_its_answer(side: Any) -> None:
     engine = run(side, tiny(1), gamma=0.3)
 
-    assert engine.tuned.ids == ("d0",)
-    with pytest.raises(DataError, match=r"moved 1 of 6 documents at step 0\.3"):
+    assert set(engine.tuned.labelled) == {"d0"}
+    with pytest.raises(DataError, match=r"moved \d of 6 documents at step 0\.3"):
         _ = engine.report
 
 
@@ -722,7 +727,7 @@ def test_two_questions_are_cross_validated(side: Any) -> None:
     engine = run(side, tiny(2))
 
     assert engine.report.row().queries == 2
-    assert "by cross-validation in 2 parts" in words(engine)
+    assert "cross-validation: 2 questions" in words(engine)
     assert "only 2 questions" in words(engine)
 
 
@@ -758,7 +763,7 @@ def test_grades_of_0_are_no_answers(side: Any, world: World) -> None:
 
     engine = run(side, world, data)
 
-    assert "d34" not in engine.tuned.ids
+    assert "d34" not in engine.tuned.labelled
     assert engine.tuned.vectors.tobytes() == run(side, world).tuned.vectors.tobytes()
 
 

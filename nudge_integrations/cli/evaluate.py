@@ -178,7 +178,9 @@ def _present(tuned: TunedVectors, corpus: Corpus) -> TunedVectors:
             f"none of the {len(tuned)} documents that the run moved ({name_some(lost)}) is in "
             "this corpus with the text that was tuned: name the documents of the run"
         )
-    counts = "not moved" if tuned.field is None else "new (they move with neighbours at most)"
+    counts = "not moved"
+    if tuned.field is not None:
+        counts = "new, which move with their neighbours if at all"
     note(
         f"{len(lost)} of {len(tuned)} moved documents are not in this corpus, or have another "
         f"text, and count as {counts}: {name_some(lost)}"

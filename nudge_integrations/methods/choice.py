@@ -8,32 +8,24 @@ happens to questions about documents that nobody labelled.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from nudge_integrations.common.arrays import IntVector
-from nudge_integrations.evaluation.metrics import Metric, QueryTotals, score_rankings
+from nudge_integrations.methods.decision import Decision, cautious, decide
 from nudge_integrations.methods.field import WIDTHS
-from nudge_integrations.methods.flow import Flow, Setting
-from nudge_integrations.methods.folds import Folds, Split, touched
-from nudge_integrations.methods.paths import Float64
-from nudge_integrations.methods.pool import Pool
-from nudge_integrations.methods.step import HeldOut, pick
+from nudge_integrations.methods.flow import Setting
+from nudge_integrations.methods.folds import Split, touched
+from nudge_integrations.methods.step import HeldOut
+from nudge_integrations.methods.trials import Trials, asked_in
 
 TIMES = (1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 24.0, 32.0)
 KERNELS = ((WIDTHS, 0.0), ((WIDTHS[1],), 0.0), (WIDTHS, 0.5), ((), 0.0))
 NEAREST = (3, 10, 30)
 _ENOUGH = 1500  # questions: from more, a mean is hardly more certain
-_HOPELESS = 0.03  # stop once the score drops this far below its best
-_FEWEST = 3  # questions: from fewer, no standard error can be had
-_WEIGHT_UNSEEN = 0.5  # of the estimated change of unseen questions, beside that of the others
-# Standard errors that a gain must exceed. Where base vectors rank the labelled answers no better
-# than chance, labels may be random; elsewhere tuning is known to help more often than not.
-_SURE, _LIKELY = 2.0, 1.0
-_HARMLESS, _SHORT = 0.005, 2  # a loss that is none; the longest cautious step, a place in `times`
+_HARMLESS = 0.005  # a loss that is none
 
 
 @dataclass(frozen=True)
@@ -55,67 +47,6 @@ class Chosen:
     curve: tuple[tuple[float, float], ...] = ()
     held_out: HeldOut | None = None
     unseen: HeldOut | None = None
-
-
-@dataclass
-class Trials:
-    """Runs trials, and remembers them.
-
-    Attributes:
-        pool: Documents and questions.
-        folds: Which questions are held out of what.
-        times: To look at, ascending, above 0.
-        metric: The score to raise.
-        bar: Shows progress.
-    """
-
-    pool: Pool
-    folds: Folds
-    times: Sequence[float]
-    metric: Metric
-    bar: tqdm[None]
-    _known: dict[tuple[int, Setting], np.ndarray] = field(default_factory=dict)
-
-    def grades(self, splits: Sequence[Split], setting: Setting) -> np.ndarray:
-        """Grades of what is ranked first, shape `(1 + times, asked, depth)`, split by split.
-
-        Row 0 is of the documents where they stand.
-        """
-        return np.concatenate([self._of_split(split, setting) for split in splits], axis=1)
-
-    def scores(self, splits: Sequence[Split], setting: Setting) -> Float64:
-        """Score of each question asked, shape `(1 + times, asked)`."""
-        totals = self.totals(asked_in(splits))
-        grades = self.grades(splits, setting)
-        return np.stack([score_rankings(self.metric, each, totals) for each in grades])
-
-    def totals(self, asked: IntVector) -> QueryTotals:
-        """What the metrics must know of some questions."""
-        judged = self.pool.ground.judgments.select(asked)
-        return QueryTotals.from_csr(judged.indptr, judged.grades)
-
-    def _of_split(self, split: Split, setting: Setting) -> np.ndarray:
-        key = id(split[0]), setting
-        if key not in self._known:
-            self._known[key] = self._run(split, setting)
-            self.bar.update()
-        return self._known[key]
-
-    def _run(self, split: Split, setting: Setting) -> np.ndarray:
-        train, asked = split
-        totals = self.totals(asked)
-        ranked = [self.pool.grades(asked, self.pool.ground.documents)]
-        best = float(score_rankings(self.metric, ranked[0], totals).mean())
-        flow = Flow(self.pool.ground, train, setting)
-        for _ in flow.run(self.times):
-            ranked.append(self.pool.grades(asked, flow.documents_now()))
-            score = float(score_rankings(self.metric, ranked[-1], totals).mean())
-            best = max(best, score)
-            if score < best - _HOPELESS:
-                break
-        # What was not followed to its end counts as no better than where it was left.
-        ranked += [ranked[-1]] * (1 + len(self.times) - len(ranked))
-        return np.stack(ranked)
 
 
 @dataclass(frozen=True)
@@ -203,10 +134,10 @@ def choose(
             means = trials.scores(apart, each).mean(axis=1)
             harm[row] = means - means[0]
     sound = _sound(trials, splits)
-    decision = _decide(scores, labels[asked], harm, protect_unseen, fixed, sound)
+    decision = decide(scores, labels[asked], harm, protect_unseen, fixed, sound)
     alone = not _seen(trials, splits).any()
     if alone and sound and decision.time == 0 and not fixed:
-        decision = _cautious(decision, scores, harm, min(protect_unseen, _HARMLESS))
+        decision = cautious(decision, scores, harm, min(protect_unseen, _HARMLESS))
     setting, time = finalists[decision.row], decision.time
     before = scores[0, 0].mean()
     return Chosen(
@@ -219,88 +150,6 @@ def choose(
     )
 
 
-@dataclass(frozen=True)
-class Decision:
-    """What was decided.
-
-    Attributes:
-        row: Which finalist.
-        time: Position of its time; 0: nothing moves.
-        crossed: Shape `(q, 2)`: finalist and time that the other questions chose for each.
-        gain: What a choice by others brings a question, on average.
-        error: Its standard error.
-        score: Mean score of what was chosen.
-        unseen: Estimated change of questions about unlabelled documents.
-        cautious: Whether the step is a short one that nothing could measure.
-    """
-
-    row: int
-    time: int
-    crossed: IntVector
-    gain: float
-    error: float
-    score: float
-    unseen: float
-    cautious: bool = False
-
-
-def _decide(
-    scores: Float64,
-    groups: IntVector,
-    harm: Float64,
-    protect_unseen: float,
-    fixed: bool,
-    sound: bool,
-) -> Decision:
-    """The best bearable candidate; none if its gain may be luck.
-
-    The gain is taken from questions for which the others chose, so that the choice among many
-    candidates does not flatter it.
-
-    Args:
-        scores: Shape `(finalists, 1 + times, q)`.
-        groups: Shape `(q,)`: questions of one group never choose for each other.
-        harm: Shape `(finalists, 1 + times)`: estimated change of unseen questions.
-        protect_unseen: The largest bearable loss of these.
-        fixed: Whether the last time is to be taken.
-        sound: Whether the base vectors already tell the labelled answers from other documents.
-    """
-    finalists, times, count = scores.shape
-    flat, changes = scores.reshape(-1, count), harm.reshape(-1)
-    open_ = changes >= -protect_unseen
-    open_ |= np.tile(np.arange(times) == 0, finalists)
-    if fixed:
-        open_ = np.tile(np.arange(times) == times - 1, finalists)
-    totals = flat.sum(axis=1) + np.where(open_, _WEIGHT_UNSEEN * count * changes, -np.inf)
-    chosen = np.zeros(count, np.int64)
-    for label in np.unique(groups):
-        inside = groups == label
-        if not inside.all():
-            chosen[inside] = pick(totals - flat[:, inside].sum(axis=1))
-    gains = flat[chosen, np.arange(count)] - flat[0]
-    error = float(gains.std(ddof=1) / np.sqrt(count)) if count >= _FEWEST else np.inf
-    best = pick(totals)
-    crossed = np.stack(np.divmod(chosen, times), axis=1)
-    row, time = divmod(best, times)
-    gain = float(gains.mean())
-    if not fixed and not gain > (_LIKELY if sound else _SURE) * error:
-        row = time = 0
-        crossed = np.zeros_like(crossed)
-    return Decision(
-        *(row, time, crossed, gain, error),
-        *(float(scores[row, time].mean()), float(harm[row, time])),
-    )
-
-
-def _cautious(decision: Decision, scores: Float64, harm: Float64, bearable: float) -> Decision:
-    """A short step that harms no question about another document, where no gain can be measured."""
-    changes = np.minimum(scores.mean(axis=2) - scores[:, :1].mean(axis=2), harm)
-    harmless = np.flatnonzero((changes[0] >= -bearable).cumprod())
-    time = min(int(harmless[-1]), _SHORT)
-    moved = float(scores[0, time].mean())
-    return replace(decision, row=0, time=time, score=moved, unseen=harm[0, time], cautious=True)
-
-
 def _sound(trials: Trials, splits: Sequence[Split]) -> bool:
     """Whether base vectors rank labelled answers far better than chance would."""
     judgments = trials.pool.ground.judgments
@@ -309,11 +158,6 @@ def _sound(trials: Trials, splits: Sequence[Split]) -> bool:
     hits = float((grades > 0).any(axis=1).mean())
     expected = trials.pool.depth * judgments.counts[asked].mean() / judgments.n_documents
     return bool(hits > 3 * expected + 3 * np.sqrt(max(expected, 1e-3) / len(asked)))
-
-
-def asked_in(splits: Sequence[Split]) -> IntVector:
-    """The questions that some trials ask, trial by trial."""
-    return np.concatenate([np.zeros(0, np.int64), *(asked for _, asked in splits)])
 
 
 def _enough(splits: list[Split]) -> list[Split]:

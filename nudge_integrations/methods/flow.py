@@ -200,16 +200,14 @@ class Flow:
         for start in range(0, len(self.queries), size):
             stop = min(start + size, len(self.queries))
             asking = self.queries[start:stop].to(narrow)
-            weights = torch.softmax((asking @ columns.T).float(), dim=1).neg_()
+            logits = (asking @ columns.T).float()
+            weights = torch.softmax(logits, dim=1).neg_()
             entries = slice(int(self.judged.indptr[start]), int(self.judged.indptr[stop]))
             row = torch.from_numpy(owners[entries] - start).to(weights.device)
             column = torch.from_numpy(self.judged.documents[entries]).to(weights.device)
             targets = self.targets[entries]
             if self.setting.any_answer:
-                # The likelihood that any answer is chosen: credit goes to the likeliest of them.
-                targets = targets * (1e-12 - weights[row, column])
-                total = targets.new_zeros(stop - start).index_add_(0, row, targets)
-                targets = targets / total[row]
+                targets = _credit(targets, logits[row, column], row, stop - start)
             weights.index_put_((row, column), targets, accumulate=True)
             result += (weights.to(narrow).T @ asking).float()
         result *= self.lengths[:, None]
@@ -239,6 +237,16 @@ def _targets(judged: Judgments) -> torch.Tensor:
     totals = np.zeros(judged.n_queries)
     np.add.at(totals, judged.query_of_entry, judged.grades)
     return torch.from_numpy((judged.grades / totals[judged.query_of_entry]).astype(np.float32))
+
+
+def _credit(
+    shares: torch.Tensor, logits: torch.Tensor, row: torch.Tensor, count: int
+) -> torch.Tensor:
+    """Shares of answers by how likely each is: the gradient of the likelihood of any of them."""
+    highest = logits.new_full((count,), -torch.inf)
+    highest.scatter_reduce_(0, row, logits, "amax")
+    likely = shares * torch.exp(logits - highest[row])
+    return likely / likely.new_zeros(count).index_add_(0, row, likely)[row]
 
 
 def _units(vectors: torch.Tensor) -> torch.Tensor:

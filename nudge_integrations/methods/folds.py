@@ -37,7 +37,6 @@ class Folds:
         *,
         hold_out: bool,
         folds: int,
-        seed: int,
     ) -> Folds:
         """Cut the questions.
 
@@ -49,7 +48,6 @@ class Folds:
             hold_out: Whether validation questions take no part in the final run; otherwise
                 cross-validation over all questions joins the validation questions.
             folds: Number of folds by document.
-            seed: Of the random choices.
         """
         everyone = np.arange(judgments.n_queries)
         splits = [] if trained is None else [(trained, np.setdiff1d(everyone, trained))]
@@ -59,7 +57,7 @@ class Folds:
         pool = trained if trained is not None and hold_out else everyone
         return cls(
             [split for split in splits if len(split[0]) and len(split[1])],
-            _by_document(judgments, pool, np.random.default_rng(seed), folds),
+            _by_document(judgments, pool, labels, folds),
         )
 
 
@@ -84,12 +82,13 @@ def touched(judgments: Judgments, train: IntVector, asked: IntVector) -> np.ndar
 
 
 def _by_document(
-    judgments: Judgments, pool: IntVector, rng: np.random.Generator, folds: int
+    judgments: Judgments, pool: IntVector, labels: IntVector, folds: int
 ) -> list[Split]:
-    # By the first question of each document, so that the order of documents changes nothing.
-    first = np.full(judgments.n_documents, judgments.n_queries, np.int64)
-    np.minimum.at(first, judgments.documents, judgments.query_of_entry)
-    label = np.append(rng.permutation(judgments.n_queries) % folds, -1)[first]
+    # By the folds of its questions, so that no order of questions or documents changes anything.
+    label = np.full(judgments.n_documents, -1)
+    label[judgments.documents] = 0
+    np.add.at(label, judgments.documents, labels[judgments.query_of_entry])
+    label = np.where(label >= 0, label % folds, -1)
     about = judgments.select(pool)
     splits = []
     for part in range(folds):

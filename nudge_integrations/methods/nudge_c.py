@@ -19,7 +19,7 @@ from nudge_integrations.common.arrays import FloatMatrix, IntVector
 from nudge_integrations.errors import DataError
 from nudge_integrations.evaluation.metrics import parse_metric
 from nudge_integrations.methods.base import REPORT_DEPTH, Method, Selection
-from nudge_integrations.methods.choice import NEAREST, TIMES, Grid, Trials, choose
+from nudge_integrations.methods.choice import NEAREST, TIMES, Grid, choose
 from nudge_integrations.methods.document_vectors import DocumentVectors
 from nudge_integrations.methods.field import Field
 from nudge_integrations.methods.fit import Fit
@@ -28,6 +28,7 @@ from nudge_integrations.methods.folds import Folds, sample
 from nudge_integrations.methods.inputs import QuerySet, Similarity
 from nudge_integrations.methods.judgments import Judgments
 from nudge_integrations.methods.pool import Pool
+from nudge_integrations.methods.trials import Trials
 
 _TEMPERATURES = (0.02, 0.03, 0.05, 0.08)
 _RIDGES = (float("inf"), 100.0, 30.0, 10.0)
@@ -61,9 +62,9 @@ class NudgeC(Method):
         >>> import numpy as np
         >>> documents = np.eye(3, dtype=np.float32)
         >>> train = {"q_embs": np.array([[0.6, 0.8, 0.0]], np.float32), "q_ans_indx": [[0]]}
-        >>> first = NudgeC().finetune_embeddings(documents, train, gamma=0.4)[0]
+        >>> first = NudgeC().finetune_embeddings(documents, train, gamma=4)[0]
         >>> [round(float(value), 2) for value in first]
-        [0.98, 0.21, 0.0]
+        [0.98, 0.19, 0.0]
     """
 
     name = "nudge-c"
@@ -133,7 +134,6 @@ class NudgeC(Method):
             None if validation is None else np.arange(len(first)),
             hold_out=selection == "holdout",
             folds=self.folds,
-            seed=self.seed,
         )
         times = TIMES if gamma is None else steps_up_to(gamma)
         files = _in_whole_files(pool.ground.judgments)

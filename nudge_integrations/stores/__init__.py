@@ -10,10 +10,11 @@ from nudge_integrations.common.lazy import lazy_names
 
 if TYPE_CHECKING:
     from nudge_integrations.stores.open import open_store
-    from nudge_integrations.stores.plan import Plan, recover, revert, status
+    from nudge_integrations.stores.plan import Plan
     from nudge_integrations.stores.report import Outcome, PlanReport, Status
     from nudge_integrations.stores.store import LiveStore
     from nudge_integrations.stores.tuning import atune, tune
+    from nudge_integrations.stores.undo import recover, revert, status
 
 __all__ = [
     "LiveStore",
@@ -39,9 +40,9 @@ __getattr__, __dir__ = lazy_names(
         "Status": "report",
         "atune": "tuning",
         "open_store": "open",
-        "recover": "plan",
-        "revert": "plan",
-        "status": "plan",
+        "recover": "undo",
+        "revert": "undo",
+        "status": "undo",
         "tune": "tuning",
     },
 )

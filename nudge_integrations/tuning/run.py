@@ -158,6 +158,7 @@ def tune(
         moved=len(moved),
         documents=len(corpus.ids),
     )
+    shaping = [train, validation] if validation and selection != "holdout" else [train]
     return TunedVectors(
         ids=tuple(corpus.ids[row] for row in moved),
         vectors=fit.vectors[place[corpus.texts[moved]]],
@@ -169,14 +170,14 @@ def tune(
         model=embedder.fingerprint,
         report=report,
         field=fit.field,
-        labelled=_labelled(train, moved, corpus) if fit.field is not None else (),
+        labelled=_labelled(shaping, moved, corpus) if fit.field is not None else (),
     )
 
 
-def _labelled(train: Questions, moved: IntVector, corpus: Corpus) -> tuple[str, ...]:
-    """Ids of the moved documents whose text answers a training question."""
+def _labelled(shaping: list[Questions], moved: IntVector, corpus: Corpus) -> tuple[str, ...]:
+    """Ids of the moved documents whose text answers a question that shaped the vectors."""
     number = corpus.text_of()
-    texts = {number[name] for answers in train.answers() for name in answers}
+    texts = {number[name] for part in shaping for answers in part.answers() for name in answers}
     return tuple(corpus.ids[row] for row in moved if corpus.texts[row] in texts)
 
 

@@ -15,8 +15,9 @@ from killing import STORES, open_again
 
 from nudge_integrations.errors import StoreError
 from nudge_integrations.stores import recover, revert
-from nudge_integrations.stores.plan import Plan, Row, new_facts, sidecar_of
-from nudge_integrations.stores.tuning import _read_rows
+from nudge_integrations.stores.plan import Plan, Row
+from nudge_integrations.stores.runs import new_facts, sidecar_of
+from nudge_integrations.stores.snapshot import read_rows
 
 if __name__ == "__main__":
     kind, folder, url, seed, seconds = sys.argv[1:6]
@@ -37,7 +38,7 @@ if __name__ == "__main__":
                 epoch, entries = sidecar.facts().get("epoch"), sidecar.entries()
                 chosen = [names[row] for row in rng.choice(len(names), 40, replace=False)]
                 rows = {}
-                for name, (original, current) in _read_rows(store, chosen, entries).rows.items():
+                for name, (original, current) in read_rows(store, chosen, [], entries).rows.items():
                     target = original + 0.3 * rng.normal(size=original.shape)
                     target = (target / np.linalg.norm(target)).astype(np.float32)
                     rows[name] = Row(original, current, target if name in chosen else original)

@@ -16,9 +16,10 @@ from backends import Backend
 
 from nudge_integrations.errors import StoreError
 from nudge_integrations.stores import open_store, recover, revert, status
-from nudge_integrations.stores.plan import Plan, Row, new_facts, sidecar_of
+from nudge_integrations.stores.plan import Plan, Row
+from nudge_integrations.stores.runs import new_facts, sidecar_of
+from nudge_integrations.stores.snapshot import read_rows
 from nudge_integrations.stores.store import LiveStore, same
-from nudge_integrations.stores.tuning import _read_rows
 
 D, COUNT = 6, 8
 
@@ -63,7 +64,7 @@ class History:
         sidecar = sidecar_of(store)
         epoch, entries = sidecar.facts().get("epoch"), sidecar.entries()
         chosen = [self.names[row] for row in rows]
-        found = _read_rows(store, chosen, entries)
+        found = read_rows(store, chosen, [], entries)
         targets = dict(zip(chosen, self.vectors(len(chosen)), strict=True))
         planned = {
             name: Row(original, current, targets.get(name, original))

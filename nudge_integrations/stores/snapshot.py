@@ -1,0 +1,267 @@
+"""What is read from a live store and its sidecar before anything is worked out."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nudge_integrations.common.arrays import FloatMatrix, as_matrix, name_some
+from nudge_integrations.errors import DataError, StoreError
+from nudge_integrations.relevance import RelevanceDataset
+from nudge_integrations.stores.questions import (
+    Questions,
+    ids_of,
+)
+from nudge_integrations.stores.search import Nearby, nearby, scale_of
+from nudge_integrations.stores.sidecar import Entry, Sidecar, TrainingQuestion
+from nudge_integrations.stores.store import FloatVector, LiveStore
+
+if TYPE_CHECKING:
+    from nudge_integrations.methods.field import Field
+
+_FEW = 100
+_BLOCK = 256  # vectors to search for at once
+_AROUND = 30  # documents around each one with questions that are looked at
+_SMALL = 2000  # a store of so many documents is read whole: the field then moves all of them
+_LARGEST = 1e37  # squared length of a vector; float32 ends at 3.4e38
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """What was read from a store and its sidecar, at one epoch.
+
+    Attributes:
+        store: The collection.
+        sidecar: What is known of earlier runs.
+        epoch: The sidecar's state that everything here belongs to.
+        count: Documents in the store.
+        entries: Rows that were tuned before.
+        rows: Documents that answer a question or were tuned before: where they stand.
+        originals: Shape `(len(rows), d)`, float32: their originals.
+        parts: Training questions, and validation questions if there are any.
+        earlier: How many training questions come from earlier runs.
+        labelled: How many documents answer a question.
+        missing: Answers that are not in the store.
+        replaced: Documents that somebody gave another vector since they were tuned.
+        unreadable: Documents left out, each with the reason.
+        near: The nearest other documents of each question.
+    """
+
+    store: LiveStore
+    sidecar: Sidecar
+    epoch: str | None
+    count: int
+    entries: Mapping[str, Entry]
+    rows: dict[str, tuple[FloatVector, FloatVector]]
+    originals: FloatMatrix
+    parts: list[Questions]
+    earlier: int
+    labelled: int
+    missing: tuple[str, ...]
+    replaced: tuple[str, ...]
+    unreadable: Mapping[str, str]
+    near: Nearby
+
+    @property
+    def places(self) -> dict[str, int]:
+        """Row of each document."""
+        return {name: row for row, name in enumerate(self.rows)}
+
+    @classmethod
+    def read(
+        cls,
+        store: LiveStore,
+        sidecar: Sidecar,
+        given: list[RelevanceDataset],
+        embed: Any,
+        *,
+        fresh: bool,
+        nearest: int,
+        around: int,
+        show_progress: bool,
+    ) -> Snapshot:
+        """Read judged documents, those tuned before, and what is nearest to each question.
+
+        Raises:
+            DataError: Judgments of another store, or vectors that cannot be tuned.
+            StoreError: The store is empty, failed, or was tuned by another process meanwhile.
+        """
+        count = store.count()
+        if not count:
+            raise StoreError(f"{store.identity} is empty: add documents first")
+        epoch = sidecar.facts().get("epoch")
+        entries = sidecar.entries()
+        before = {} if fresh else sidecar.questions()
+        if not before:
+            _check_there(store, given)
+        questions = [Questions.embed(each, embed, store, show_progress) for each in given]
+        train, earlier = _with_earlier(questions, before)
+        parts = [train, *questions[1:]]
+        labelled = ids_of(parts)
+        others: list[str] = []
+        if around and count <= _SMALL:
+            others = list(store.ids())
+        elif around:
+            others = _hits(store, np.concatenate([part.vectors() for part in parts]), around)
+        found = read_rows(store, labelled, others, entries)
+        there = [name for name in labelled if name in found.vectors]
+        if not there:
+            raise _strangers(labelled, store)
+        kept = [part.answered_by(found.vectors) for part in parts]
+        if not kept[0].asked:
+            raise DataError(f"no training question has an answer in {store.identity}")
+        parts = [kept[0], *(part for part in kept[1:] if part.asked)]
+        originals = np.stack([original for original, _ in found.rows.values()])
+        near = nearby(
+            store,
+            np.concatenate([part.vectors() for part in parts]),
+            found.rows,
+            nearest,
+            scale_of(store, originals),
+            show_progress,
+        )
+        if sidecar.facts().get("epoch") != epoch:
+            raise StoreError(
+                f"{store.identity} was tuned or reverted by another process while it was read: "
+                "make the plan again"
+            )
+        return cls(
+            store=store,
+            sidecar=sidecar,
+            epoch=epoch,
+            count=count,
+            entries=entries,
+            rows=found.rows,
+            originals=originals,
+            parts=parts,
+            earlier=sum(key in earlier for key in parts[0].asked),
+            labelled=len(there),
+            missing=tuple(
+                name for name in labelled if name not in found.vectors and name not in found.bad
+            ),
+            replaced=tuple(found.replaced),
+            unreadable=found.bad,
+            near=near,
+        )
+
+    def spread(self, field: Field) -> Snapshot:
+        """The same with the documents around those with questions, which the field moves, too."""
+        if self.count <= _SMALL:
+            return self
+        length = float(np.linalg.norm(self.originals, axis=1).mean())
+        hits = _hits(self.store, length * field.anchors[field.labelled], _AROUND)
+        fresh = [name for name in hits if name not in self.rows and name not in self.unreadable]
+        found = read_rows(self.store, [], fresh, self.entries)
+        rows = {**found.rows, **self.rows}
+        return replace(
+            self,
+            rows={**self.rows, **{name: rows[name] for name in found.rows}},
+            originals=np.concatenate(
+                [
+                    self.originals,
+                    *(rows[name][0][None] for name in found.rows if name not in self.rows),
+                ]
+            ),
+            unreadable={**self.unreadable, **found.bad},
+        )
+
+
+@dataclass(frozen=True)
+class _Found:
+    vectors: dict[str, FloatVector]
+    rows: dict[str, tuple[FloatVector, FloatVector]]
+    replaced: list[str]
+    bad: dict[str, str]
+
+
+def _hits(store: LiveStore, vectors: FloatMatrix, k: int) -> list[str]:
+    """The documents that a search finds nearest to some vectors, each once."""
+    blocks = (vectors[start : start + _BLOCK] for start in range(0, len(vectors), _BLOCK))
+    found = (name for block in blocks for hits in store.search(block, k) for name, _ in hits)
+    return list(dict.fromkeys(found))
+
+
+def read_rows(
+    store: LiveStore, labelled: list[str], others: list[str], entries: Mapping[str, Entry]
+) -> _Found:
+    """Read every document that can move, or did; with the original of each."""
+    vectors, bad = store.look(list(dict.fromkeys([*labelled, *others, *entries])))
+    _refuse_bad(store, {name: bad[name] for name in labelled if name in bad})
+    rows, replaced = {}, []
+    for name, vector in vectors.items():
+        original = entries[name].original_of(vector) if name in entries else vector
+        if original is None:
+            replaced.append(name)
+            original = vector
+        rows[name] = (original, vector)
+    if rows:
+        originals = np.stack([original for original, _ in rows.values()])
+        as_matrix(originals, f"vectors in {store.identity}", ids=list(rows))
+        sizes = (originals.astype(np.float64) ** 2).sum(axis=1)
+        huge = [name for name, size in zip(rows, sizes, strict=True) if size > _LARGEST]
+        if huge:
+            raise DataError(
+                f"vectors of {name_some(huge)} in {store.identity} are too long for float32 "
+                "arithmetic (their squared length overflows): scale them down, or leave them out"
+            )
+    return _Found(vectors, rows, replaced, bad)
+
+
+def _with_earlier(
+    given: list[Questions], earlier: Mapping[str, TrainingQuestion]
+) -> tuple[Questions, set[str]]:
+    """The training questions, and those of earlier runs that none of these datasets has."""
+    held = {key for part in given[1:] for key in part.asked}
+    old = {
+        key: asked
+        for key, asked in earlier.items()
+        if key not in held and key not in given[0].asked
+    }
+    width = len(next(iter(given[0].asked.values())).vector)
+    other = [asked for asked in old.values() if len(asked.vector) != width]
+    if other:
+        raise DataError(
+            f"questions of earlier runs have {len(other[0].vector)} dimensions and these {width}: "
+            "was the store embedded anew? Then begin anew with fresh=True"
+        )
+    # In one order, whenever each of them came: several runs then give what one would, bit for bit.
+    together = dict(sorted({**old, **given[0].asked}.items()))
+    return Questions(together, given[0].texts), set(old)
+
+
+def _check_there(store: LiveStore, datasets: list[RelevanceDataset]) -> None:
+    """Refuse judgments of another store's documents before a question is embedded.
+
+    As a rule the first few ids tell, so that hardly anything is read twice.
+    """
+    judged = (dataset.qrels[name] for dataset in datasets for name in dataset.judged_queries)
+    labelled = list(dict.fromkeys(id_ for each in judged for id_, grade in each.items() if grade))
+    for start in range(0, len(labelled), _FEW):
+        found, bad = store.look(labelled[start : start + _FEW])
+        _refuse_bad(store, bad)
+        if found or bad:
+            return
+    raise _strangers(labelled, store)
+
+
+def _refuse_bad(store: LiveStore, bad: Mapping[str, str]) -> None:
+    """Refuse judged rows without a usable vector; ids of several rows are only left out."""
+    for name, reason in bad.items():
+        if "several rows" not in reason:
+            raise DataError(
+                f"row {name!r} of {store.identity} {reason}: embed these again or leave them out"
+            )
+
+
+def _strangers(labelled: list[str], store: LiveStore) -> DataError:
+    """The error about answers of which a store has none."""
+    return DataError(
+        f"none of the {len(labelled)} answers ({name_some(labelled)}) is in {store.identity}, "
+        f"whose ids are such as {name_some(list(itertools.islice(store.ids(), 1)))}: do the "
+        "judgments name documents by the ids of this store? LangChain's ids are those that "
+        "add_documents returned, LlamaIndex's are node ids"
+    )
