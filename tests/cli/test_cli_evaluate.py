@@ -284,5 +284,5 @@ class TestShow:
         (beir / "qrels" / "test.tsv").write_text("")
         add_question(beir, "test", "q", "gizmo0 修理", "d0")
         out = tmp_path / "tuned"
-        nudge("fit", "--beir", beir, "--out", out)
+        nudge("fit", "--beir", beir, "--out", out, "--protect-unseen", 1)
         assert "修理" in nudge("show", out, "--full").out

@@ -32,8 +32,8 @@ def out(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def fit(nudge, models, out):
-    """Run `nudge fit --out out` with more arguments."""
-    return lambda *arguments: nudge("fit", "--out", out, *arguments)
+    """Run `nudge fit --out out`, whatever unseen questions may lose, with more arguments."""
+    return lambda *arguments: nudge("fit", "--out", out, "--protect-unseen", 1, *arguments)
 
 
 class TestARun:
@@ -43,7 +43,7 @@ class TestARun:
         assert len(tuned) == TOPICS - WITHOUT_TRAINING
         row = tuned.report.row("ndcg@10")
         assert row.queries == 2 * TOPICS
-        assert row.after > row.before + 0.1
+        assert row.after > row.before + 0.2
         encoder = models.load("sentence-transformers/all-MiniLM-L6-v2")
         originals = encoder.vectors([CORPUS[name] for name in tuned.ids])
         assert np.array_equal(tuned.originals, originals)
@@ -80,7 +80,9 @@ class TestARun:
 
     def test_the_lines_to_copy_run(self, nudge, beir, models, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        text = nudge("fit", "--beir", beir, "--out", 'a "quoted" folder').out
+        text = nudge(
+            *("fit", "--beir", beir, "--out", 'a "quoted" folder', "--protect-unseen", 1)
+        ).out
         end = text.partition("Saved 9 tuned vectors")[2].splitlines()
         lines = [line.strip() for line in end if line.startswith("    ")]
         code = [line for line in lines if not line.startswith("nudge ")]
@@ -166,7 +168,9 @@ class TestLlamaIndexJson:
             )
         }
         arguments = [word for option, path in files.items() for word in (option, path)]
-        assert nudge("fit", *arguments, "--out", tmp_path / "other").code == 0
+        assert (
+            nudge("fit", *arguments, "--out", tmp_path / "other", "--protect-unseen", 1).code == 0
+        )
         assert bytes_of(tmp_path / "other") == bytes_of(fitted)
 
     def test_that_is_broken_is_named(self, fit, tmp_path):
@@ -205,7 +209,10 @@ class TestSharedQuestions:
     def test_dropping_them_changes_nothing_where_there_are_none(
         self, nudge, fitted, beir, tmp_path
     ):
-        outcome = nudge("fit", "--beir", beir, "--drop-leaks", "--out", tmp_path / "other")
+        outcome = nudge(
+            *("fit", "--beir", beir, "--drop-leaks", "--out", tmp_path / "other"),
+            *("--protect-unseen", 1),
+        )
         assert "dropped" not in outcome.err
         assert bytes_of(tmp_path / "other") == bytes_of(fitted)
 
@@ -217,6 +224,10 @@ class TestSharedQuestions:
 
 class TestOptions:
     """Each reaches the engine; what the engine does with it is the engine's."""
+
+    @pytest.fixture
+    def fit(self, nudge, models, out):
+        return lambda *arguments: nudge("fit", "--out", out, *arguments)
 
     @pytest.fixture
     def given(self, fit, beir, monkeypatch):
