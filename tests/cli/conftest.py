@@ -77,7 +77,7 @@ def beir(tmp_path: Path) -> Path:
 @pytest.fixture
 def fitted(nudge: Any, models: Models, beir: Path, tmp_path: Path) -> Path:
     """The folder of a run over `beir`."""
-    # So few documents crowd each other: by default the estimate for unseen questions forbids a move.
+    # So few documents crowd each other: by default, the estimate for unseen questions stops it.
     outcome = nudge("fit", "--beir", beir, "--out", tmp_path / "tuned", "--protect-unseen", 1)
     assert outcome.code == 0, outcome.err
     return tmp_path / "tuned"

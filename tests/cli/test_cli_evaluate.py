@@ -120,7 +120,7 @@ class TestEvaluate:
         (beir / "corpus.jsonl").write_text("\n".join([json.dumps(first), *lines[1:]]))
         outcome = nudge("evaluate", "--tuned", fitted, "--beir", beir, "--full")
         assert outcome.code == 0
-        assert "1 of 9 moved documents are not in this corpus, or have another text" in outcome.err
+        assert "1 of 12 moved documents are not in this corpus, or have another text" in outcome.err
         assert "'d0'" in outcome.err
         assert "moved 8 of 12 documents" in outcome.out
 
@@ -128,7 +128,7 @@ class TestEvaluate:
         other = write_beir(tmp_path / "other", "test", title="another title")
         outcome = nudge("evaluate", "--tuned", fitted, "--beir", other)
         assert (outcome.code, outcome.out) == (1, "")
-        assert "none of the 9 documents that the run moved" in outcome.err
+        assert "none of the 12 documents that the run moved" in outcome.err
 
     def test_of_a_run_in_which_nothing_moved(self, nudge, models, beir, tmp_path):
         out = tmp_path / "tuned"
@@ -236,7 +236,7 @@ class TestShow:
             f"Method:           NUDGE-C, step {tuned.step:.4g}",
             "Ranked by:        cosine",
             "Model:            sentence-transformers/all-MiniLM-L6-v2 (32 dimensions)",
-            "Moved documents:  9: 'd0', 'd1', 'd2' and 6 more",
+            "Moved documents:  12: 'd0', 'd1', 'd2' and 9 more",
         ]
         assert report == f"{tuned.report.summary()}\n"
         assert nudge("show", fitted, "--full").out.endswith(f"\n\n{tuned.report}\n")
