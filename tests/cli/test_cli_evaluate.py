@@ -114,7 +114,7 @@ class TestEvaluate:
         assert (given["device"], given["batch_size"], given["half_precision"]) == ("cpu", 8, True)
         assert "Embedding" not in outcome.err
 
-    def test_counts_documents_of_another_text_as_not_moved(self, nudge, fitted, beir):
+    def test_counts_documents_of_another_text_as_new(self, nudge, fitted, beir):
         lines = (beir / "corpus.jsonl").read_text().splitlines()
         first = json.loads(lines[0]) | {"text": "another text"}
         (beir / "corpus.jsonl").write_text("\n".join([json.dumps(first), *lines[1:]]))
@@ -122,7 +122,8 @@ class TestEvaluate:
         assert outcome.code == 0
         assert "1 of 12 moved documents are not in this corpus, or have another text" in outcome.err
         assert "'d0'" in outcome.err
-        assert "moved 8 of 12 documents" in outcome.out
+        assert "count as new" in outcome.err
+        assert "moved 12 of 12 documents" in outcome.out, "the new one moves with its neighbours"
 
     def test_refuses_a_corpus_that_the_run_never_saw(self, nudge, fitted, tmp_path):
         other = write_beir(tmp_path / "other", "test", title="another title")

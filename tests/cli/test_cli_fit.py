@@ -338,15 +338,16 @@ class TestOutputs:
         assert "pip install 'nudge-integrations[plot]'" in outcome.err
         assert models.names == []
 
-    def test_never_replace_a_run_unasked(self, fit, beir, out, models):
+    def test_never_replace_a_run_unasked(self, nudge, fit, beir, out, models):
         fit("--beir", beir)
+        other = ("fit", "--beir", beir, "--out", out, "--method", "m", "--metric", "dot")
         files, count = bytes_of(out), len(models.seen)
-        outcome = fit("--beir", beir, "--method", "m", "--metric", "dot")
+        outcome = nudge(*other)
         assert outcome.code == 1
         assert "already holds a run" in outcome.err
         assert "--overwrite" in outcome.err
         assert (bytes_of(out), len(models.seen)) == (files, count)
-        assert fit("--beir", beir, "--method", "m", "--metric", "dot", "--overwrite").code == 0
+        assert nudge(*other, "--overwrite").code == 0
         assert TunedVectors.load(out).method == "nudge-m"
 
     def test_must_be_a_folder(self, fit, beir, out, models):
