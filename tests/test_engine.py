@@ -70,9 +70,9 @@ def test_training_questions_alone_are_cross_validated(side: Any, world: World) -
     assert f"cross-validation: {len(world.data)} questions, each by vectors tuned without it" in (
         words(engine)
     )
-    assert "was best by cross-validation in 5 parts" in words(engine)
+    assert f"was best on {len(world.data)} held-out questions: ndcg@10" in words(engine)
     assert engine.report.row().queries == len(world.data)
-    assert len(engine.tuned) == 30, "finally every judged document moves"
+    assert len(engine.tuned.labelled) == 30, "finally every judged document moves"
     assert engine.report.row().difference > 0.1
 
 
@@ -96,7 +96,7 @@ def test_validation_questions_choose_the_step_and_then_shape_the_vectors_too(
     assert "30 validation questions, each at a step chosen on the others" in words(engine)
     assert engine.report.row().queries == len(validation) == 30
     assert engine.tuned.step > 0
-    assert set(engine.tuned.ids) == {f"d{number}" for number in range(30)}
+    assert set(engine.tuned.labelled) == {f"d{number}" for number in range(30)}
 
 
 def test_under_holdout_validation_questions_choose_the_step_and_nothing_else(
@@ -108,7 +108,7 @@ def test_under_holdout_validation_questions_choose_the_step_and_nothing_else(
 
     assert engine.report.row().queries == len(validation)
     assert engine.tuned.step > 0
-    assert set(engine.tuned.ids) == {f"d{number}" for number in range(20)}
+    assert set(engine.tuned.labelled) == {f"d{number}" for number in range(20)}
 
 
 def test_holdout_without_validation_questions_takes_some_of_the_training_ones(
@@ -118,7 +118,7 @@ def test_holdout_without_validation_questions_takes_some_of_the_training_ones(
     other = run(side, world, selection="holdout", seed=2)
 
     assert engine.report.row().queries == pytest.approx(0.15 * len(world.data), abs=2)
-    assert "was best on 18 validation questions" in words(engine)
+    assert "was best on 18 held-out questions" in words(engine)
     assert engine.report != other.report, "the seed decides which"
 
 
@@ -179,7 +179,7 @@ def test_a_fixed_step_is_taken_and_measured(gamma: float, side: Any, world: Worl
 def test_a_fixed_step_under_holdout_holds_nothing_back(side: Any, world: World) -> None:
     engine = run(side, world, gamma=0.2, selection="holdout")
 
-    assert len(engine.tuned) == 30
+    assert len(engine.tuned.labelled) == 30
     assert engine.report.row().queries == len(world.data)
 
 
@@ -245,7 +245,9 @@ def test_nudge_m_under_the_inner_product(method: Any, side: Any, world: World) -
 
 
 @pytest.mark.parametrize("metric", ["cosine", "dot"])
-def test_nudge_n_keeps_every_vector_s_length(metric: str, side: Any, world: World) -> None:
+def test_the_default_method_keeps_every_vector_s_length(
+    metric: str, side: Any, world: World
+) -> None:
     lengths = {text: 0.5 + (place % 7) for place, text in enumerate(world.data.corpus.values())}
     table = {
         text: (np.array(vector) * lengths.get(text, 1)).tolist()
@@ -254,7 +256,7 @@ def test_nudge_n_keeps_every_vector_s_length(metric: str, side: Any, world: Worl
 
     engine = run(side, world, model=side.model(table), metric=metric, gamma=0.2)
 
-    assert len(engine.tuned) == 30
+    assert len(engine.tuned.labelled) == 30
     before, after = (
         np.linalg.norm(each.astype(np.float64), axis=1)
         for each in (engine.tuned.originals, engine.tuned.vectors)
@@ -281,7 +283,8 @@ def test_documents_with_one_text_share_a_vector_and_their_judgments(
     tuned = dict(zip(engine.tuned.ids, engine.tuned.vectors, strict=True))
     alone = dict(zip(plain.tuned.ids, plain.tuned.vectors, strict=True))
     assert tuned["d0"].tobytes() == tuned["d0-copy"].tobytes() == alone["d0"].tobytes()
-    assert len(engine.tuned) == 31
+    assert len(engine.tuned.labelled) == 31
+    assert len(engine.tuned) == len(plain.tuned) + 1
     assert engine.report.row() == plain.report.row()
 
 
@@ -300,10 +303,25 @@ def test_an_answer_that_stands_there_twice_counts_once_in_the_report(
 def test_documents_beyond_the_dataset_s_stay_and_compete(side: Any, world: World) -> None:
     questions = RelevanceDataset(world.data.queries, {}, world.data.qrels)
 
-    engine = run(side, world, questions)
+    engine = run(side, world, questions, method="n")
 
     assert engine.ids == tuple(world.data.corpus)
     assert set(engine.ids) - set(engine.tuned.ids) == {f"d{number}" for number in range(30, 35)}
+
+
+def test_documents_without_questions_move_where_the_field_says_and_nowhere_else(
+    side: Any, world: World
+) -> None:
+    engine = run(side, world, gamma=0.5)
+
+    field = engine.tuned.field
+    rows, vectors = field.move(engine.base_embeddings)
+    assert engine.tuned.ids == tuple(engine.ids[row] for row in rows)
+    np.testing.assert_allclose(engine.tuned.vectors, vectors, atol=1e-5)
+    assert set(engine.tuned.labelled) == {f"d{number}" for number in range(30)}
+    still = np.setdiff1d(np.arange(len(engine.ids)), rows)
+    unmoved = engine.finetuned_embeddings[still].tobytes()
+    assert unmoved == engine.base_embeddings[still].tobytes()
 
 
 def test_without_documents_those_of_the_dataset_are_tuned(side: Any, world: World) -> None:
@@ -408,7 +426,7 @@ def test_the_report_says_what_ran_why_and_on_what(side: Any, world: World) -> No
     for part in (
         "Better: ndcg@10 rose from",
         "more than chance explains",
-        f"NUDGE-C with step {engine.tuned.step:.4g} moved 30 of 35 documents.",
+        f"NUDGE-C with step {engine.tuned.step:.4g} moved {len(engine.tuned)} of 35 documents.",
         "Why this step: step",
         "Measured on: cross-validation: 120 questions",
         "recall@10",
@@ -681,8 +699,9 @@ def test_one_question_moves_nothing_and_says_that_nothing_could_be_measured(side
 def test_one_question_and_a_fixed_step_moves_its_answer(side: Any) -> None:
     engine = run(side, tiny(1), gamma=0.3)
 
-    assert engine.tuned.ids == ("d0",)
-    with pytest.raises(DataError, match=r"moved 1 of 6 documents at step 0\.3"):
+    assert engine.tuned.labelled == ("d0",)
+    moved = len(engine.tuned)
+    with pytest.raises(DataError, match=rf"moved {moved} of 6 documents at step 0\.3"):
         _ = engine.report
 
 
@@ -722,7 +741,7 @@ def test_two_questions_are_cross_validated(side: Any) -> None:
     engine = run(side, tiny(2))
 
     assert engine.report.row().queries == 2
-    assert "by cross-validation in 2 parts" in words(engine)
+    assert "on 2 held-out questions" in words(engine)
     assert "only 2 questions" in words(engine)
 
 
@@ -758,7 +777,7 @@ def test_grades_of_0_are_no_answers(side: Any, world: World) -> None:
 
     engine = run(side, world, data)
 
-    assert "d34" not in engine.tuned.ids
+    assert "d34" not in engine.tuned.labelled
     assert engine.tuned.vectors.tobytes() == run(side, world).tuned.vectors.tobytes()
 
 

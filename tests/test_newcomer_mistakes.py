@@ -185,7 +185,7 @@ def batch_size_as_text(desk: Desk) -> None:
     desk.engine(batch_size="8")
 
 
-@mistake(DataError, names="got '0'", remedy="such as 0.05")
+@mistake(DataError, names="got '0'", remedy="such as 0.02")
 def protect_unseen_as_text(desk: Desk) -> None:
     desk.engine(protect_unseen="0")
 

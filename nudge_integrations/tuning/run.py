@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -145,6 +145,7 @@ def tune(
         gamma=gamma,
         groups=fold_numbers(keys, method.seed, method.folds),
     )
+    shaping = [train] if selection == "holdout" else parts
     place = np.full(len(corpus.firsts), -1, np.int64)
     place[fit.rows] = np.arange(len(fit.rows))
     moved = np.flatnonzero(place[corpus.texts] >= 0)
@@ -169,14 +170,14 @@ def tune(
         model=embedder.fingerprint,
         report=report,
         field=fit.field,
-        labelled=_labelled(train, moved, corpus) if fit.field is not None else (),
+        labelled=_labelled(shaping, moved, corpus) if fit.field is not None else (),
     )
 
 
-def _labelled(train: Questions, moved: IntVector, corpus: Corpus) -> tuple[str, ...]:
-    """Ids of the moved documents whose text answers a training question."""
+def _labelled(shaping: Sequence[Questions], moved: IntVector, corpus: Corpus) -> tuple[str, ...]:
+    """Ids of the moved documents whose text answers a question that shaped the vectors."""
     number = corpus.text_of()
-    texts = {number[name] for answers in train.answers() for name in answers}
+    texts = {number[name] for part in shaping for each in part.answers() for name in each}
     return tuple(corpus.ids[row] for row in moved if corpus.texts[row] in texts)
 
 

@@ -67,7 +67,10 @@ class Layout:
 
     def pack(self, index: ExactIndex, documents: Sequence[Any]) -> bytes:
         """The bytes of a saved store; documents in the order of the index."""
-        facts = {"metric": index.metric, "documents": documents, "notes": index.notes}
+        facts = {"metric": index.metric, "documents": documents}
+        # Only what there is, so that undoing a run brings back every byte of an older file.
+        if index.notes:
+            facts["notes"] = index.notes
         arrays = {"vectors": index.matrix}
         bases = index.moves.bases
         if bases:
@@ -88,7 +91,7 @@ class Layout:
             bases = dict(zip(facts.get("moved", ()), arrays.get("bases", ()), strict=True))
             moves = Moves(facts.get("moved_by", ""), bases)
             index = ExactIndex.from_state(
-                facts["metric"], ids, arrays["vectors"], moves, facts["notes"]
+                facts["metric"], ids, arrays["vectors"], moves, facts.get("notes")
             )
             return index, documents
         except (KeyError, TypeError, ValueError) as error:

@@ -50,8 +50,8 @@ class TunedVectors:
         report: Before and after, where it was measured.
         field: Moves any other document by its base vector, such as one added later; None where
             only the documents of the run move.
-        labelled: Ids of the documents that training questions name; the others moved with their
-            neighbours. Empty where that is all of `ids`.
+        labelled: Ids of the documents that the questions behind the vectors name; the others moved
+            with their neighbours. Empty where that is all of `ids`.
 
     Raises:
         DataError: Parts that do not fit together, or bad vectors; the id is named.
@@ -200,6 +200,12 @@ class TunedVectors:
             ModelMismatchError: The models differ.
         """
         _check_fingerprint(model)
+        mine, given = len(self.model.probe), len(model.probe)
+        if mine != given:
+            raise ModelMismatchError(
+                f"the vectors of the embedding model {model.name!r} have {given} dimensions, the "
+                f"tuned ones have {mine}; use the model that the vectors were tuned for"
+            )
         if not self.model.matches(model):
             raise ModelMismatchError(
                 f"these vectors were tuned for the embedding model {self.model.name!r}, but this "
