@@ -93,8 +93,11 @@ def test_validation_questions_choose_the_step_and_then_shape_the_vectors_too(
 
     engine = run(side, world, train, val_dataset=validation)
 
-    assert "30 validation questions, each at a step chosen on the others" in words(engine)
-    assert engine.report.row().queries == len(validation) == 30
+    assert (
+        "30 validation questions, each at a step chosen on the others, and cross-validation over "
+        "90 questions"
+    ) in words(engine)
+    assert engine.report.row().queries == len(train) + len(validation) == 90
     assert engine.tuned.step > 0
     assert set(engine.tuned.labelled) == {f"d{number}" for number in range(30)}
 

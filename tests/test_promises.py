@@ -298,12 +298,19 @@ def test_a_store_tuned_before_takes_the_new_run_after_an_undo_and_never_drifts(
     store = early.get_finetuned_vector_store()
     held = side.vectors(store, ids)
 
-    # Without the undo: those vectors are no originals, so they are left alone, not moved twice.
+    # Without the undo: vectors that moved are no originals, so they stay; none is moved twice.
     left_alone = store.apply(whole.tuned)
-    assert set(left_alone) == set(whole.tuned.ids)
-    assert side.vectors(store, ids).tobytes() == held.tobytes()
+    assert set(left_alone) == set(whole.tuned.ids) & set(early.tuned.ids) != set()
+    first, second = ([name in run.tuned.ids for name in ids] for run in (early, whole))
+    after = side.vectors(store, ids)
+    assert after[first].tobytes() == held[first].tobytes()
+    only = np.array(second) & ~np.array(first)
+    assert after[only].tobytes() == whole.finetuned_embeddings[only].tobytes()
 
+    assert set(store.revert(whole.tuned)) == set(left_alone)
+    assert side.vectors(store, ids).tobytes() == held.tobytes()
     assert store.revert(early.tuned) == []
+    assert side.vectors(store, ids).tobytes() == whole.base_embeddings.tobytes()
     assert store.apply(whole.tuned) == []
     assert side.vectors(store, ids).tobytes() == whole.finetuned_embeddings.tobytes()
 
