@@ -204,7 +204,8 @@ class TunedVectors:
         if mine != given:
             raise ModelMismatchError(
                 f"the vectors of the embedding model {model.name!r} have {given} dimensions, the "
-                f"tuned ones have {mine}; use the model that the vectors were tuned for"
+                f"tuned ones have {mine}; use the model that the vectors were tuned for, or tune "
+                "again with this one"
             )
         if not self.model.matches(model):
             raise ModelMismatchError(
