@@ -17,11 +17,7 @@ from nudge_integrations.common.files import load_arrays, save_arrays, sha256, te
 from nudge_integrations.common.index import ExactIndex
 from nudge_integrations.common.text import described
 from nudge_integrations.embedding import ModelFingerprint
-from nudge_integrations.errors import (
-    CorruptFileError,
-    DataError,
-    ModelMismatchError,
-)
+from nudge_integrations.errors import CorruptFileError, DataError, ModelMismatchError
 from nudge_integrations.evaluation import EvaluationReport
 from nudge_integrations.tuning.metric import check_metric
 
