@@ -473,3 +473,28 @@ class TestThreads:
 
         assert len(index.search(np.ones(8), 40, allowed)) == 20
         assert len(index) == 40
+
+
+def test_the_moves_of_one_run_can_be_taken_back_after_another_was_tried() -> None:
+    def turned(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return np.arange(len(vectors)), vectors[:, ::-1].copy()
+
+    base = np.array([[1.0, 0.5], [0.25, 1.0]], np.float32)
+    index = ExactIndex()
+    index.upsert(["a"], base[:1])
+    index.move("one", turned, ())
+    index.upsert(["b"], base[1:])
+
+    index.move("two", turned, ())
+    index.move_back("one")
+    assert index.get(["a"]).tobytes() == base[:1].tobytes()
+    index.move_back("two")
+
+    assert index.get(["a", "b"]).tobytes() == base.tobytes()
+
+    index.move("two", turned, ())
+    assert index.get(["a", "b"]).tobytes() == base[:, ::-1].tobytes()
+    index.move_back("one")
+    assert index.get(["a", "b"]).tobytes() == base[:, ::-1].tobytes(), "not its moves"
+    index.move_back("two")
+    assert index.get(["a", "b"]).tobytes() == base.tobytes()

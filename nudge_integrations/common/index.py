@@ -164,12 +164,13 @@ class ExactIndex:
     ) -> None:
         """Move rows by a function of their vectors; `move_back(run)` restores them.
 
-        Rows in `known`, and those that were moved before, are left alone.
+        Rows in `known`, and those that were moved before, are left alone; so is every row while
+        another run's moves are in place, which only that run can take back.
         """
         with self._lock:
             done = {*known, *self.moves.bases}
             other = [id_ for id_ in self._rows.positions if id_ not in done]
-            if not other:
+            if not other or (self.moves.bases and self.moves.run != run):
                 return
             base = self._rows.take(other)
             rows, vectors = moved(base)

@@ -89,7 +89,8 @@ class Field:
             block = np.ascontiguousarray(vectors[start : start + size], np.float32)
             bar.update(len(block))
             units = unit_rows(block)
-            cosines = torch.from_numpy(units) @ anchors.T
+            # Without a copy torch warns about read-only vectors, such as an engine's.
+            cosines = torch.from_numpy(units if units.flags.writeable else units.copy()) @ anchors.T
             weights = kernel(cosines, self.widths, self.own, labelled)
             near = cosines if far > 0 and self.widths else cosines[:, labelled]
             limit = 1 - far * far / 2 if far > 0 else SAME

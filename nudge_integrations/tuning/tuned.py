@@ -17,11 +17,7 @@ from nudge_integrations.common.files import load_arrays, save_arrays, sha256, te
 from nudge_integrations.common.index import ExactIndex
 from nudge_integrations.common.text import described
 from nudge_integrations.embedding import ModelFingerprint
-from nudge_integrations.errors import (
-    CorruptFileError,
-    DataError,
-    ModelMismatchError,
-)
+from nudge_integrations.errors import CorruptFileError, DataError, ModelMismatchError
 from nudge_integrations.evaluation import EvaluationReport
 from nudge_integrations.tuning.metric import check_metric
 
@@ -50,8 +46,8 @@ class TunedVectors:
         report: Before and after, where it was measured.
         field: Moves any other document by its base vector, such as one added later; None where
             only the documents of the run move.
-        labelled: Ids of the documents that training questions name; the others moved with their
-            neighbours. Empty where that is all of `ids`.
+        labelled: Ids of the documents that the questions behind the vectors name; the others moved
+            with their neighbours. Empty where that is all of `ids`.
 
     Raises:
         DataError: Parts that do not fit together, or bad vectors; the id is named.
@@ -200,6 +196,13 @@ class TunedVectors:
             ModelMismatchError: The models differ.
         """
         _check_fingerprint(model)
+        mine, given = len(self.model.probe), len(model.probe)
+        if mine != given:
+            raise ModelMismatchError(
+                f"the vectors of the embedding model {model.name!r} have {given} dimensions, the "
+                f"tuned ones have {mine}; use the model that the vectors were tuned for, or tune "
+                "again with this one"
+            )
         if not self.model.matches(model):
             raise ModelMismatchError(
                 f"these vectors were tuned for the embedding model {self.model.name!r}, but this "

@@ -11,12 +11,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from llama_index.core import MockEmbedding, PropertyGraphIndex
+from llama_index.core.graph_stores.types import KG_NODES_KEY, EntityNode
+from llama_index.core.indices.property_graph import VectorContextRetriever
+from llama_index.core.llms import MockLLM
 from llama_index.core.schema import (
     Document,
     IndexNode,
     NodeRelationship,
     RelatedNodeInfo,
     TextNode,
+    TransformComponent,
 )
 from llama_index.core.vector_stores import (
     FilterCondition,
@@ -106,15 +111,12 @@ def test_it_declares_what_an_index_needs_to_know() -> None:
     assert NudgeVectorStore.class_name() == "NudgeVectorStore"
 
 
-def test_its_dictionary_is_that_of_the_simple_store() -> None:
-    store, nodes = NudgeVectorStore(), make_nodes(3)
-    store.add(nodes)
-    simple = SimpleVectorStore()
-    simple.add(nodes)
+def test_its_own_json_holds_the_settings_and_not_the_content(store: NudgeVectorStore) -> None:
+    saved = NudgeVectorStore(metric="dot").model_dump()
 
-    assert store.to_dict().keys() == simple.to_dict().keys()
-    assert store.to_dict()["embedding_dict"].keys() == {"n0", "n1", "n2"}
-    assert store.to_dict()["text_id_to_ref_doc_id"] == simple.to_dict()["text_id_to_ref_doc_id"]
+    assert saved["class_name"] == "NudgeVectorStore"
+    assert NudgeVectorStore.from_dict(saved).metric == "dot"
+    assert store.model_dump().keys() == saved.keys()
 
 
 def test_an_unknown_metric_or_setting_is_refused() -> None:
@@ -699,3 +701,39 @@ def test_filters_see_the_type_of_a_node(store: NudgeVectorStore) -> None:
 
     assert ids(store.query(query(filters=kinds["IndexNode"], similarity_top_k=30))) == ["pointer"]
     assert len(ids(store.query(query(filters=kinds["TextNode"], similarity_top_k=30)))) == 20
+
+
+class Names(TransformComponent):
+    """Finds one entity in each node."""
+
+    def __call__(self, nodes: Any, **_: Any) -> Any:
+        for node in nodes:
+            node.metadata[KG_NODES_KEY] = [EntityNode(name="Ada")]
+        return nodes
+
+
+def test_a_property_graph_keeps_its_vectors_in_it() -> None:
+    store = NudgeVectorStore()
+    node = TextNode(id_="t", text="Ada wrote notes")
+    index = PropertyGraphIndex(
+        [node],
+        kg_extractors=[Names()],
+        vector_store=store,
+        embed_model=MockEmbedding(embed_dim=4),
+        llm=MockLLM(),
+        show_progress=False,
+    )
+
+    retriever = index.as_retriever(
+        sub_retrievers=[
+            VectorContextRetriever(
+                index.property_graph_store,
+                vector_store=store,
+                embed_model=MockEmbedding(embed_dim=4),
+            )
+        ]
+    )
+
+    assert len(store.client) == 1
+    assert "Ada" in store.get_nodes()[0].text
+    assert isinstance(retriever.retrieve("who wrote?"), list)
