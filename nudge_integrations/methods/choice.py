@@ -21,7 +21,7 @@ from nudge_integrations.methods.folds import Split, touched
 from nudge_integrations.methods.step import HeldOut
 from nudge_integrations.methods.trials import Trials, asked_in
 
-TIMES = (1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 24.0, 32.0)
+TIMES = (1.0, 2.0, 4.0, 8.0, 12.0, 16.0)
 KERNELS = ((WIDTHS, 0.0), ((WIDTHS[1],), 0.0), (WIDTHS, 0.5), ((), 0.0))
 NEAREST = (3, 10, 30)
 _ENOUGH = 1500  # questions: from more, a mean is hardly more certain

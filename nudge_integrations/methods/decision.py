@@ -11,7 +11,7 @@ from nudge_integrations.methods.paths import Float64
 from nudge_integrations.methods.step import pick
 
 _FEWEST = 3  # questions: from fewer, no standard error can be had
-_WEIGHT_UNSEEN = 0.5  # of the estimated change of unseen questions, beside that of the others
+_WEIGHT_UNSEEN = 1.0  # of the estimated change of unseen questions, beside that of the others
 # Standard errors that a gain must exceed. Where base vectors rank the labelled answers no better
 # than chance, labels may be random; elsewhere tuning is known to help more often than not.
 _SURE, _LIKELY = 2.0, 1.0
