@@ -12,7 +12,7 @@ PYTEST = $(BIN)/python -m pytest -q --numprocesses auto --dist loadfile
 help:
 	@echo 'make demo           search Python'"'"'s documentation before and after tuning, in both frameworks'
 	@echo 'make test           run the quick tests'
-	@echo 'make slow           test every store with real data and 50 kills each; run the examples'
+	@echo 'make slow           test every store with real data and 10 kills each; run the examples'
 	@echo 'make lint           check style, types, and the direction of imports'
 	@echo 'make docs           build the documentation into build/site and check it in Chromium (required)'
 	@echo 'make notebooks      run both notebooks from scratch, into build/notebooks'
@@ -40,7 +40,7 @@ test: $(VENV)/dev
 	$(PYTEST) -m 'not slow and not browser'
 
 slow: $(VENV)/dev
-	NUDGE_KILLS=50 $(PYTEST) --dist load -m slow
+	NUDGE_KILLS=10 NUDGE_ACTORS_SECONDS=10 $(PYTEST) --dist load -m slow
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .

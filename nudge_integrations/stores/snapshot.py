@@ -119,7 +119,7 @@ class Snapshot:
         near = nearby(
             store,
             np.concatenate([part.vectors() for part in parts]),
-            found.rows,
+            {**found.rows, **found.bad},
             nearest,
             scale_of(store, originals),
             show_progress,

@@ -25,9 +25,9 @@ from nudge_integrations.stores.store import LiveStore
 pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
 KILLS = int(os.environ.get("NUDGE_KILLS", "3"))
-"""Moments a store; `make slow` takes 50."""
+"""Moments a store; `make slow` takes 10."""
 SECONDS = float(os.environ.get("NUDGE_ACTORS_SECONDS", "20"))
-"""How long the random processes work; `make slow` takes 60."""
+"""How long the random processes work; `make slow` takes 10."""
 
 
 @pytest.fixture(scope="session")

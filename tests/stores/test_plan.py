@@ -284,7 +284,9 @@ def test_the_report_tells_what_would_happen(make: Callable[..., Backend]) -> Non
 def test_validation_questions_choose_and_then_shape(make: Callable[..., Backend]) -> None:
     backend = make(LangChainMemory)
     held, data, _ = opened(backend)
-    plan = planned(backend, held, data, dataset=data.part(0, 80), val_dataset=data.part(80, 110))
+    plan = planned(
+        backend, held, data, dataset=data.part(0, 80), val_dataset=data.part(80, 110), reach=0
+    )
     assert plan.report.quality is not None
     assert "30 validation questions" in plan.report.quality.judged_on
     answered = {name for each in data.answers.values() for name in each}
@@ -296,6 +298,7 @@ def test_validation_questions_choose_and_then_shape(make: Callable[..., Backend]
         dataset=data.part(0, 80),
         val_dataset=data.part(80, 110),
         selection="holdout",
+        reach=0,
     )
     assert len(held_out.vectors()) < len(answered)
 

@@ -266,7 +266,7 @@ def test_faiss_rows_that_moved_up_are_found_by_their_vectors(make: Make) -> None
         {name: [str(data.ids.index(each[0]))] for name, each in data.answers.items()},
     )
     backend.options = {}
-    plan = planned(backend, held, judged)
+    plan = planned(backend, held, judged, reach=0)
     plan.apply()
     held.remove_ids(np.array([3]))
     done = revert(held)
