@@ -107,10 +107,14 @@ class Flow:
         ground: Questions and documents.
         train: Which of the questions.
         setting: What shapes it.
+        rough: Whether products may be made in half precision, where the device is good at it: for
+            trials, which only choose.
     """
 
-    def __init__(self, ground: Ground, train: IntVector, setting: Setting) -> None:
-        self.ground, self.setting = ground, setting
+    def __init__(
+        self, ground: Ground, train: IntVector, setting: Setting, *, rough: bool = True
+    ) -> None:
+        self.ground, self.setting, self.rough = ground, setting, rough
         device = ground.queries.device
         judged = ground.judgments.select(train)
         positions, self.labelled = ground.anchors(judged, train, setting.nearest)
@@ -182,7 +186,9 @@ class Flow:
 
     def _tiles(self, documents: torch.Tensor) -> Iterator[torch.Tensor]:
         """The kernel of documents and anchors, some rows at a time."""
-        rough = rough_supported(documents.device, len(documents) * len(self.starts) * _WIDTH)
+        rough = self.rough and rough_supported(
+            documents.device, len(documents) * len(self.starts) * _WIDTH
+        )
         size = max(16, _TILE_BYTES // (4 * max(1, len(self.starts))))
         for start in range(0, len(documents), size):
             tile = self._weights(documents[start : start + size] @ self.starts.T)
@@ -191,7 +197,9 @@ class Flow:
     def _pull(self) -> torch.Tensor:
         """`(Y - P)^T Q S`, shape `(a, d)`, in tiles of queries."""
         vectors = self.anchors_now()
-        rough = rough_supported(self.queries.device, len(self.queries) * len(vectors) * _WIDTH)
+        rough = self.rough and rough_supported(
+            self.queries.device, len(self.queries) * len(vectors) * _WIDTH
+        )
         narrow = ROUGH if rough else torch.float32
         columns = (vectors * (self.lengths / self.setting.temperature)[:, None]).to(narrow)
         result = torch.zeros_like(vectors)

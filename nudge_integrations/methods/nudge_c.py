@@ -151,7 +151,7 @@ class NudgeC(Method):
             final = sample(every.judgments, final, len(rows), 0)
             if not np.array_equal(final, asked):
                 pool = self._pool(documents, every.some(final), similarity, found.setting.nearest)
-            flow = Flow(pool.ground, np.arange(len(final)), found.setting)
+            flow = Flow(pool.ground, np.arange(len(final)), found.setting, rough=False)
             field = moved_by(flow, steps_up_to(found.step))
         moved, vectors = self._moved(documents, field)
         held_out, unseen = (

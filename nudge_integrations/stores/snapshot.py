@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _FEW = 100
 _BLOCK = 256  # vectors to search for at once
 _AROUND = 30  # documents around each one with questions that are looked at
-_SMALL = 2000  # a store of so many documents is read whole: the field then moves all of them
+_SMALL = 10_000  # a store of so many documents is read whole: the field then moves all of them
 _LARGEST = 1e37  # squared length of a vector; float32 ends at 3.4e38
 
 
