@@ -39,7 +39,6 @@ KINDS = [
 ]
 ASKED = 40
 METHODS = {
-    # Its own choice among few settings: the tests of NUDGE-C let it choose among all.
     "covidqa_passages": lambda: NudgeN(metric="ndcg@10"),  # the field: tests/stores/test_plan.py
     "nfcorpus": lambda: NudgeN(metric="ndcg@10"),
 }
