@@ -256,10 +256,7 @@ def milvus(tmp_path: Path) -> str:
 
 @pytest.mark.parametrize("make", [chroma_filled_by_a_splitter, memory, qdrant, lancedb, milvus])
 def test_answers_are_joined_to_what_a_store_holds(make: Any, tmp_path: Path) -> None:
-    try:
-        store = make(tmp_path) if make in (lancedb, milvus) else make()
-    except ModuleNotFoundError as error:  # pragma: no cover
-        pytest.skip(str(error))
+    store = make(tmp_path) if make in (lancedb, milvus) else make()
     rows = [
         {"question": "undo?", "answer": "undo.md"},
         {"question": "mail?", "answer": PASSAGES["d3"]},

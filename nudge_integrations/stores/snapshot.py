@@ -155,17 +155,13 @@ class Snapshot:
         length = float(np.linalg.norm(self.originals, axis=1).mean())
         hits = _hits(self.store, length * field.anchors[field.labelled], _AROUND)
         fresh = [name for name in hits if name not in self.rows and name not in self.unreadable]
-        found = read_rows(self.store, [], fresh, self.entries)
-        rows = {**found.rows, **self.rows}
+        known = {name: self.entries[name] for name in fresh if name in self.entries}
+        found = read_rows(self.store, [], fresh, known)
+        originals = [original[None] for original, _ in found.rows.values()]
         return replace(
             self,
-            rows={**self.rows, **{name: rows[name] for name in found.rows}},
-            originals=np.concatenate(
-                [
-                    self.originals,
-                    *(rows[name][0][None] for name in found.rows if name not in self.rows),
-                ]
-            ),
+            rows={**self.rows, **found.rows},
+            originals=np.concatenate([self.originals, *originals]),
             unreadable={**self.unreadable, **found.bad},
         )
 
