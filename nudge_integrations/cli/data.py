@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from nudge_integrations.cli.terminal import note
 from nudge_integrations.errors import DataError, LeakError
 from nudge_integrations.relevance import RelevanceDataset, check_leaks
-from nudge_integrations.relevance.folder import documents_at
+from nudge_integrations.relevance.documents import documents_at
 
 NONE = "none"
 DOCUMENTS_HELP = (

@@ -18,7 +18,7 @@ from nudge_integrations.cli.options import (
 )
 from nudge_integrations.cli.terminal import note, say
 from nudge_integrations.errors import MissingExtraError, NudgeError
-from nudge_integrations.relevance.folder import documents_at
+from nudge_integrations.relevance.documents import documents_at
 
 _EXAMPLES = """\
   nudge questions --documents docs --out data \\

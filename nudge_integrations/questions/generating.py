@@ -13,23 +13,75 @@ from typing import Any
 import numpy as np
 
 from nudge_integrations.common.arrays import FloatMatrix, unit_rows
-from nudge_integrations.embedding import Embedder, as_embedder
+from nudge_integrations.common.options import read_options
+from nudge_integrations.embedding import as_embedder
 from nudge_integrations.errors import DataError
-from nudge_integrations.questions.calls import Call, call_options, run_calls
+from nudge_integrations.questions.calls import Call, CallOptions, run_calls
 from nudge_integrations.questions.chat import Reply, as_chat
-from nudge_integrations.questions.filters import Candidate, alike, as_dataset
+from nudge_integrations.questions.filters import (
+    Candidate,
+    Dropped,
+    QuestionFilters,
+    Space,
+    alike,
+    as_dataset,
+    filtered,
+)
 from nudge_integrations.questions.judging import LLMJudge
-from nudge_integrations.questions.ledger import Ledger
+from nudge_integrations.questions.ledger import Usage
 from nudge_integrations.questions.parsing import from_data, read_questions
-from nudge_integrations.questions.passages import Passages
-from nudge_integrations.questions.prompts import DEFAULT_KINDS, QUESTIONS_SCHEMA, Prompt
-from nudge_integrations.questions.report import QuestionReport, Usage
-from nudge_integrations.questions.selection import Filtered, QuestionFilters, Space, filtered
+from nudge_integrations.questions.prompts import (
+    AROUND,
+    DEFAULT_KINDS,
+    QUESTIONS_SCHEMA,
+    Passages,
+    Prompt,
+)
 from nudge_integrations.relevance import RelevanceDataset, text_key
 
 _FEWEST = 10
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class QuestionReport:
+    """What became of the documents and of the questions; `print` it.
+
+    Attributes:
+        documents: Number of documents in the corpus.
+        asked: Number of documents that the model was asked about.
+        fruitless: Ids of documents for which it wrote nothing that could be used.
+        written: Number of questions that it wrote.
+        dropped: What each filter dropped.
+        kept: Number of questions in the dataset.
+        skipped: What could not be checked, and why; None if everything was.
+        usage: Requests, tokens, cost, failures.
+    """
+
+    documents: int
+    asked: int
+    fruitless: tuple[str, ...]
+    written: int
+    dropped: tuple[Dropped, ...]
+    kept: int
+    skipped: str | None
+    usage: Usage
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.kept:,} questions kept of {self.written:,} written for {self.asked:,} of "
+            f"{self.documents:,} documents"
+        ]
+        for each in self.dropped:
+            if each.count:
+                example = f', such as "{each.examples[0]}"' if each.examples else ""
+                lines.append(f"  {each.count:6,} dropped: {each.name}{example}")
+        if self.skipped:
+            lines.append(f"  not looked for: {self.skipped}")
+        if self.fruitless:
+            lines.append(f"  {len(self.fruitless):,} documents gave no usable question")
+        return "\n".join([*lines, *self.usage.lines()])
 
 
 @dataclass(frozen=True)
@@ -116,44 +168,41 @@ def generate_questions(
             kept.
     """
     passages = Passages.of(documents)
-    asking = Prompt(questions_per_document, tuple(kinds), tuple(examples), prompt, max_characters)
-    options = call_options(calls, inspect.signature(generate_questions).parameters)
+    prompt_ = Prompt(questions_per_document, tuple(kinds), tuple(examples), prompt, max_characters)
+    options = read_options(
+        CallOptions, calls, beside=list(inspect.signature(generate_questions).parameters)[:-1]
+    )
     chosen = QuestionFilters() if filters is None else filters
     if not isinstance(chosen, QuestionFilters):
         raise DataError(f"filters must be QuestionFilters(...), not {type(chosen).__name__}")
     if judge is not None and embed_model is None:
         raise DataError("judge needs embed_model: it is shown the documents near a question")
     chat = as_chat(llm, options.structured)
+    judging = None if judge is None else as_chat(judge, options.structured)
     if max_documents is not None and max_documents < 1:
         raise DataError(f"max_documents={max_documents!r} must be 1 or more, or None for all")
     asked = passages.asked(max_documents, seed)
     usage = Usage(options.price_per_million)
-    with Ledger(options.place(chat.lasting)) as ledger:
-        found = run_calls(
-            chat,
-            _calls(passages, asked, asking),
-            ledger,
-            options,
-            total=len(asked),
-            task="Writing questions",
-            usage=usage,
-        )
+    with options.ledger(chat) as ledger:
+        requests, task = _calls(passages, asked, prompt_), "Writing questions"
+        found = run_calls(chat, requests, ledger, options, total=len(asked), task=task, usage=usage)
         written = _candidates(passages, found)
         if not written:
             raise DataError(
                 f"{chat.name} wrote no usable question for {len(asked)} documents"
                 f"{usage.first_failure()}"
             )
-        judging = None
-        if judge is not None:
-            of = as_chat(judge, options.structured)
-            judging = LLMJudge(of, passages.shown, ledger, options, usage)
-        result = _filtered(written, passages, chosen, embed_model, judging, options.show_progress)
+        by = None
+        if judging is not None:
+            by = LLMJudge(judging, passages.shown, ledger, options, usage)
+        space = _space(passages, written, chosen, embed_model, by, options.show_progress)
+        copied = partial(_copied, prompt_, passages)
+        result = filtered(written, chosen, space, passages.related, copied)
     if not result.kept:
         worst = max(result.dropped, key=lambda each: each.count)
         raise DataError(
             f"none of {len(written)} questions passed the filters ({worst.name!r} dropped "
-            f"{worst.count}): turn it off in filters=QuestionFilters(...)"
+            f"{worst.count}): see filters=QuestionFilters(...), or use a larger model"
         )
     skipped = chosen.need_vectors if embed_model is None else []
     report = QuestionReport(
@@ -176,68 +225,58 @@ async def agenerate_questions(documents: Any, llm: Any, **arguments: Any) -> Gen
 
 
 def _calls(passages: Passages, asked: Sequence[str], prompt: Prompt) -> Iterator[Call]:
-    order = list(passages.texts)
-    places = {name: place for place, name in enumerate(order)}
     for name in asked:
-        around = passages.around(name, places, order) if prompt.needs_surroundings else ("", "")
+        around = passages.around(name) if AROUND in prompt.kinds else ("", "")
         request = prompt.request(passages.shown[name], *around)
-        read = partial(_read, request.kinds, prompt)
+        read = partial(_read, request.kinds)
         yield Call(name, request.system, request.user, QUESTIONS_SCHEMA, read, prompt.shots)
 
 
-def _read(kinds: tuple[str, ...], prompt: Prompt, reply: Reply) -> list[list[str]]:
-    """Questions with their kinds; which kind is which is known if all of them came."""
-    most = len(kinds)
-    # Twice as many, since copies of the prompt go.
-    given = from_data(reply.data, 2 * most) or read_questions(reply.text, 2 * most)
-    found = [text for text in given if not prompt.repeats(text)][:most]
-    known = kinds if len(found) == most else ("",) * most
-    return [[text, kind] for text, kind in zip(found, known, strict=False)]
+def _read(kinds: tuple[str, ...], reply: Reply) -> list[list[str]]:
+    """Questions with their kinds, which are known if as many came as were asked for."""
+    # More may come, since a small model copies its examples first; those are dropped later.
+    found = from_data(reply.data, 2 * len(kinds)) or read_questions(reply.text, 2 * len(kinds))
+    known = kinds if len(found) == len(kinds) else ("",) * len(found)
+    return [[text, kind] for text, kind in zip(found, known, strict=True)]
 
 
 def _candidates(passages: Passages, found: dict[str, Any]) -> list[Candidate]:
-    twins = passages.twins()
     return [
-        Candidate(text, (name,), kind).also(twins[text_key(passages.shown[name])])
+        Candidate(text, (name,), kind).also(passages.twins[text_key(passages.shown[name])])
         for name, questions in found.items()
         for text, kind in questions
     ]
 
 
-class _Questions:
-    """Embeddings of questions as unit rows, each embedded once, whatever the model's cache."""
-
-    def __init__(self, embedder: Embedder) -> None:
-        self._embedder = embedder
-        self._rows: dict[str, Any] = {}
-
-    def __call__(self, some: Sequence[Candidate]) -> FloatMatrix:
-        new = list(dict.fromkeys(each.text for each in some if each.text not in self._rows))
-        if new:
-            found = unit_rows(self._embedder.embed_queries(new))
-            self._rows |= dict(zip(new, found, strict=True))
-        return np.stack([self._rows[each.text] for each in some])
+def _copied(prompt: Prompt, passages: Passages, each: Candidate) -> bool:
+    return prompt.copied(each.text, passages.shown[each.documents[0]])
 
 
-def _filtered(
-    written: Sequence[Candidate],
+def _space(
     passages: Passages,
+    written: Sequence[Candidate],
     chosen: QuestionFilters,
     embed_model: Any,
     judge: LLMJudge | None,
     show_progress: bool,
-) -> Filtered:
-    space = None
-    if embed_model is not None and chosen.need_vectors:
-        embedder = as_embedder(embed_model, show_progress=show_progress)
-        ids = list(passages.texts)
+) -> Space | None:
+    if embed_model is None or not chosen.need_vectors:
+        return None
+    embedder = as_embedder(embed_model, show_progress=show_progress)
 
-        @cache  # only some filters look at documents, and a corpus can be large
-        def documents() -> FloatMatrix:
-            return unit_rows(embedder.embed_documents(list(passages.texts.values()), ids))
+    @cache  # only some filters look at documents, and a corpus can be large
+    def documents() -> FloatMatrix:
+        return unit_rows(embedder.embed_documents(list(passages.texts.values()), passages.order))
 
-        space = Space(ids, documents, _Questions(embedder), judge)
-    return filtered(written, chosen, space)
+    @cache  # each question is embedded once, whatever the model's cache
+    def questions() -> dict[str, Any]:
+        texts = list(dict.fromkeys(each.text for each in written))
+        return dict(zip(texts, unit_rows(embedder.embed_queries(texts)), strict=True))
+
+    def of(some: Sequence[Candidate]) -> FloatMatrix:
+        return np.stack([questions()[each.text] for each in some])
+
+    return Space(passages.order, documents, of, judge)
 
 
 def near_duplicates(

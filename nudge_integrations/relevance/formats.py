@@ -11,7 +11,8 @@ from nudge_integrations.errors import DataError
 from nudge_integrations.relevance.beir import read_beir, write_beir
 from nudge_integrations.relevance.feedback import FeedbackOptions, read_feedback
 from nudge_integrations.relevance.llama_index_json import fields_of, read_json, write_json
-from nudge_integrations.relevance.pairs import MatchReport, OnError, read_pairs
+from nudge_integrations.relevance.pairs import MatchReport, read_pairs
+from nudge_integrations.relevance.tables import OnError
 
 if TYPE_CHECKING:
     from typing_extensions import Self

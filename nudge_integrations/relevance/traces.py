@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from nudge_integrations.errors import DataError
-from nudge_integrations.relevance.tables import finite_number, missing
+from nudge_integrations.relevance.tables import finite_number, missing, rows_of
 
 _QUERY_KEYS = ("query", "question", "input", "search_query", "text")
 _GOOD_LABELS = ("relevant", "correct", "positive", "good", "yes", "thumbs_up", "👍")
@@ -38,35 +38,31 @@ def rows_from_langsmith(
     Raises:
         DataError: A retrieved document has no id.
     """
-    every = [_plain(run) for run in runs]
-    retrievals: dict[str, list[dict[str, Any]]] = {}
-    trace_of: dict[str, str] = {}
+    every = _rows(runs)
+    found = _Retrievals()
     for run in every:
         name, trace = str(run.get("id")), str(run.get("trace_id") or run.get("id"))
-        trace_of[name] = trace
-        if run.get("run_type") == "retriever":
-            retrievals.setdefault(name, []).append(run)
-            if name != trace:
-                retrievals.setdefault(trace, []).append(run)
-    given = [_plain(each) for each in feedback]
-    for each in given or _stats(every):
-        score = each.get("score")
-        target = str(each.get("run_id"))
-        found = retrievals.get(target) or retrievals.get(trace_of.get(target, ""), [])
-        score = finite_number(score)
+        found.add(name, trace, run, run.get("run_type") == "retriever")
+    stats = (
+        {"run_id": run.get("id"), "score": each.get("avg")}
+        for run in every
+        for each in (run.get("feedback_stats") or {}).values()
+        if isinstance(each, Mapping)
+    )
+    for each in _rows(feedback) or stats:
+        score = finite_number(each.get("score"))
         if score is None or score <= 0:
             continue
-        for run in found:
+        for run in found.about(str(each.get("run_id"))):
             query = _query_of(run.get("inputs"))
             documents = (run.get("outputs") or {}).get("documents") or []
-            for rank, document in enumerate(documents, 1):
-                if query is not None:
-                    yield {
-                        "query": query,
-                        "document_id": _langchain_id(document, id_key, run.get("id")),
-                        "signal": score / rank,
-                        "time": run.get("start_time"),
-                    }
+            for rank, document in enumerate(documents if query is not None else [], 1):
+                yield {
+                    "query": query,
+                    "document_id": _langchain_id(document, id_key, run.get("id")),
+                    "signal": score / rank,
+                    "time": run.get("start_time"),
+                }
 
 
 def rows_from_phoenix(
@@ -88,33 +84,50 @@ def rows_from_phoenix(
     Raises:
         DataError: A retrieved document has no id.
     """
-    retrievals: dict[str, list[Mapping[str, Any]]] = {}
-    trace_of: dict[str, str] = {}
-    for span in spans:
+    found = _Retrievals()
+    for span in _rows(spans):
         name = str(_at(span, "context.span_id") or span.get("span_id"))
         trace = str(_at(span, "context.trace_id") or span.get("trace_id") or name)
-        trace_of[name] = trace
         kind = _attribute(span, "openinference.span.kind") or span.get("span_kind")
-        if str(kind).upper() == "RETRIEVER":
-            retrievals.setdefault(name, []).append(span)
-            retrievals.setdefault(trace, []).append(span)
-    for each in annotations:
+        found.add(name, trace, span, str(kind).upper() == "RETRIEVER")
+    for each in _rows(annotations):
         target = str(_present(each.get("span_id")) or _at(each, "context.span_id"))
-        position = _present(each.get("document_position"))
-        score = _score_of(each)
-        found = retrievals.get(target) or retrievals.get(trace_of.get(target, ""), [])
-        if score is None or (position is None and score <= 0):
+        place = _present(each.get("document_position"))
+        number, score = finite_number(place), _score_of(each)
+        if place is not None and number is None:
+            raise DataError(
+                f"the annotation of span {target!r} has {place!r:.60} for a document_position; it "
+                "must be a whole number, counted from 0"
+            )
+        if score is None or (number is None and score <= 0):
             continue
-        for span in found:
-            yield from _phoenix_rows(span, position, score)
+        for span in found.about(target):
+            yield from _phoenix_rows(span, None if number is None else int(number), score)
+
+
+class _Retrievals:
+    """Retrievals by their own id and by their trace's."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, list[Mapping[str, Any]]] = {}
+        self._trace_of: dict[str, str] = {}
+
+    def add(self, name: str, trace: str, span: Mapping[str, Any], retrieves: bool) -> None:
+        """Add a span; one that retrieves nothing only tells its trace."""
+        self._trace_of[name] = trace
+        for each in {name, trace} if retrieves else ():
+            self._found.setdefault(each, []).append(span)
+
+    def about(self, name: str) -> list[Mapping[str, Any]]:
+        """The retrieval of that name, or all of its trace."""
+        return self._found.get(name) or self._found.get(self._trace_of.get(name, ""), [])
 
 
 def _phoenix_rows(
     span: Mapping[str, Any], position: int | None, score: float
 ) -> Iterator[dict[str, Any]]:
-    query = _attribute(span, "input.value")
-    names = _documents_of(span)
-    chosen = range(len(names)) if position is None else [int(position)]
+    query, names = _attribute(span, "input.value"), _documents_of(span)
+    chosen = range(len(names)) if position is None else [position]
     for place in chosen:
         if not isinstance(query, str) or not 0 <= place < len(names):
             continue
@@ -154,7 +167,7 @@ def _documents_of(span: Mapping[str, Any]) -> list[Any]:
     nested = _attribute(span, "retrieval.documents")
     # Read back from Parquet, a list is an array.
     if isinstance(nested, Iterable) and not isinstance(nested, (str, Mapping)):
-        return [each.get("document.id", (each.get("document") or {}).get("id")) for each in nested]
+        return [_at(each, "document.id") for each in nested]
     names: list[Any] = []
     while True:
         name = _attribute(span, f"retrieval.documents.{len(names)}.document.id")
@@ -172,32 +185,30 @@ def _attribute(span: Mapping[str, Any], path: str) -> Any:
 
 
 def _at(holder: Mapping[str, Any], path: str) -> Any:
-    """A value by its dotted path, which may stand flat, nested, or partly both."""
-    if path in holder:
-        return holder[path]
+    """A value by its dotted path, which may be flat, nested, or partly both; None if empty."""
+    found = _present(holder.get(path))
     parts = path.split(".")
     for cut in range(len(parts) - 1, 0, -1):
         inner = holder.get(".".join(parts[:cut]))
-        if isinstance(inner, Mapping):
-            return _at(inner, ".".join(parts[cut:]))
-    return None
+        if found is None and isinstance(inner, Mapping):
+            found = _at(inner, ".".join(parts[cut:]))
+    return found
 
 
-def _plain(value: Any) -> dict[str, Any]:
-    """An object of LangSmith's client, or its JSON, as a dict."""
+def _rows(source: Any) -> list[Mapping[str, Any]]:
+    """Rows of a table, or objects of LangSmith's client."""
+    if hasattr(source, "columns"):
+        return [row for _, row in rows_of(source, "traces")]
+    return [_plain(each) for each in source]
+
+
+def _plain(value: Any) -> Mapping[str, Any]:
     if isinstance(value, Mapping):
-        return dict(value)
+        return value
     for name in ("model_dump", "dict"):
         if hasattr(value, name):
             return dict(getattr(value, name)())
     return dict(vars(value))
-
-
-def _stats(runs: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    for run in runs:
-        for stats in (run.get("feedback_stats") or {}).values():
-            if isinstance(stats, Mapping) and stats.get("avg") is not None:
-                yield {"run_id": run.get("id"), "score": stats["avg"]}
 
 
 def _query_of(inputs: Any) -> str | None:
