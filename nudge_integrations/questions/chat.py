@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -39,6 +40,11 @@ class Reply:
     text: str
     data: Any = None
     tokens: tuple[int, int] | None = None
+
+    @property
+    def content(self) -> str:
+        """Its structured output as JSON, or else its text."""
+        return json.dumps(self.data) if self.data else self.text
 
 
 class Chat(Protocol):

@@ -144,14 +144,10 @@ def filtered(
     related: Related = lambda *_: True,
     copied: Callable[[Candidate], bool] = lambda _: False,
 ) -> Filtered:
-    """Apply filters, cheap ones first.
+    """Apply filters, cheap ones first; those that need embeddings only if there is a `space`.
 
-    Args:
-        candidates: The questions.
-        chosen: Which filters.
-        space: Embeddings; None skips the filters that need them.
-        related: Which documents can answer the same question.
-        copied: Whether a question is part of the prompt.
+    `related` says which documents can answer the same question, `copied` whether a question is
+    part of the prompt.
     """
     result = Filtered(list(candidates))
     result.through(
@@ -184,7 +180,8 @@ def about_one_thing(candidates: Sequence[Candidate], related: Related) -> list[C
     vague = set()
     for each in candidates:
         key, name = text_key(each.text), each.documents[0]
-        if first.setdefault(key, name) != name and not related(first[key], name):
+        same = first.setdefault(key, name) == name or key in vague
+        if not same and not related(first[key], name):
             vague.add(key)
     return [each for each in candidates if text_key(each.text) not in vague]
 
@@ -225,11 +222,7 @@ def without_near_duplicates(
 ) -> list[Candidate]:
     """Of questions with a cosine of `least` or more keep the first, with all related answers.
 
-    Args:
-        candidates: `n` questions.
-        vectors: Their embeddings, unit rows, shape `(n, d)`.
-        least: Cosine from which on two questions are the same.
-        related: Which documents can answer the same question; the answers of others are dropped.
+    `vectors` are the questions' embeddings, unit rows, shape `(n, d)`.
     """
     # For each row, the first one that it is close to and that is close to none before it.
     first = np.full(len(vectors), -1, np.int64)
@@ -239,30 +232,6 @@ def without_near_duplicates(
             earlier = np.flatnonzero(close[:row])
             first[row] = next((other for other in earlier if first[other] == other), row)
     return _joined(zip(first.tolist(), candidates, strict=True), related)
-
-
-def alike(names: Sequence[str], vectors: FloatMatrix, least: float) -> list[list[str]]:
-    """Groups of two or more names whose vectors are close, directly or through others.
-
-    Args:
-        names: Of the rows.
-        vectors: Unit rows, shape `(n, d)`.
-        least: Cosine from which on two are close.
-    """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    pairs = [np.zeros((2, 0), np.int64)]
-    for start in range(0, len(names), _BLOCK):
-        near = vectors[start : start + _BLOCK] @ vectors[: start + _BLOCK].T >= least
-        rows, others = np.nonzero(near)
-        pairs.append(np.stack([rows + start, others]))
-    ends = np.concatenate(pairs, axis=1)
-    graph = coo_array((np.ones(ends.shape[1], bool), tuple(ends)), shape=(len(names),) * 2)
-    groups: dict[int, list[str]] = {}
-    for name, group in zip(names, connected_components(graph, directed=False)[1], strict=True):
-        groups.setdefault(int(group), []).append(name)
-    return [group for group in groups.values() if len(group) > 1]
 
 
 def found_again(candidates: Sequence[Candidate], space: Space, k: int) -> list[Candidate]:

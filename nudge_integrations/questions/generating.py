@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,75 +12,33 @@ from typing import Any
 import numpy as np
 
 from nudge_integrations.common.arrays import FloatMatrix, unit_rows
-from nudge_integrations.common.options import read_options
 from nudge_integrations.embedding import as_embedder
 from nudge_integrations.errors import DataError
-from nudge_integrations.questions.calls import Call, CallOptions, run_calls
-from nudge_integrations.questions.chat import Reply, as_chat
+from nudge_integrations.questions.calls import Asking, Call, call_options
+from nudge_integrations.questions.chat import Reply
 from nudge_integrations.questions.filters import (
     Candidate,
-    Dropped,
     QuestionFilters,
     Space,
-    alike,
     as_dataset,
     filtered,
 )
 from nudge_integrations.questions.judging import LLMJudge
-from nudge_integrations.questions.ledger import Usage
-from nudge_integrations.questions.parsing import from_data, read_questions
+from nudge_integrations.questions.ledger import QuestionReport
+from nudge_integrations.questions.parsing import read_questions
+from nudge_integrations.questions.passages import Passages
 from nudge_integrations.questions.prompts import (
     AROUND,
     DEFAULT_KINDS,
     QUESTIONS_SCHEMA,
-    Passages,
     Prompt,
 )
 from nudge_integrations.relevance import RelevanceDataset, text_key
 
 _FEWEST = 10
+_BLOCK = 2048
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class QuestionReport:
-    """What became of the documents and of the questions; `print` it.
-
-    Attributes:
-        documents: Number of documents in the corpus.
-        asked: Number of documents that the model was asked about.
-        fruitless: Ids of documents for which it wrote nothing that could be used.
-        written: Number of questions that it wrote.
-        dropped: What each filter dropped.
-        kept: Number of questions in the dataset.
-        skipped: What could not be checked, and why; None if everything was.
-        usage: Requests, tokens, cost, failures.
-    """
-
-    documents: int
-    asked: int
-    fruitless: tuple[str, ...]
-    written: int
-    dropped: tuple[Dropped, ...]
-    kept: int
-    skipped: str | None
-    usage: Usage
-
-    def __str__(self) -> str:
-        lines = [
-            f"{self.kept:,} questions kept of {self.written:,} written for {self.asked:,} of "
-            f"{self.documents:,} documents"
-        ]
-        for each in self.dropped:
-            if each.count:
-                example = f', such as "{each.examples[0]}"' if each.examples else ""
-                lines.append(f"  {each.count:6,} dropped: {each.name}{example}")
-        if self.skipped:
-            lines.append(f"  not looked for: {self.skipped}")
-        if self.fruitless:
-            lines.append(f"  {len(self.fruitless):,} documents gave no usable question")
-        return "\n".join([*lines, *self.usage.lines()])
 
 
 @dataclass(frozen=True)
@@ -169,32 +126,26 @@ def generate_questions(
     """
     passages = Passages.of(documents)
     prompt_ = Prompt(questions_per_document, tuple(kinds), tuple(examples), prompt, max_characters)
-    options = read_options(
-        CallOptions, calls, beside=list(inspect.signature(generate_questions).parameters)[:-1]
-    )
+    options = call_options(calls, generate_questions)
     chosen = QuestionFilters() if filters is None else filters
     if not isinstance(chosen, QuestionFilters):
         raise DataError(f"filters must be QuestionFilters(...), not {type(chosen).__name__}")
     if judge is not None and embed_model is None:
         raise DataError("judge needs embed_model: it is shown the documents near a question")
-    chat = as_chat(llm, options.structured)
-    judging = None if judge is None else as_chat(judge, options.structured)
+    asking = Asking(llm, options)
+    by = None if judge is None else LLMJudge(Asking(judge, options, asking), passages.shown)
     if max_documents is not None and max_documents < 1:
         raise DataError(f"max_documents={max_documents!r} must be 1 or more, or None for all")
     asked = passages.asked(max_documents, seed)
-    usage = Usage(options.price_per_million)
-    with options.ledger(chat) as ledger:
-        requests, task = _calls(passages, asked, prompt_), "Writing questions"
-        found = run_calls(chat, requests, ledger, options, total=len(asked), task=task, usage=usage)
+    with asking:
+        requests = _calls(passages, asked, prompt_)
+        found = asking.run(requests, len(asked), "Writing questions")
         written = _candidates(passages, found)
         if not written:
             raise DataError(
-                f"{chat.name} wrote no usable question for {len(asked)} documents"
-                f"{usage.first_failure()}"
+                f"{asking.name} wrote no usable question for {len(asked)} documents"
+                f"{asking.usage.first_failure()}"
             )
-        by = None
-        if judging is not None:
-            by = LLMJudge(judging, passages.shown, ledger, options, usage)
         space = _space(passages, written, chosen, embed_model, by, options.show_progress)
         copied = partial(_copied, prompt_, passages)
         result = filtered(written, chosen, space, passages.related, copied)
@@ -207,13 +158,13 @@ def generate_questions(
     skipped = chosen.need_vectors if embed_model is None else []
     report = QuestionReport(
         documents=len(passages.texts),
-        asked=usage.asked + usage.remembered,
+        asked=len(found),
         fruitless=tuple(name for name in asked if name in found and not found[name]),
         written=len(written),
         dropped=tuple(result.dropped),
         kept=len(result.kept),
         skipped=f"{' and '.join(skipped)} (no embed_model)" if skipped else None,
-        usage=usage,
+        usage=asking.usage,
     )
     _log.info("%s", report)
     return GeneratedQuestions(as_dataset(result.kept, passages.texts), report)
@@ -235,7 +186,7 @@ def _calls(passages: Passages, asked: Sequence[str], prompt: Prompt) -> Iterator
 def _read(kinds: tuple[str, ...], reply: Reply) -> list[list[str]]:
     """Questions with their kinds, which are known if as many came as were asked for."""
     # More may come, since a small model copies its examples first; those are dropped later.
-    found = from_data(reply.data, 2 * len(kinds)) or read_questions(reply.text, 2 * len(kinds))
+    found = read_questions(reply.content, 2 * len(kinds))
     known = kinds if len(found) == len(kinds) else ("",) * len(found)
     return [[text, kind] for text, kind in zip(found, known, strict=True)]
 
@@ -277,6 +228,27 @@ def _space(
         return np.stack([questions()[each.text] for each in some])
 
     return Space(passages.order, documents, of, judge)
+
+
+def alike(names: Sequence[str], vectors: FloatMatrix, least: float) -> list[list[str]]:
+    """Groups of two or more names whose vectors are close, directly or through others.
+
+    `vectors` are unit rows, shape `(n, d)`, close from a cosine of `least` on.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    pairs = [np.zeros((2, 0), np.int64)]
+    for start in range(0, len(names), _BLOCK):
+        near = vectors[start : start + _BLOCK] @ vectors[: start + _BLOCK].T >= least
+        rows, others = np.nonzero(near)
+        pairs.append(np.stack([rows + start, others]))
+    ends = np.concatenate(pairs, axis=1)
+    graph = coo_array((np.ones(ends.shape[1], bool), tuple(ends)), shape=(len(names),) * 2)
+    groups: dict[int, list[str]] = {}
+    for name, group in zip(names, connected_components(graph, directed=False)[1], strict=True):
+        groups.setdefault(int(group), []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def near_duplicates(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,15 +10,14 @@ from functools import partial
 from typing import Any
 
 from nudge_integrations.common.files import text_hash
-from nudge_integrations.common.options import read_options
 from nudge_integrations.common.text import described
 from nudge_integrations.errors import DataError
-from nudge_integrations.questions.calls import Call, CallOptions, run_calls
-from nudge_integrations.questions.chat import Chat, Reply, as_chat
-from nudge_integrations.questions.ledger import Ledger, Usage
+from nudge_integrations.questions.calls import Asking, Call, call_options
+from nudge_integrations.questions.chat import Reply
+from nudge_integrations.questions.ledger import Usage
 from nudge_integrations.questions.parsing import read_numbers, refuses
+from nudge_integrations.questions.passages import searcher
 from nudge_integrations.questions.prompts import boundary, clean
-from nudge_integrations.questions.searching import searcher
 from nudge_integrations.relevance import RelevanceDataset, text_key
 
 _log = logging.getLogger(__name__)
@@ -57,25 +55,12 @@ class LLMJudge:
     """Grades documents for questions: 2 answers it, 1 partly, 0 does not.
 
     Args:
-        chat: The language model.
+        asking: Makes requests.
         texts: Document id -> text.
-        ledger: Where answers are kept.
-        options: How requests are made.
-        usage: Counted into.
     """
 
-    def __init__(
-        self,
-        chat: Chat,
-        texts: Mapping[str, str],
-        ledger: Ledger,
-        options: CallOptions,
-        usage: Usage,
-    ) -> None:
-        self._texts = texts
-        self._run = partial(
-            run_calls, chat, ledger=ledger, options=options, task="Judging questions", usage=usage
-        )
+    def __init__(self, asking: Asking, texts: Mapping[str, str]) -> None:
+        self._asking, self._texts = asking, texts
 
     def __call__(self, asked: Shown) -> list[list[str]]:
         """Those of each question's documents that answer it; none where the model failed."""
@@ -102,7 +87,7 @@ class LLMJudge:
                 read = partial(_read, len(names))
                 yield Call(str(place), _RULES, self._task(question, names), _SCHEMA, read)
 
-        found = self._run(calls(), total=len(asked))
+        found = self._asking.run(calls(), len(asked), "Judging questions")
         graded: list[dict[str, int]] = []
         for place, names in enumerate(shown):
             said = found.get(str(place))
@@ -124,16 +109,9 @@ class LLMJudge:
 
 def _read(most: int, reply: Reply) -> dict[str, list[int]]:
     """Numbers under each key; empty for a refusal, which says nothing of the passages."""
-    if isinstance(reply.data, dict):
-        given = {key: reply.data.get(key) or () for key in _GRADES}
-        numbers = {
-            key: {int(each) for each in some if str(each).strip().isdecimal()}
-            for key, some in given.items()
-        }
-        return {key: [n for n in sorted(some) if 1 <= n <= most] for key, some in numbers.items()}
-    if refuses(reply.text):
+    if refuses(reply.content):
         return {}
-    return {key: read_numbers(reply.text, most, key) for key in _GRADES}
+    return {key: read_numbers(reply.content, most, key) for key in _GRADES}
 
 
 @dataclass(frozen=True)
@@ -215,10 +193,7 @@ def judge_queries(
     deepest = max(depth, deepest)
     if depth < 1 or not 0 <= again <= 1:
         raise DataError(f"depth={depth!r} must be 1 or more, and again={again!r} from 0 to 1")
-    options = read_options(
-        CallOptions, calls, beside=list(inspect.signature(judge_queries).parameters)[:-1]
-    )
-    chat = as_chat(llm, options.structured)
+    asking = Asking(llm, call_options(calls, judge_queries))
     corpus, retrieve = searcher(store_or_retriever, embed_model, list(asked.values()), deepest)
     texts: dict[str, str] = {}
     pools: dict[str, list[str]] = {}  # of each query that finds something
@@ -229,10 +204,9 @@ def judge_queries(
             pools[name] = [document for document, _ in found]
     if not pools:
         raise DataError("the search found no document for any query; is the store filled?")
-    usage = Usage(options.price_per_million)
     grades: dict[str, dict[str, int]] = {name: {} for name in pools}
-    with options.ledger(chat) as ledger:
-        judge = LLMJudge(chat, texts, ledger, options, usage)
+    with asking:
+        judge = LLMJudge(asking, texts)
         for start in range(0, deepest, depth):
             # Tuning learns most from answers that a search finds late, so go on without one.
             shown = {
@@ -258,12 +232,12 @@ def judge_queries(
     unanswered = tuple(name for name in asked if not any(grades.get(name, {}).values()))
     if len(unanswered) == len(asked):
         raise DataError(
-            f"{chat.name} found no answer to any of {len(asked)} queries among what the search "
-            f"found{usage.first_failure()}; is it the right store?"
+            f"{asking.name} found no answer to any of {len(asked)} queries among what the search "
+            f"found{asking.usage.first_failure()}; is it the right store?"
         )
     data = RelevanceDataset(asked, corpus, grades)
     total = sum(map(len, grades.values()))
-    judged = JudgedQueries(data, len(asked), unanswered, total, agreement, kappa, usage)
+    judged = JudgedQueries(data, len(asked), unanswered, total, agreement, kappa, asking.usage)
     _log.info("%s", judged)
     return judged
 

@@ -13,6 +13,7 @@ from nudge_integrations.embedding.cache import cache_folder
 from nudge_integrations.errors import NudgeError
 from nudge_integrations.questions.chat import Reply
 from nudge_integrations.questions.failures import is_hopeless, told
+from nudge_integrations.questions.filters import Dropped
 
 _FILE = "questions.sqlite"
 _LAYOUT_VERSION = 1
@@ -82,6 +83,10 @@ class Ledger:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
         self._database.close()
 
     def find(self, request: str) -> Entry | None:
@@ -219,3 +224,43 @@ def tokens_of(reply: Reply, prompt: str) -> tuple[tuple[int, int], bool]:
         return (max(0, reply.tokens[0]), max(0, reply.tokens[1])), True
     sizes = (len(prompt) // _LETTERS_PER_TOKEN, len(reply.text) // _LETTERS_PER_TOKEN)
     return sizes, False
+
+
+@dataclass(frozen=True)
+class QuestionReport:
+    """What became of the documents and of the questions; `print` it.
+
+    Attributes:
+        documents: Number of documents in the corpus.
+        asked: Number of documents that the model was asked about.
+        fruitless: Ids of documents for which it wrote nothing that could be used.
+        written: Number of questions that it wrote.
+        dropped: What each filter dropped.
+        kept: Number of questions in the dataset.
+        skipped: What could not be checked, and why; None if everything was.
+        usage: Requests, tokens, cost, failures.
+    """
+
+    documents: int
+    asked: int
+    fruitless: tuple[str, ...]
+    written: int
+    dropped: tuple[Dropped, ...]
+    kept: int
+    skipped: str | None
+    usage: Usage
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.kept:,} questions kept of {self.written:,} written for {self.asked:,} of "
+            f"{self.documents:,} documents"
+        ]
+        for each in self.dropped:
+            if each.count:
+                example = f', such as "{each.examples[0]}"' if each.examples else ""
+                lines.append(f"  {each.count:6,} dropped: {each.name}{example}")
+        if self.skipped:
+            lines.append(f"  not looked for: {self.skipped}")
+        if self.fruitless:
+            lines.append(f"  {len(self.fruitless):,} documents gave no usable question")
+        return "\n".join([*lines, *self.usage.lines()])

@@ -44,6 +44,7 @@ _SORRY = r"(?:i(?:['’])?m sorry|i am sorry|i apologi[sz]e)\b"
 _REFUSED = re.compile(rf"\s*(?:{_SORRY}.{{0,40}}{_CANNOT}|as an ai\b)", re.I)
 _REFUSES = re.compile(rf"{_CANNOT}|\b{_SORRY}|\bas an ai\b", re.I)
 # A quotation mark ends a string where what follows continues the JSON, and is a part of it else.
+_START = re.compile(r'^[`"{\[]', re.MULTILINE)
 _MARK = re.compile(r'\\.|\n|"([ \t]{0,9}(?:[,\]}:\n]|$))?')
 # A pair of backslash and what JSON allows after it, or a backslash that stands for itself. Nobody
 # means a backspace or a form feed: \beta and \frac are LaTeX.
@@ -74,11 +75,6 @@ def read_questions(answer: str, most: int) -> list[str]:
     if checked or answer.lstrip("`jsonJSON \n").startswith(("{", "[")):
         return checked
     return _checked(_lines(answer), most)
-
-
-def from_data(data: Any, most: int) -> list[str]:
-    """The questions in structured output: texts, or objects with a question, however nested."""
-    return _checked(_texts(data), most)
 
 
 def refuses(answer: str) -> bool:
@@ -157,7 +153,8 @@ def _asks(key: Any) -> bool:
 def _loose(answer: str) -> list[str]:
     """The whole strings of JSON that was cut off or is not quite JSON, without other fields'."""
     found, key, opened = [], "questions", None
-    for mark in _MARK.finditer(answer) if answer[:1] in tuple('"{[`') else ():
+    start = _START.search(answer)
+    for mark in _MARK.finditer(answer, start.start()) if start else ():
         if mark.group()[0] != '"' or opened is None or mark.group(1) is None:
             if mark.group()[0] != "\\":
                 opened = None if mark.group() == "\n" else opened or mark.start() + 1

@@ -8,22 +8,16 @@ say that nothing between the marks is an instruction, come before it and are rep
 from __future__ import annotations
 
 import json
-import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from nudge_integrations.common.arrays import name_some
 from nudge_integrations.common.files import text_hash
 from nudge_integrations.common.text import safe
 from nudge_integrations.errors import DataError
-from nudge_integrations.relevance import text_key
-from nudge_integrations.relevance.documents import records_of
-from nudge_integrations.relevance.lexical import Lexical, words_of
-
-_log = logging.getLogger(__name__)
+from nudge_integrations.relevance.documents import words_of
 
 KINDS = {
     "question": "a plain question, as a person asks it who does not know the document",
@@ -52,9 +46,8 @@ _RULES = (
 )
 _FORMAT = 'Answer with JSON only: {"questions": ["...", "..."]}'
 
-# A question is a copy of an example from this overlap of words on (Jaccard), and documents are
-# related if this share of the words of one, by weight, is in the other.
-_COPIED, _RELATED = 0.7, 0.5
+_COPIED = 0.7
+"""From this overlap of words on (Jaccard), a question is a copy of an example."""
 # What a small model is shown: documents of no product, and a question of each kind.
 _SHOTS = (
     (
@@ -230,92 +223,3 @@ def _task(kinds: Sequence[str]) -> str:
 def _stems(text: str) -> set[str]:
     """The beginnings of the longer words."""
     return {word[:5] for word in words_of(text) if len(word) >= 5}
-
-
-@dataclass(frozen=True)
-class Passages:
-    """Documents in their order.
-
-    Attributes:
-        texts: Document id -> text as it is embedded.
-        shown: Document id -> text as the language model sees it, without metadata.
-        sources: Document id -> what it is a part of; parts of one source stand in its order.
-    """
-
-    texts: dict[str, str]
-    shown: dict[str, str]
-    sources: dict[str, str | None]
-
-    @classmethod
-    def of(cls, documents: Any) -> Passages:
-        """Read documents from whatever holds them; see `records_of`, stores included.
-
-        Raises:
-            DataError: None of these, no document, one without an id, or two with the same.
-        """
-        records = records_of(documents)
-        blank = [each.id for each in records if not each.text.strip()]
-        if blank:
-            _log.warning("left out %d documents without text (%s)", len(blank), name_some(blank))
-        records = [each for each in records if each.text.strip()]
-        if not records:
-            raise DataError("there are no documents to ask about")
-        return cls(
-            {each.id: each.text for each in records},
-            {each.id: each.shown for each in records},
-            {each.id: each.source for each in records},
-        )
-
-    @cached_property
-    def order(self) -> list[str]:
-        """Ids of the documents."""
-        return list(self.texts)
-
-    @cached_property
-    def places(self) -> dict[str, int]:
-        """Id -> place in the order."""
-        return {name: place for place, name in enumerate(self.order)}
-
-    def around(self, name: str) -> tuple[str, str]:
-        """The texts before and after a document in its source; empty where there is none."""
-        place, source = self.places[name], self.sources[name]
-
-        def at(other: int) -> str:
-            near = self.order[other] if 0 <= other < len(self.order) else None
-            return self.shown[near] if near and source and self.sources[near] == source else ""
-
-        return at(place - 1), at(place + 1)
-
-    @cached_property
-    def twins(self) -> dict[str, list[str]]:
-        """Text key -> ids of all documents that show that text."""
-        found: dict[str, list[str]] = {}
-        for name, text in self.shown.items():
-            if text.strip():
-                found.setdefault(text_key(text), []).append(name)
-        return found
-
-    def asked(self, most: int | None, seed: int) -> list[str]:
-        """Ids of the documents to ask about: one for each text, spread evenly over the order.
-
-        Args:
-            most: How many at most.
-            seed: Where the spread begins.
-        """
-        found = [names[0] for names in self.twins.values()]
-        if most is None or most >= len(found):
-            return found
-        # Parts of one source stand together, so an even step takes from each in proportion.
-        step = len(found) / most
-        begin = int(text_hash(f"spread:{seed}")[:8], 16) / 2**32 * step
-        return [found[int(begin + place * step)] for place in range(most)]
-
-    @cached_property
-    def _words(self) -> Lexical:
-        return Lexical(self.shown.values())
-
-    def related(self, one: str, other: str) -> bool:
-        """Whether two documents say much the same, so that one question can be about both."""
-        if text_key(self.shown[one]) == text_key(self.shown[other]):
-            return True
-        return bool(self._words.overlap(self.shown[one])[self.places[other]] >= _RELATED)

@@ -33,7 +33,6 @@ _COLUMNS = {
     "signal": "signal event feedback score rating value",
     "time": "time timestamp created_at date",
 }
-_NAMES = {column: names.split() for column, names in _COLUMNS.items()}
 _MILLISECONDS = 1e11  # a number of seconds this large would be the year 5138
 _DAY = 86_400.0
 # However old, a signal says which way it pointed.
@@ -145,43 +144,37 @@ def read_feedback(
 
 def _events(source: Any, options: FeedbackOptions) -> Iterator[_Event]:
     weights = {**WEIGHTS, **{name.casefold(): value for name, value in options.weights.items()}}
+    columns = {
+        column: [options.columns[column]] if column in options.columns else names.split()
+        for column, names in _COLUMNS.items()
+    }
     for place, row in rows_of(source, "feedback"):
-
-        def cell(
-            column: str, needed: str = "", place: str = place, row: Mapping[str, Any] = row
-        ) -> Any:
-            names = [options.columns[column]] if column in options.columns else _NAMES[column]
-            value = next((row[name] for name in names if not missing(row.get(name))), None)
-            # NaN is how a data frame says that there is none.
-            if value is None and needed and not any(isinstance(row.get(n), float) for n in names):
-                raise DataError(f"{place}: {needed}")
-            return value
-
-        def named(column: str, place: str = place, row: Mapping[str, Any] = row) -> str:
-            value = cell(column)
-            if value is None:
-                names = options.columns.get(column) or " or ".join(_NAMES[column])
+        cells = {
+            column: next((row[name] for name in names if not missing(row.get(name))), None)
+            for column, names in columns.items()
+        }
+        for column in ("query", "document"):
+            if cells[column] is None:
                 raise DataError(
-                    f"{place}: no {column} (a column {names}); there are "
+                    f"{place}: no {column} (a column {' or '.join(columns[column])}); there are "
                     f"{', '.join(map(str, row))}. Name it: columns={{'{column}': ...}}"
                 )
-            return cell_text(value)
-
-        query: str | None = named("query")
-        query = query if options.scrub is None else options.scrub(str(query))
-        if query is None or not query.strip():
+        query = cell_text(cells["query"])
+        scrubbed = query if options.scrub is None else options.scrub(query)
+        if scrubbed is None or not scrubbed.strip():
             continue
-        signal = cell("signal", "no signal, such as click or thumbs_up")
-        if signal is None:
-            continue
-        when = cell("time")
-        if when is None and options.half_life_days is not None:
+        if cells["signal"] is None:
+            # NaN is how a data frame says that there was none, which is no mistake.
+            if any(isinstance(row.get(name), float) for name in columns["signal"]):
+                continue
+            raise DataError(f"{place}: no signal, such as click or thumbs_up")
+        if cells["time"] is None and options.half_life_days is not None:
             raise DataError(f"{place}: no time, which half_life_days needs")
         yield _Event(
-            " ".join(query.split()),
-            named("document"),
-            _weight(signal, weights, place),
-            None if when is None else _seconds(when, place),
+            " ".join(scrubbed.split()),
+            cell_text(cells["document"]),
+            _weight(cells["signal"], weights, place),
+            None if cells["time"] is None else _seconds(cells["time"], place),
         )
 
 

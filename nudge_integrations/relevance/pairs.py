@@ -14,8 +14,7 @@ from nudge_integrations.common.arrays import name_some, unit_rows
 from nudge_integrations.common.files import text_hash
 from nudge_integrations.errors import DataError
 from nudge_integrations.relevance.checks import Judgments, Texts, as_grade
-from nudge_integrations.relevance.documents import Record, in_hand, records_of
-from nudge_integrations.relevance.lexical import Lexical, words_of
+from nudge_integrations.relevance.documents import Lexical, Record, in_hand, records_of, words_of
 from nudge_integrations.relevance.splits import text_key
 from nudge_integrations.relevance.tables import (
     OnError,

@@ -9,11 +9,14 @@ count as they are, praise and blame alike.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from nudge_integrations.errors import DataError
 from nudge_integrations.relevance.tables import finite_number, missing, rows_of
 
+_GIVE_IDS = "(document.id): give documents ids before they are retrieved"
+_NAME_THE_KEY = "there: name the key of its metadata that has it (id_key=...)"
 _QUERY_KEYS = ("query", "question", "input", "search_query", "text")
 _GOOD_LABELS = ("relevant", "correct", "positive", "good", "yes", "thumbs_up", "👍")
 _BAD_LABELS = ("irrelevant", "unrelated", "incorrect", "negative", "bad", "no", "thumbs_down", "👎")
@@ -42,7 +45,13 @@ def rows_from_langsmith(
     found = _Retrievals()
     for run in every:
         name, trace = str(run.get("id")), str(run.get("trace_id") or run.get("id"))
-        found.add(name, trace, run, run.get("run_type") == "retriever")
+        retrieval = None
+        if run.get("run_type") == "retriever":
+            documents = (run.get("outputs") or {}).get("documents") or []
+            names = [_langchain_id(document, id_key) for document in documents]
+            query, time = _query_of(run.get("inputs")), run.get("start_time")
+            retrieval = _Retrieval(query, names, time, f"run {name}", _NAME_THE_KEY)
+        found.add(name, trace, retrieval)
     stats = (
         {"run_id": run.get("id"), "score": each.get("avg")}
         for run in every
@@ -51,18 +60,8 @@ def rows_from_langsmith(
     )
     for each in _rows(feedback) or stats:
         score = finite_number(each.get("score"))
-        if score is None or score <= 0:
-            continue
-        for run in found.about(str(each.get("run_id"))):
-            query = _query_of(run.get("inputs"))
-            documents = (run.get("outputs") or {}).get("documents") or []
-            for rank, document in enumerate(documents if query is not None else [], 1):
-                yield {
-                    "query": query,
-                    "document_id": _langchain_id(document, id_key, run.get("id")),
-                    "signal": score / rank,
-                    "time": run.get("start_time"),
-                }
+        for retrieval in found.about(str(each.get("run_id"))):
+            yield from retrieval.rows(score)
 
 
 def rows_from_phoenix(
@@ -89,59 +88,68 @@ def rows_from_phoenix(
         name = str(_at(span, "context.span_id") or span.get("span_id"))
         trace = str(_at(span, "context.trace_id") or span.get("trace_id") or name)
         kind = _attribute(span, "openinference.span.kind") or span.get("span_kind")
-        found.add(name, trace, span, str(kind).upper() == "RETRIEVER")
+        retrieval = None
+        if str(kind).upper() == "RETRIEVER":
+            query, names = _attribute(span, "input.value"), _documents_of(span)
+            where = f"span {name!r}"
+            retrieval = _Retrieval(query, names, span.get("start_time"), where, _GIVE_IDS)
+        found.add(name, trace, retrieval)
     for each in _rows(annotations):
         target = str(_present(each.get("span_id")) or _at(each, "context.span_id"))
         place = _present(each.get("document_position"))
-        number, score = finite_number(place), _score_of(each)
-        if place is not None and number is None:
+        position = finite_number(place)
+        if place is not None and position is None:
             raise DataError(
                 f"the annotation of span {target!r} has {place!r:.60} for a document_position; it "
                 "must be a whole number, counted from 0"
             )
-        if score is None or (number is None and score <= 0):
-            continue
-        for span in found.about(target):
-            yield from _phoenix_rows(span, None if number is None else int(number), score)
+        for retrieval in found.about(target):
+            yield from retrieval.rows(_score_of(each), position)
+
+
+@dataclass(frozen=True)
+class _Retrieval:
+    """A search: its query, the ids of what it found (None for one without), when, and where."""
+
+    query: Any
+    documents: list[Any]
+    time: Any
+    where: str
+    remedy: str
+
+    def rows(self, score: float | None, position: float | None = None) -> Iterator[dict[str, Any]]:
+        """A row for each document of a praised answer, or for one that was judged alone."""
+        if score is None or (position is None and score <= 0) or not isinstance(self.query, str):
+            return
+        for place, name in enumerate(self.documents):
+            if position is not None and place != int(position):
+                continue
+            if name is None:
+                raise DataError(f"document {place} of {self.where} has no id {self.remedy}")
+            yield {
+                "query": self.query,
+                "document_id": str(name),
+                "signal": score / (place + 1) if position is None else score,
+                "time": self.time,
+            }
 
 
 class _Retrievals:
-    """Retrievals by their own id and by their trace's."""
+    """Searches by their own id and by their trace's."""
 
     def __init__(self) -> None:
-        self._found: dict[str, list[Mapping[str, Any]]] = {}
+        self._found: dict[str, list[_Retrieval]] = {}
         self._trace_of: dict[str, str] = {}
 
-    def add(self, name: str, trace: str, span: Mapping[str, Any], retrieves: bool) -> None:
-        """Add a span; one that retrieves nothing only tells its trace."""
+    def add(self, name: str, trace: str, retrieval: _Retrieval | None) -> None:
+        """Add a span; one without a search only tells its trace."""
         self._trace_of[name] = trace
-        for each in {name, trace} if retrieves else ():
-            self._found.setdefault(each, []).append(span)
+        for each in {name, trace} if retrieval else ():
+            self._found.setdefault(each, []).append(retrieval)  # type: ignore[arg-type]
 
-    def about(self, name: str) -> list[Mapping[str, Any]]:
-        """The retrieval of that name, or all of its trace."""
+    def about(self, name: str) -> list[_Retrieval]:
+        """The search of that name, or all of its trace."""
         return self._found.get(name) or self._found.get(self._trace_of.get(name, ""), [])
-
-
-def _phoenix_rows(
-    span: Mapping[str, Any], position: int | None, score: float
-) -> Iterator[dict[str, Any]]:
-    query, names = _attribute(span, "input.value"), _documents_of(span)
-    chosen = range(len(names)) if position is None else [position]
-    for place in chosen:
-        if not isinstance(query, str) or not 0 <= place < len(names):
-            continue
-        if names[place] is None:
-            raise DataError(
-                f"document {place} of span {_at(span, 'context.span_id')!r} has no id "
-                "(document.id): give documents ids before they are retrieved"
-            )
-        yield {
-            "query": query,
-            "document_id": str(names[place]),
-            "signal": score / (place + 1) if position is None else score,
-            "time": span.get("start_time"),
-        }
 
 
 def _score_of(annotation: Mapping[str, Any]) -> float | None:
@@ -218,13 +226,8 @@ def _query_of(inputs: Any) -> str | None:
     return found[0] if found else None
 
 
-def _langchain_id(document: Any, key: str | None, run: Any) -> str:
+def _langchain_id(document: Any, key: str | None) -> Any:
     body = _plain(document)
     body = body.get("kwargs", body)  # LangChain's own serialisation
     name = (body.get("metadata") or {}).get(key) if key else body.get("id")
-    if name is None or isinstance(name, list):
-        raise DataError(
-            f"a document that run {run} retrieved has no {f'metadata[{key!r}]' if key else 'id'}: "
-            "name the key of its metadata that has it (id_key=...)"
-        )
-    return str(name)
+    return None if isinstance(name, list) else name

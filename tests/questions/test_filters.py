@@ -15,7 +15,7 @@ from openai_server import Ask, OpenAIServer
 
 from nudge_integrations import Embedder, QuestionFilters, RelevanceDataset, generate_questions
 from nudge_integrations.errors import DataError
-from nudge_integrations.questions import filters, near_duplicates, train_and_test
+from nudge_integrations.questions import filters, generating, near_duplicates, train_and_test
 from nudge_integrations.questions.filters import Candidate, Space, as_dataset, filtered, merged
 from nudge_integrations.questions.generating import GeneratedQuestions
 from nudge_integrations.relevance import leaks, text_key
@@ -75,8 +75,8 @@ def test_groups_of_alike_are_connected_components(seed: int, count: int, least: 
     }
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(filters, "_BLOCK", 5)
-        found = filters.alike([str(row) for row in range(count)], vectors, least)
+        patch.setattr(generating, "_BLOCK", 5)
+        found = generating.alike([str(row) for row in range(count)], vectors, least)
 
     assert set(map(frozenset, found)) == expected
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nudge_integrations.questions.parsing import from_data, read_numbers, read_questions
+from nudge_integrations.questions.parsing import read_numbers, read_questions
 
 TWO = ["How do I reset it?", "password lost"]
 ANSWERS = {
@@ -66,7 +66,7 @@ def test_lines_that_ask_are_taken_where_nothing_is_numbered() -> None:
 def test_more_than_asked_for_is_dropped_and_so_is_what_is_too_long() -> None:
     assert read_questions("1. aaa?\n2. bbb?\n3. ccc?", 2) == ["aaa?", "bbb?"]
     assert read_questions(f"1. {'a' * 600}?\n2. bbb?", 2) == ["bbb?"]
-    assert from_data({"questions": ["a  b\nc?"]}, 3) == ["a b c?"]
+    assert read_questions('{"questions": ["a  b\\nc?"]}', 3) == ["a b c?"]
 
 
 AS_THEY_ARE = {
@@ -141,6 +141,10 @@ AS_THEY_ARE = {
     "objects, cut off": (
         '[{"Question": "How A?", "Answer": "so"}, {"Question": "How B?", "Answer": "cut o',
         ["How A?", "How B?"],
+    ),
+    "cut off, introduced": (
+        'Here they are:\n{"questions": ["How one?", "two words", "and th',
+        ["How one?", "two words"],
     ),
     "a list in a string": ('{"questions": "1. How A?\\n2. How B?"}', ["How A?", "How B?"]),
     "questions by number": ('{"1": "How A?", "2": "How B?"}', ["How A?", "How B?"]),

@@ -14,7 +14,8 @@ from small_model import SETTINGS, small_model
 from nudge_integrations.demo import demo_datasets
 from nudge_integrations.langchain import NudgeFinetuneEngine as LangChainEngine
 from nudge_integrations.llama_index import NudgeFinetuneEngine as LlamaIndexEngine
-from nudge_integrations.questions.prompts import Passages, Prompt
+from nudge_integrations.questions.passages import Passages
+from nudge_integrations.questions.prompts import Prompt
 
 pytestmark = pytest.mark.slow
 DOCUMENTS, ASKED = 40, 8
