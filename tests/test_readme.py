@@ -122,6 +122,21 @@ def test_the_benchmarked_vectors_agree_with_nudge_ft_s() -> None:
     assert f"{max(apart):.1e}" in BENCHMARKS
 
 
+def test_the_figures_of_the_small_model_are_measured() -> None:
+    results = json.loads((ROOT / "benchmarks" / "small_model.json").read_text("utf-8"))["results"]
+    guide = (ROOT / "docs" / "guides" / "questions.md").read_text("utf-8")
+    every = [results[name]["ndcg@10"]["all"] for name in ("model", "people")]
+    kept = results["model"]["questions"]
+    written = results["questions written"]
+
+    assert written == kept + sum(results["dropped"].values())
+    for page, digits in ((guide, 3), (BENCHMARKS, 4)):
+        for figure in (every[0]["untuned"], every[0]["tuned"], every[1]["tuned"]):
+            assert f"{figure:.{digits}f}"[1:] in page
+        assert f"{written} questions" in page
+        assert str(kept) in page
+
+
 def test_every_relative_link_leads_somewhere() -> None:
     for page, text in ((ROOT, README), (ROOT / "benchmarks", BENCHMARKS)):
         for link in re.findall(r"\]\((?!http)([^)#]+)", text):

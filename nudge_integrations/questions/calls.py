@@ -19,6 +19,7 @@ from typing import Any
 import tenacity
 from tqdm import tqdm
 
+from nudge_integrations.common.arrays import checked_count
 from nudge_integrations.common.files import text_hash
 from nudge_integrations.common.options import read_options
 from nudge_integrations.errors import DataError, NudgeError
@@ -63,9 +64,8 @@ class CallOptions:
     ledger_tag: str = ""
 
     def __post_init__(self) -> None:
-        for name, least in (("concurrency", 1), ("retries", 0)):
-            if getattr(self, name) < least:
-                raise DataError(f"{name}={getattr(self, name)!r} must be {least} or more")
+        checked_count(self.concurrency, "concurrency", 1)
+        checked_count(self.retries, "retries", 0)
         for name in ("requests_per_minute", "max_cost"):
             value = getattr(self, name)
             if value is not None and not value > 0:
@@ -121,10 +121,6 @@ class _Pacer:
         if self.stopped.is_set():
             raise NudgeError("stopped")
 
-    def nap(self, seconds: float) -> None:
-        """Sleep, unless everything is stopped."""
-        self.stopped.wait(seconds)
-
     def hold(self, seconds: float) -> None:
         """Let nobody go on for so long."""
         with self._lock:
@@ -164,8 +160,8 @@ class Asking:
         self._own = Ledger(None if unnamed else self._options.checkpoint)
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._own.close()
+    def __exit__(self, *error: object) -> None:
+        self._own.__exit__(*error)
 
     @property
     def _ledger(self) -> Ledger:
@@ -263,7 +259,7 @@ def _answer(chat: Chat, call: Call, options: CallOptions, pacer: _Pacer) -> Entr
         stop=tenacity.stop_after_attempt(options.retries + 1),
         retry=tenacity.retry_if_exception(can_pass),
         wait=pause,
-        sleep=pacer.nap,
+        sleep=tenacity.sleep_using_event(pacer.stopped),
         reraise=True,
     )
     read = written = 0

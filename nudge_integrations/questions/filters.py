@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from nudge_integrations.common.arrays import FloatMatrix
+from nudge_integrations.common.arrays import FloatMatrix, checked_count
 from nudge_integrations.common.files import text_hash
 from nudge_integrations.common.topk import search
 from nudge_integrations.errors import DataError
@@ -50,9 +50,8 @@ class QuestionFilters:
 
     def __post_init__(self) -> None:
         for name in ("round_trip", "per_document"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise DataError(f"{name}={value!r} must be 1 or more, or None to turn it off")
+            if getattr(self, name) is not None:
+                checked_count(getattr(self, name), name, 1)
         if self.near_duplicates is not None and not 0 < self.near_duplicates <= 1:
             raise DataError(
                 f"near_duplicates={self.near_duplicates!r} must be a cosine above 0 and at most 1, "

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from nudge_integrations.common.arrays import FloatMatrix, unit_rows
+from nudge_integrations.common.arrays import FloatMatrix, checked_count, unit_rows
 from nudge_integrations.embedding import as_embedder
 from nudge_integrations.errors import DataError
 from nudge_integrations.questions.calls import Asking, Call, call_options
@@ -134,8 +134,8 @@ def generate_questions(
         raise DataError("judge needs embed_model: it is shown the documents near a question")
     asking = Asking(llm, options)
     by = None if judge is None else LLMJudge(Asking(judge, options, asking), passages.shown)
-    if max_documents is not None and max_documents < 1:
-        raise DataError(f"max_documents={max_documents!r} must be 1 or more, or None for all")
+    if max_documents is not None:
+        checked_count(max_documents, "max_documents", 1)
     asked = passages.asked(max_documents, seed)
     with asking:
         requests = _calls(passages, asked, prompt_)

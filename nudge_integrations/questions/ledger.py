@@ -83,10 +83,6 @@ class Ledger:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file."""
         self._database.close()
 
     def find(self, request: str) -> Entry | None:

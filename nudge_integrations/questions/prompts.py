@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from nudge_integrations.common.arrays import name_some
+from nudge_integrations.common.arrays import checked_count, name_some
 from nudge_integrations.common.files import text_hash
 from nudge_integrations.common.text import safe
 from nudge_integrations.errors import DataError
@@ -125,9 +125,8 @@ class Prompt:
                 f"no such kind of question: {name_some(unknown or ['(none)'])}; there are "
                 f"{', '.join(KINDS)}"
             )
-        for name, least in (("count", 1), ("max_characters", 100)):
-            if getattr(self, name) < least:
-                raise DataError(f"{name}={getattr(self, name)!r} is too few; use {least} or more")
+        checked_count(self.count, "questions_per_document", 1)
+        checked_count(self.max_characters, "max_characters", 100)
 
     def request(self, text: str, before: str = "", after: str = "") -> Request:
         """The request for one document.

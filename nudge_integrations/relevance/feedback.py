@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-from nudge_integrations.common.arrays import name_some
+from nudge_integrations.common.arrays import checked_count, name_some
 from nudge_integrations.common.files import text_hash
 from nudge_integrations.errors import DataError
 from nudge_integrations.relevance.checks import Judgments, Texts
@@ -71,8 +71,7 @@ class FeedbackOptions:
             raise DataError(
                 f"thresholds={tuple(steps)!r} must ascend from above 0, such as (0.5, 2, 8)"
             )
-        if self.min_support < 1:
-            raise DataError(f"min_support={self.min_support!r} must be 1 or more")
+        checked_count(self.min_support, "min_support", 1)
         if self.half_life_days is not None and not self.half_life_days > 0:
             raise DataError(f"half_life_days={self.half_life_days!r} must be above 0, or None")
         unknown = sorted(set(self.columns) - set(_COLUMNS))
