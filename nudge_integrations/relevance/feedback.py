@@ -25,7 +25,7 @@ WEIGHTS: Mapping[str, float] = {
     **dict.fromkeys(("copy", "cite", "save", "share"), 0.7),
     **dict.fromkeys(("click", "open", "view"), 0.3),
 }
-"""What a signal counts; a thumb is as good as three or four clicks."""
+"""The weight of each signal; a thumb counts as much as three or four clicks."""
 
 _COLUMNS = {
     "query": "query question input search",
@@ -44,17 +44,17 @@ class FeedbackOptions:
     """How a log becomes judgments; see `RelevanceDataset.from_feedback`.
 
     Attributes:
-        weights: Signal -> what one counts; merged over `WEIGHTS`. Signals that are numbers count
-            as they are.
+        weights: Signal -> its weight; overrides `WEIGHTS`. Signals that are numbers are their own
+            weight.
         thresholds: Ascending. The grade of a document is how many of them its sum reaches; a sum
             of 0 or less is a judgment that it is no answer (grade 0).
-        min_support: Signals in its favour that a document needs to be an answer.
-        half_life_days: After so many days a signal counts half; None for no decay.
-        now: When to count from; None for the latest signal in the log.
-        scrub: Takes a query before it is kept anywhere and returns it without personal data, or
-            None to drop it.
-        columns: `query`, `document`, `signal` or `time` -> name of that column, where it is none
-            of the usual ones.
+        min_support: Number of signals in its favour that a document needs to be an answer.
+        half_life_days: Days after which a signal counts half; None for no decay.
+        now: The time from which ages are counted; None for that of the latest signal.
+        scrub: Receives each query before it is stored anywhere and returns it without personal
+            data, or None to drop it.
+        columns: `query`, `document`, `signal` or `time` -> name of that column, if it is not one
+            of the usual names.
     """
 
     weights: Mapping[str, float] = field(default_factory=dict)

@@ -1,9 +1,9 @@
 """Exports of tracing tools as rows for `RelevanceDataset.from_feedback`.
 
-In a trace, people judge an answer, not a document. So praise of an answer counts for the documents
-that were retrieved for it, the first one most: the score divided by the rank. Blame is left out:
-it does not say whether a document or the language model was wrong. Judgments of single documents
-count as they are, praise and blame alike.
+In a trace, people judge an answer, not a document. So praise for an answer counts for the documents
+that were retrieved for it, most for the first: the score is divided by the rank. Blame is ignored,
+since it does not say whether a document or the language model was wrong. Judgments of single
+documents count as they are, good and bad.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ _BAD_LABELS = ("irrelevant", "unrelated", "incorrect", "negative", "bad", "no", 
 def rows_from_langsmith(
     runs: Iterable[Any], feedback: Iterable[Any] = (), *, id_key: str | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Rows out of LangSmith: retriever runs, and feedback on them or on their traces.
+    """Rows from LangSmith: retriever runs, and feedback on them or on their traces.
 
     Args:
-        runs: What `Client.list_runs(...)` gives, or the same as JSON. Retriever runs are looked
-            at: `inputs` has the query, `outputs["documents"]` what was found. Other runs only
-            say, through `trace_id`, which retriever runs a feedback is about.
-        feedback: What `Client.list_feedback(run_ids=...)` gives, or the same as JSON: `run_id`,
-            `score`. Left out: the runs' own `feedback_stats` (`{"key": {"avg": ...}}`).
+        runs: What `Client.list_runs(...)` returns, the same as JSON, or a data frame. Only
+            retriever runs are read: `inputs` has the query, `outputs["documents"]` what was found.
+            Other runs tell, by `trace_id`, which retriever runs a feedback is about.
+        feedback: What `Client.list_feedback(run_ids=...)` returns, the same as JSON, or a data
+            frame: `run_id`, `score`. By default the runs' own `feedback_stats`
+            (`{"key": {"avg": ...}}`).
         id_key: Key of a document's metadata that holds its id; None for the document's own id.
 
     Yields:
@@ -64,24 +65,22 @@ def rows_from_langsmith(
             yield from retrieval.rows(score)
 
 
-def rows_from_phoenix(
-    spans: Iterable[Mapping[str, Any]], annotations: Iterable[Mapping[str, Any]]
-) -> Iterator[dict[str, Any]]:
-    """Rows out of Phoenix, or any store of OpenInference spans.
+def rows_from_phoenix(spans: Iterable[Any], annotations: Iterable[Any]) -> Iterator[dict[str, Any]]:
+    """Rows from Phoenix, or any store of OpenInference spans.
 
     Args:
-        spans: Rows of `Client().spans.get_spans_dataframe(...)`, as
-            `dataframe.reset_index().to_dict("records")` gives them, or spans as JSON; attributes
-            flat (`retrieval.documents.0.document.id`) or nested. Those of kind RETRIEVER are
-            looked at.
-        annotations: Rows of `get_span_annotations_dataframe(...)` or of document annotations:
-            `span_id`, `score` or `label`, and `document_position` where it is about one document.
+        spans: The data frame of `Client().spans.get_spans_dataframe(...)`, its rows, or spans as
+            JSON; attributes flat (`retrieval.documents.0.document.id`) or nested. Only those of
+            kind RETRIEVER are read.
+        annotations: The data frame of `get_span_annotations_dataframe(...)`, its rows, or
+            annotations of documents: `span_id`, `score` or `label`, and `document_position` if it
+            is about one document.
 
     Yields:
         `query`, `document_id`, `signal` (a number) and `time`.
 
     Raises:
-        DataError: A retrieved document has no id.
+        DataError: A retrieved document has no id, or a position is not a number.
     """
     found = _Retrievals()
     for span in _rows(spans):
