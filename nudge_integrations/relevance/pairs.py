@@ -188,11 +188,10 @@ class _Table:
 
     def _pair(self, place: str, row: Row) -> tuple[str, list[str], int]:
         question, answer = (row.get(column) for column in self._cells)
-        answers = [answer]
-        if isinstance(answer, Iterable) and not isinstance(answer, (str, bytes)):
-            answers = [each for each in answer if not missing(each)]
+        listed = isinstance(answer, Iterable) and not isinstance(answer, (str, bytes))
+        answers = [each for each in (answer if listed else [answer]) if not missing(each)]
         for column, empty in zip(self._cells, (missing(question), not answers), strict=True):
-            if empty or (column == self._cells[1] and any(map(missing, answers))):
+            if empty:
                 raise DataError(f"{place}: {column!r} is empty; fill it, or pass on_error='skip'")
         texts = [cell_text(each) for each in answers]
         grade = row.get(self._grade) if self._grade else None
