@@ -187,7 +187,8 @@ class _Table:
             _log.warning("%d negative grades are read as 0 (no answer)", negative)
 
     def _pair(self, place: str, row: Row) -> tuple[str, list[str], int]:
-        question, answer = (row.get(column) for column in self._cells)
+        question: Any = row.get(self._cells[0])
+        answer: Any = row.get(self._cells[1])
         listed = isinstance(answer, Iterable) and not isinstance(answer, (str, bytes))
         answers = [each for each in (answer if listed else [answer]) if not missing(each)]
         for column, empty in zip(self._cells, (missing(question), not answers), strict=True):
