@@ -1,4 +1,4 @@
-"""Training, validation and test questions over the documents that are to be tuned."""
+"""Training, validation and test datasets over the documents that are to be tuned."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nudge_integrations.relevance.dataset import RelevanceDataset
 from nudge_integrations.relevance.splits import check_leaks
 
 PARTS = ("train", "validation", "test")
-"""What messages call the datasets."""
+"""What messages call the three datasets."""
 
 Datasets = tuple[RelevanceDataset | None, RelevanceDataset | None, RelevanceDataset | None]
 
@@ -55,7 +55,7 @@ def over_documents(
 
 
 def with_holdout(datasets: Datasets, seed: int) -> Datasets:
-    """The datasets, with validation questions out of the training ones where there are none."""
+    """The datasets; if there are no validation questions, some are taken from the training set."""
     train, validation, test = datasets
     if train is None or validation is not None:
         return datasets

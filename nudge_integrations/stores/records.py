@@ -34,7 +34,11 @@ def records(store: Any) -> Iterator[Found]:
     owner = store if opened is not store else opened.owner
     for name in ("get_by_ids", "get_nodes"):  # LangChain's stores, and LlamaIndex's
         if hasattr(owner, name):
-            for each in getattr(owner, name)(list(opened.ids())):
+            try:
+                found = getattr(owner, name)(list(opened.ids()))
+            except NotImplementedError:  # LlamaIndex's FAISS
+                break
+            for each in found:
                 text = getattr(each, "page_content", None)
                 text = each.get_content(metadata_mode="none") if text is None else text
                 yield str(getattr(each, "node_id", None) or each.id), text, each.metadata
