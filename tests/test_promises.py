@@ -205,7 +205,7 @@ def test_where_no_step_helps_every_bit_stays_and_the_report_says_so(side: Any) -
     after = side.vectors(engine.get_finetuned_vector_store(), ids)
     assert after.tobytes() == before.tobytes()
     words = " ".join(str(engine.report).split())
-    assert "No step improved the questions held out: vectors are unchanged." in words
+    assert "No step improved the held-out questions: vectors are unchanged." in words
     assert "no step raised ndcg@10" in words
     assert "moved 0 of 30 documents" in words
 
