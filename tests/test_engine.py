@@ -543,8 +543,37 @@ def test_other_questions_can_be_measured_afterwards(side: Any, world: World) -> 
 
     expected = brute_force(engine.ids, engine.finetuned_embeddings, world.table, test)
     assert report.row("ndcg@10").after == pytest.approx(expected)
-    assert f"{len(test)} the questions given" in report.judged_on
+    assert f"{len(test)} questions you gave" in report.judged_on
     assert engine.report is not report, "the engine's own report stays"
+
+
+def test_documents_added_after_tuning_are_a_group_of_their_own(side: Any, world: World) -> None:
+    data = world.data
+    late = {name: text for name, text in data.corpus.items() if name in ("d3", "d7", "d11")}
+    about_late = {name for name, judged in data.qrels.items() if judged.keys() & late.keys()}
+    early = {name: text for name, text in data.corpus.items() if name not in late}
+    rest = [name for name in data.queries if name not in about_late]
+    known = data.subset(rest).with_corpus(early)
+    train, test = known.split((0.7, 0.3))
+    engine = side.engine(train, side.model(world), side.documents(early))
+    engine.finetune()
+    asked = data.subset([*test.judged_queries, *about_late])
+
+    report = engine.evaluate(asked, new_documents=side.documents(late))
+
+    assert report.documents == len(data.corpus)
+    assert report.row(group="new").queries == len(about_late)
+    assert report.row(group="all").queries == len(asked)
+    ids = [*engine.ids, *late]
+    vectors = world.base_vectors(ids)
+    assert report.row().before == pytest.approx(brute_force(ids, vectors, world.table, asked))
+    after = engine.tuned.apply(ids, vectors)
+    assert report.row().after == pytest.approx(brute_force(ids, after, world.table, asked))
+    assert "an answer was added after tuning" in str(report)
+    with pytest.raises(DataError, match="'d3'"):
+        engine.evaluate(asked)
+    with pytest.raises(DataError, match=r"not new, but tuned: 'd0'"):
+        engine.evaluate(test, new_documents=side.documents({"d0": data.corpus["d0"]}))
 
 
 @pytest.mark.parametrize("role", ["train", "val_dataset"])
@@ -834,9 +863,8 @@ def test_the_engines_take_the_same_arguments_in_the_same_order() -> None:
 
 
 def test_every_option_is_documented_and_taken(side: Any, world: World) -> None:
-    base = side.package.NudgeFinetuneEngine.__mro__[1]
     for option in EngineOptions.__annotations__:
-        assert f"\n        {option}:" in (base.__doc__ or ""), option
+        assert f"\n        {option}:" in (EngineOptions.__doc__ or ""), option
 
     options: dict[str, Any] = {
         "val_dataset": None,

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import inspect
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
+from nudge_integrations.cli.terminal import note, say
 from nudge_integrations.errors import NudgeError
 from nudge_integrations.tuning.options import EngineOptions
 
 if TYPE_CHECKING:
     from nudge_integrations.embedding import Embedder
+    from nudge_integrations.evaluation import EvaluationReport
 
 Run: TypeAlias = Callable[[argparse.Namespace], int]
 # As a string: the class cannot be subscripted at run time.
@@ -29,7 +33,7 @@ _ENGINE_FLAGS = {
     "protect_unseen": (
         "LOSS",
         "the largest estimated loss to accept on questions about documents that have no training "
-        "questions (default: 0.05; 0 accepts none; --method c only)",
+        "questions (default: 0.02; 0 accepts none; --method c only)",
     ),
     "selection": (
         "",
@@ -64,7 +68,7 @@ def flag(parser: Any, spelling: str, text: str, **keywords: Any) -> None:
     else:
         keywords["metavar"] = last
         keywords.setdefault("type", {"DIR": Path, "FILE": Path, "N": int}.get(last, str))
-    if keywords.get("default") is not None:
+    if keywords.get("default") not in (None, argparse.SUPPRESS):
         text = f"{text} (default: {keywords['default']})"
     parser.add_argument(*names, help=text, **keywords)
 
@@ -75,15 +79,14 @@ def add_engine_options(parser: Any, *names: str) -> None:
     for name in names:
         placeholder, text = _ENGINE_FLAGS[name]
         kinds = get_args(hints[name]) or (hints[name],)
-        keywords: dict[str, Any] = {}
         if kinds == (bool,):
             # Unlike store_true, this leaves None if the flag is not given.
-            keywords = {"action": "store_const", "const": True}
+            keywords: dict[str, Any] = {"action": "store_const", "const": True}
         elif name in _CHOICES or get_origin(hints[name]) is Literal:
             keywords = {"choices": _CHOICES.get(name, kinds)}
         else:
             keywords = {"type": next(kind for kind in (int, float, str) if kind in kinds)}
-        default = getattr(EngineOptions, name, None)
+        default = getattr(EngineOptions, name)
         if default is not None and default is not False:
             text = f"{text} (default: {default})"
         flag(parser, f"--{name.replace('_', '-')} {placeholder}", text, **keywords)
@@ -96,9 +99,22 @@ def engine_options(args: argparse.Namespace) -> Any:
 
 
 def add_command(
-    commands: Commands, name: str, run: Run, summary: str, description: str, examples: str
+    commands: Commands,
+    name: str,
+    run: Run,
+    summary: str = "",
+    description: str = "",
+    examples: str = "",
 ) -> argparse.ArgumentParser:
-    """Add a subcommand, with the options that every subcommand has."""
+    """Add a subcommand, with the options that every subcommand has.
+
+    Without texts, they are those of the docstring of `run`: its first line, what follows, and
+    the examples.
+    """
+    if not summary:
+        text, _, examples = (inspect.getdoc(run) or name).partition("\n\nExamples:\n")
+        summary, _, description = text.partition("\n\n")
+        summary = summary[0].lower() + summary[1:].rstrip(".")
     parser = commands.add_parser(
         name,
         help=summary,
@@ -115,11 +131,11 @@ def add_command(
 def add_verbosity(parser: argparse.ArgumentParser) -> None:
     """Add `--verbose` and `--debug`, which may stand before or after the subcommand."""
     # Suppressed defaults, so that a subcommand does not overwrite what stood before its name.
-    for spelling, action, text in (
-        ("-v --verbose", "count", "say what is being done (-vv: in detail)"),
-        ("--debug", "store_true", "show the traceback of an error"),
-    ):
-        parser.add_argument(*spelling.split(), action=action, default=argparse.SUPPRESS, help=text)
+    hidden: dict[str, Any] = {"default": argparse.SUPPRESS}
+    flag(
+        parser, "-v --verbose", "say what is being done (-vv: in detail)", action="count", **hidden
+    )
+    flag(parser, "--debug", "show the traceback of an error", action="store_true", **hidden)
 
 
 def add_quiet(parser: Any) -> None:
@@ -144,11 +160,8 @@ def add_cache(parser: Any) -> None:
 def add_model(parser: argparse.ArgumentParser, default: str) -> None:
     """Add the options that choose the embedding model and how it runs."""
     group = parser.add_argument_group("embedding")
-    flag(
-        group,
-        "--model NAME",
-        f"a sentence-transformers model, by name or folder (default: {default})",
-    )
+    text = f"a sentence-transformers model, by name or folder (default: {default})"
+    flag(group, "--model NAME", text)
     add_cache(group)
     add_engine_options(group, "batch_size", "device", "half_precision")
 
@@ -164,35 +177,48 @@ def add_source(group: Any, beir: str, llama_index: str) -> None:
     source = group.add_mutually_exclusive_group(required=True)
     flag(source, "--beir DIR", beir)
     flag(source, "--llama-index FILE", llama_index)
-    add_tables(source)
-
-
-def add_tables(source: Any) -> None:
-    """Add tables of questions, as people have them."""
     text = "a table (.csv, .jsonl, .parquet) of questions and answers: ids, file names or texts"
     flag(source, "--pairs FILE", text)
     flag(source, "--feedback FILE", "a log of clicks and thumbs (.csv, .jsonl), by document id")
 
 
-def picture(text: str) -> Path:
-    """Argument type: a picture to write."""
-    return _with_ending(text, (".png", ".svg", ".pdf"))
+def add_report(parser: Any, *, form: bool = True) -> None:
+    """Add the options that choose how a report is printed, if `form`, and what it is written to."""
+    if form:
+        group = parser.add_mutually_exclusive_group()
+        flag(group, "--full", "print every figure of the report")
+        flag(group, "--json", "print only the report, with its verdict, as JSON")
+    text = "write the report as a page: queries lost and won with what they found, what to try next"
+    flag(parser, "--html FILE", f"{text}; ends in .html", type=ending(".html"))
+    text = "draw the report; ends in .png, .svg or .pdf"
+    flag(parser, "--plot FILE", text, type=ending(".png", ".svg", ".pdf"))
 
 
-def page(text: str) -> Path:
-    """Argument type: an HTML page to write."""
-    return _with_ending(text, (".html",))
+def deliver(report: EvaluationReport, args: argparse.Namespace) -> None:
+    """Write the report to the files that were asked for, and print it as asked."""
+    if args.html is not None:
+        report.to_html(args.html)
+        note(f"wrote the report to {args.html}")
+    if args.plot is not None:
+        report.plot(args.plot)
+        note(f"drew the report in {args.plot}")
+    if "json" not in args:
+        return
+    if args.json:
+        say(json.dumps(report.to_dict(), ensure_ascii=False))
+    else:
+        say(str(report) if args.full else report.summary())
 
 
-def npy(text: str) -> Path:
-    """Argument type: a NumPy array to write."""
-    return _with_ending(text, (".npy",))
+def ending(*endings: str) -> Callable[[str], Path]:
+    """Argument type: a file to write, whose name ends in one of these."""
 
+    def path(text: str) -> Path:
+        if not text.lower().endswith(endings):
+            raise argparse.ArgumentTypeError(f"{text!r} must end in {' or '.join(endings)}")
+        return Path(text)
 
-def _with_ending(text: str, endings: tuple[str, ...]) -> Path:
-    if not text.lower().endswith(endings):
-        raise argparse.ArgumentTypeError(f"{text!r} must end in {' or '.join(endings)}")
-    return Path(text)
+    return path
 
 
 def check_device(name: str | None) -> None:

@@ -40,7 +40,7 @@ class NudgeFinetuneEngine(FinetuneEngine):
         documents: All documents of the store, each with an id. Left out: the documents of
             `train_dataset`.
         options: `val_dataset`, `test_dataset`, `method`, `metric` and more: see
-            `nudge_integrations.tuning.engine.FinetuneEngine`.
+            `nudge_integrations.tuning.options.EngineOptions`.
 
     Raises:
         DataError: Data that cannot be used; the offending id is named.
@@ -62,8 +62,7 @@ class NudgeFinetuneEngine(FinetuneEngine):
             corpus = RelevanceDataset.coerce(train_dataset).corpus
             documents = [Document(id=name, page_content=text) for name, text in corpus.items()]
         self.documents = checked_documents(documents, Document, EXAMPLE)
-        texts = unique_texts(_texts(self.documents), "documents")
-        super().__init__(train_dataset, texts, embeddings, **options)
+        super().__init__(train_dataset, self._texts_of(self.documents), embeddings, **options)
 
     @classmethod
     def from_documents(
@@ -108,6 +107,10 @@ class NudgeFinetuneEngine(FinetuneEngine):
             questions=questions,
             options=options,
         )
+
+    def _texts_of(self, documents: Any) -> dict[str, str]:
+        whole = checked_documents(documents, Document, EXAMPLE)
+        return unique_texts(_texts(whole), "documents")
 
     def _as_framework_model(self, encoder: Any) -> AsEmbeddings:
         return AsEmbeddings(encoder)

@@ -19,7 +19,7 @@ from nudge_integrations.langchain.documents import copied, documents_of, to_json
 from nudge_integrations.langchain.embeddings import NudgeEmbeddings
 from nudge_integrations.langchain.search import ExactSearch
 from nudge_integrations.tuning.lookup import as_tuned
-from nudge_integrations.tuning.metric import check_metric
+from nudge_integrations.tuning.options import check_metric
 from nudge_integrations.tuning.saved import LANGCHAIN
 
 if TYPE_CHECKING:

@@ -51,7 +51,7 @@ class NudgeFinetuneEngine(FinetuneEngine):
         nodes: All nodes of the index. They are embedded as the framework does, metadata
             included. Left out: the documents of `train_dataset`.
         options: `val_dataset`, `test_dataset`, `method`, `metric` and more: see
-            `nudge_integrations.tuning.engine.FinetuneEngine`.
+            `nudge_integrations.tuning.options.EngineOptions`.
 
     Raises:
         DataError: Data that cannot be used; the offending id is named.
@@ -74,14 +74,7 @@ class NudgeFinetuneEngine(FinetuneEngine):
             nodes = [TextNode(id_=name, text=text) for name, text in corpus.items()]
         self.nodes = checked_documents(nodes, BaseNode, EXAMPLE)
         _register()
-        texts = unique_texts(
-            (
-                (node.node_id, node.get_content(metadata_mode=MetadataMode.EMBED))
-                for node in self.nodes
-            ),
-            "nodes",
-        )
-        super().__init__(train_dataset, texts, embed_model, **options)
+        super().__init__(train_dataset, self._texts_of(self.nodes), embed_model, **options)
 
     @classmethod
     def from_documents(
@@ -128,6 +121,10 @@ class NudgeFinetuneEngine(FinetuneEngine):
             questions=questions,
             options=options,
         )
+
+    def _texts_of(self, documents: Any) -> dict[str, str]:
+        nodes, mode = checked_documents(documents, BaseNode, EXAMPLE), MetadataMode.EMBED
+        return unique_texts(((each.node_id, each.get_content(mode)) for each in nodes), "nodes")
 
     def _as_framework_model(self, encoder: Any) -> AsBaseEmbedding:
         return AsBaseEmbedding(encoder)
