@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import argparse
 
-from nudge_integrations.cli.options import (
-    Commands,
-    add_cache,
-    add_command,
-    add_quiet,
-    add_report,
-    deliver,
-    flag,
-)
+from nudge_integrations.cli import options
+from nudge_integrations.cli.options import flag
 from nudge_integrations.cli.terminal import say
 
 _FRAMEWORKS = ("llama-index", "langchain")
 
 
-def add_to(commands: Commands) -> None:
+def add_to(commands: options.Commands) -> None:
     """Add the command to the parser."""
-    parser = add_command(commands, "demo", run)
+    parser = options.add_command(commands, "demo", run)
     frameworks = ("both", *_FRAMEWORKS)
     flag(parser, "--framework", "framework to show it in", choices=frameworks, default="both")
     flag(parser, "--seed N", "random seed", default=0)
-    add_report(parser, form=False)
-    add_cache(parser)
-    add_quiet(parser)
+    options.add_report(parser, form=False)
+    options.add_cache(parser)
+    options.add_quiet(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -52,5 +45,5 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         write=say,
     )
-    deliver(report, args)
+    options.deliver(report, args)
     return 0

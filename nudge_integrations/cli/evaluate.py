@@ -7,20 +7,10 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nudge_integrations.cli import options
 from nudge_integrations.cli.data import DOCUMENTS_HELP, documents, read_splits, read_table
 from nudge_integrations.cli.fit import tuned_engine
-from nudge_integrations.cli.options import (
-    Commands,
-    add_command,
-    add_model,
-    add_quiet,
-    add_report,
-    add_tuned,
-    check_device,
-    deliver,
-    embedder,
-    flag,
-)
+from nudge_integrations.cli.options import flag
 from nudge_integrations.cli.terminal import note
 from nudge_integrations.common.arrays import name_some
 from nudge_integrations.errors import DataError, NudgeError
@@ -39,23 +29,23 @@ _UNCHECKED = (
 )
 
 
-def add_to(commands: Commands) -> None:
+def add_to(commands: options.Commands) -> None:
     """Add both commands to the parser."""
-    parser = add_command(commands, "evaluate", run)
+    parser = options.add_command(commands, "evaluate", run)
     parser.usage = "nudge evaluate --tuned DIR (--beir DIR | --llama-index FILE) [options]"
-    add_tuned(parser)
+    options.add_tuned(parser)
     _add_questions(parser)
-    add_model(parser, "the one that the run was made with")
-    parser = add_command(commands, "check", check)
+    options.add_model(parser, "the one that the run was made with")
+    parser = options.add_command(commands, "check", check)
     parser.usage = "nudge check [--tuned DIR] (--beir DIR | --llama-index FILE) [options]"
-    add_tuned(parser, required=False)
+    options.add_tuned(parser, required=False)
     _add_questions(parser)
     group = parser.add_argument_group("bounds")
     text = "the least change of the metric over all questions, -1 to 1"
     flag(group, "--min-change X", text, type=float, default=0.0)
     flag(group, "--min-unseen X", "the same over unseen questions", type=float)
     flag(group, "--on METRIC", "which metric", default="ndcg@10")
-    add_model(parser, "the saved run's, or all-MiniLM-L6-v2")
+    options.add_model(parser, "the saved run's, or all-MiniLM-L6-v2")
     # What `nudge fit` has options for.
     names = ("train", "dev", "val_dataset", "test_dataset", "feedback")
     parser.set_defaults(**dict.fromkeys(names), drop_leaks=False)
@@ -69,8 +59,8 @@ def _add_questions(parser: argparse.ArgumentParser) -> None:
     flag(source, "--pairs FILE", "a table (.csv, .jsonl, .parquet) of questions and answers")
     flag(group, "--documents PATH", DOCUMENTS_HELP, type=Path)
     flag(group, "--split SPLIT", "with --beir: which questions (default: test)", dest="test")
-    add_report(parser)
-    add_quiet(parser)
+    options.add_report(parser)
+    options.add_quiet(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -84,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
       nudge evaluate --tuned tuned --beir data --split test
       nudge evaluate --tuned tuned --llama-index test.json --html report.html
     """
-    deliver(_measured(args), args)
+    options.deliver(_measured(args), args)
     return 0
 
 
@@ -108,7 +98,7 @@ def check(args: argparse.Namespace) -> int:
         if found is None:
             raise NudgeError("too few questions to hold any out: there is nothing to check")
         report = found
-    deliver(report, args)
+    options.deliver(report, args)
     code = 0
     for group, least in (("all", args.min_change), ("unseen", args.min_unseen)):
         # Where nothing moved, there is one group only: no question differs from another.
@@ -138,7 +128,7 @@ def _measured(args: argparse.Namespace) -> EvaluationReport:
         dataset = RelevanceDataset.from_beir(args.beir, args.test or "test")
     if not dataset.corpus:
         raise DataError(f"{source} has no documents to search; add its corpus, or --documents")
-    check_device(args.device)
+    options.check_device(args.device)
     model = _embedder(args, tuned.model.name)
     tuned.check_model(model.fingerprint)
     corpus = Corpus.embed(dataset.corpus, model)
@@ -155,7 +145,7 @@ def _measured(args: argparse.Namespace) -> EvaluationReport:
 
 def _embedder(args: argparse.Namespace, name: str) -> Embedder:
     try:
-        return embedder(args, name)
+        return options.embedder(args, name)
     except NudgeError as error:
         if args.model is None:
             # A run stores only the last part of a local model's path.

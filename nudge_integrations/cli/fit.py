@@ -13,21 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nudge_integrations.cli import options
 from nudge_integrations.cli.data import DOCUMENTS_HELP, NONE, Splits, read_splits
-from nudge_integrations.cli.options import (
-    Commands,
-    add_command,
-    add_engine_options,
-    add_model,
-    add_quiet,
-    add_report,
-    add_source,
-    check_device,
-    deliver,
-    ending,
-    engine_options,
-    flag,
-)
+from nudge_integrations.cli.options import flag
 from nudge_integrations.cli.terminal import note, say
 from nudge_integrations.common.files import write_atomically
 from nudge_integrations.errors import NudgeError
@@ -66,13 +54,13 @@ _INNER_PRODUCT = (
 )
 
 
-def add_to(commands: Commands) -> None:
+def add_to(commands: options.Commands) -> None:
     """Add the command to the parser."""
-    parser = add_command(commands, "fit", run)
+    parser = options.add_command(commands, "fit", run)
     parser.usage = "nudge fit (--beir DIR | --pairs FILE | ...) --out DIR [options]"
     group = parser.add_argument_group("data")
     llama_index = "training questions and documents as LlamaIndex JSON"
-    add_source(group, "a folder in BEIR layout", llama_index)
+    options.add_source(group, "a folder in BEIR layout", llama_index)
     flag(group, "--documents PATH", DOCUMENTS_HELP, type=Path)
     flag(group, "--train SPLIT", "with --beir: split to train on (default: train)")
     for name, dataset, purpose in (("dev", "val", "choose the step"), ("test", "test", "report")):
@@ -84,16 +72,16 @@ def add_to(commands: Commands) -> None:
     flag(group, "--drop-leaks", text)
     group = parser.add_argument_group("tuning")
     names = ("method", "metric", "validation_metric", "protect_unseen", "selection")
-    add_engine_options(group, *names, "gamma", "seed")
-    add_model(parser, "all-MiniLM-L6-v2")
+    options.add_engine_options(group, *names, "gamma", "seed")
+    options.add_model(parser, "all-MiniLM-L6-v2")
     group = parser.add_argument_group("output")
     files = f"folder for the tuned vectors, the originals, and {_REPORT}"
     flag(group, "--out DIR", files, required=True)
     flag(group, "--overwrite", "replace an existing run in --out")
-    add_report(group)
+    options.add_report(group)
     text = "also save the vectors of all documents, moved or not; ids go to FILE.ids.json"
-    flag(group, "--embeddings FILE.npy", text, type=ending(".npy"))
-    add_quiet(group)
+    flag(group, "--embeddings FILE.npy", text, type=options.ending(".npy"))
+    options.add_quiet(group)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -133,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         text = json.dumps(report.to_dict(), indent=1, ensure_ascii=False)
         write_atomically(args.out / _REPORT, f"{text}\n".encode("utf-8", "surrogatepass"))
-        deliver(report, args)
+        options.deliver(report, args)
     if not args.json:
         say(f"\n{_next_steps(engine.tuned, args.out)}")
     return 0
@@ -141,7 +129,7 @@ def run(args: argparse.Namespace) -> int:
 
 def tuned_engine(args: argparse.Namespace, splits: Splits) -> FinetuneEngine:
     """An engine over these questions, with the options that were given, after its run."""
-    check_device(args.device)
+    options.check_device(args.device)
     from nudge_integrations.tuning.engine import FinetuneEngine
 
     engine = FinetuneEngine(
@@ -150,7 +138,7 @@ def tuned_engine(args: argparse.Namespace, splits: Splits) -> FinetuneEngine:
         args.model,
         val_dataset=splits.validation,
         test_dataset=splits.test,
-        **engine_options(args),
+        **options.engine_options(args),
     )
     engine.finetune()
     return engine

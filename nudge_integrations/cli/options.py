@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
@@ -21,31 +22,11 @@ Run: TypeAlias = Callable[[argparse.Namespace], int]
 # As a string: the class cannot be subscripted at run time.
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
-# Placeholder and help of every engine option that has a flag.
-_ENGINE_FLAGS = {
-    "method": (
-        "",
-        "c: NUDGE-C, this package's own; n: NUDGE-N, from the paper; m: NUDGE-M, for stores that "
-        "rank by inner product only",
-    ),
-    "metric": ("", "how your store ranks"),
-    "validation_metric": ("METRIC", "what to improve, e.g. recall@5 or mrr@10 (default: ndcg@10)"),
-    "protect_unseen": (
-        "LOSS",
-        "the largest estimated loss to accept on questions about documents that have no training "
-        "questions (default: 0.02; 0 accepts none; --method c only)",
-    ),
-    "selection": (
-        "",
-        "cross-validation: every question ends up shaping the vectors; holdout: validation "
-        "questions only choose the step",
-    ),
-    "gamma": ("G", "use this step instead of choosing one"),
-    "seed": ("N", "random seed"),
-    "batch_size": ("N", "texts to embed at once (default: 32)"),
-    "device": ("DEVICE", "e.g. cpu, cuda or mps (default: the best available)"),
-    "half_precision": ("", "compute in float16; needs --device cuda"),
-}
+# The engine options that have a flag.
+_ENGINE_FLAGS = (
+    *("method", "metric", "validation_metric", "protect_unseen", "selection", "gamma", "seed"),
+    *("batch_size", "device", "half_precision"),
+)
 # The engine also takes instances of methods, which no flag can name.
 _CHOICES = {"method": ("c", "n", "m")}
 
@@ -74,10 +55,12 @@ def flag(parser: Any, spelling: str, text: str, **keywords: Any) -> None:
 
 
 def add_engine_options(parser: Any, *names: str) -> None:
-    """Add flags for engine options. One that is not given stays None; see `engine_options`."""
+    """Add flags for engine options, with the help that `EngineOptions` gives of each.
+
+    One that is not given stays None; see `engine_options`.
+    """
     hints = get_type_hints(EngineOptions, localns={"Method": object})
     for name in names:
-        placeholder, text = _ENGINE_FLAGS[name]
         kinds = get_args(hints[name]) or (hints[name],)
         if kinds == (bool,):
             # Unlike store_true, this leaves None if the flag is not given.
@@ -85,11 +68,17 @@ def add_engine_options(parser: Any, *names: str) -> None:
         elif name in _CHOICES or get_origin(hints[name]) is Literal:
             keywords = {"choices": _CHOICES.get(name, kinds)}
         else:
-            keywords = {"type": next(kind for kind in (int, float, str) if kind in kinds)}
-        default = getattr(EngineOptions, name)
-        if default is not None and default is not False:
-            text = f"{text} (default: {default})"
-        flag(parser, f"--{name.replace('_', '-')} {placeholder}", text, **keywords)
+            kind = next(kind for kind in (int, float, str) if kind in kinds)
+            keywords = {"type": kind, "metavar": {int: "N", float: "X"}.get(kind, name.upper())}
+        text = " ".join(_described(name).split()).replace("`", "").replace('"', "")
+        parser.add_argument(f"--{name.replace('_', '-')}", help=text, **keywords)
+
+
+def _described(name: str) -> str:
+    """What the docstring of `EngineOptions` says of an option, fit for argparse."""
+    told = EngineOptions.__doc__ or ""
+    found = re.search(rf"^ +{name}: (.+?)\.?$(?=\n +\w+: |\n\n)", told, re.DOTALL | re.MULTILINE)
+    return found[1].replace("%", "%%") if found else ""
 
 
 def engine_options(args: argparse.Namespace) -> Any:

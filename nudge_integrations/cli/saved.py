@@ -7,16 +7,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nudge_integrations.cli import live
-from nudge_integrations.cli.options import (
-    Commands,
-    add_command,
-    add_quiet,
-    add_report,
-    add_tuned,
-    deliver,
-    flag,
-)
+from nudge_integrations.cli import live, options
+from nudge_integrations.cli.options import flag
 from nudge_integrations.cli.terminal import note, say
 from nudge_integrations.common.arrays import name_some
 from nudge_integrations.errors import DataError, NudgeError
@@ -27,23 +19,23 @@ if TYPE_CHECKING:
 _STORE = "the saved store: its folder or its .json file"
 
 
-def add_to(commands: Commands) -> None:
+def add_to(commands: options.Commands) -> None:
     """Add the commands to the parser."""
-    parser = add_command(commands, "show", show)
+    parser = options.add_command(commands, "show", show)
     text = "the folder that `nudge fit --out DIR` wrote"
     parser.add_argument("tuned", metavar="DIR", type=Path, help=text)
     flag(parser, "--ids", "print the ids of the moved documents, and nothing else")
-    add_report(parser)
-    parser = add_command(commands, "apply", apply)
-    add_tuned(parser)
+    options.add_report(parser)
+    parser = options.add_command(commands, "apply", apply)
+    options.add_tuned(parser)
     flag(parser, "--store PATH", _STORE, required=True)
-    parser = add_command(commands, "revert", revert)
-    add_tuned(parser, required=False)
+    parser = options.add_command(commands, "revert", revert)
+    options.add_tuned(parser, required=False)
     flag(parser, "--store PATH", f"{_STORE}, or the address of a running one", required=True)
     group = parser.add_argument_group("running stores")
     live.add_details(group)
     flag(group, "--forget", "give up the originals of rows that cannot be restored now")
-    add_quiet(parser)
+    options.add_quiet(parser)
 
 
 def show(args: argparse.Namespace) -> int:
@@ -74,7 +66,7 @@ def show(args: argparse.Namespace) -> int:
     if tuned.report is None:
         say("No report: nothing was measured.")
     else:
-        deliver(tuned.report, args)
+        options.deliver(tuned.report, args)
     return 0
 
 

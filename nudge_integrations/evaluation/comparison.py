@@ -8,12 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from nudge_integrations.common.arrays import IntVector, name_some
 from nudge_integrations.errors import DataError
 from nudge_integrations.evaluation.figures import QueryChange, RankedDocument, ReportRow
-from nudge_integrations.evaluation.metrics import Metric, parse_metric
+from nudge_integrations.evaluation.metrics import Floats, Metric, parse_metric
 from nudge_integrations.evaluation.report import EvaluationReport
 from nudge_integrations.evaluation.scores import Scores
 from nudge_integrations.evaluation.significance import paired_differences, paired_test
@@ -67,8 +66,9 @@ def compare(
     """
     names = _metric_names(before, after, main_metric)
     places = _places_in(before, after)
+    draws = {"resamples": resamples, "seed": seed}
     rows = [
-        _row(name, group, before.values[name][at], after.values[name][places[at]], resamples, seed)
+        _row(name, group, before.values[name][at], after.values[name][places[at]], **draws)
         for group, at in _groups(before.query_ids, seen, new).items()
         for name in names
     ]
@@ -109,38 +109,30 @@ def with_rankings(
         The report with `top_before` and `top_after` in `won` and `lost`, empty for queries without
         a ranking.
     """
+    known = texts or {}
 
     def found(query: str, rankings: Mapping[str, Sequence[str]]) -> tuple[RankedDocument, ...]:
-        return tuple(
-            RankedDocument(
-                name,
-                _beginning((texts or {}).get(name, "")),
-                qrels.get(query, {}).get(name, 0.0),
-            )
-            for name in rankings.get(query, ())[:depth]
-        )
+        names, judged = rankings.get(query, ())[:depth], qrels.get(query, {})
+        each = ((name, _cut(known.get(name, "")), judged.get(name, 0.0)) for name in names)
+        return tuple(RankedDocument(*facts) for facts in each)
 
     def shown(changes: tuple[QueryChange, ...]) -> tuple[QueryChange, ...]:
+        names = [each.query_id for each in changes]
+        pairs = [(found(name, before), found(name, after)) for name in names]
         return tuple(
-            replace(
-                each,
-                top_before=found(each.query_id, before),
-                top_after=found(each.query_id, after),
-            )
-            for each in changes
+            replace(each, top_before=first, top_after=second)
+            for each, (first, second) in zip(changes, pairs, strict=True)
         )
 
     return replace(report, won=shown(report.won), lost=shown(report.lost))
 
 
-def _beginning(text: str) -> str:
+def _cut(text: str) -> str:
     line = " ".join(text[: 4 * _CHARACTERS].split())
     return line if len(line) <= _CHARACTERS else f"{line[:_CHARACTERS].rstrip()}..."
 
 
-def _metric_names(
-    before: Scores, after: Scores, main_metric: str | Metric | None
-) -> tuple[str, ...]:
+def _metric_names(before: Scores, after: Scores, main_metric: str | Metric | None) -> list[str]:
     names = list(before.values)
     if set(names) != set(after.values) or not names:
         raise DataError(
@@ -150,7 +142,7 @@ def _metric_names(
     main = names[0] if main_metric is None else str(parse_metric(main_metric))
     if main not in names:
         raise DataError(f"main metric {main} was not measured, only {', '.join(names)}")
-    return (main, *(name for name in names if name != main))
+    return sorted(names, key=lambda name: name != main)
 
 
 def _places_in(before: Scores, after: Scores) -> IntVector:
@@ -180,14 +172,7 @@ def _groups(
     return {**groups, "new": everything[third]} if new else groups
 
 
-def _row(
-    metric: str,
-    group: str,
-    before: npt.NDArray[np.float64],
-    after: npt.NDArray[np.float64],
-    resamples: int,
-    seed: int,
-) -> ReportRow:
+def _row(metric: str, group: str, before: Floats, after: Floats, **draws: int) -> ReportRow:
     differences = paired_differences(before, after)
     wins, losses = int((differences > 0).sum()), int((differences < 0).sum())
     count = len(differences)
@@ -199,7 +184,7 @@ def _row(
         wins=wins,
         losses=losses,
         ties=count - wins - losses,
-        **vars(paired_test(before, after, resamples=resamples, seed=seed)),
+        **vars(paired_test(before, after, **draws)),
     )
 
 

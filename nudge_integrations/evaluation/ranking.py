@@ -168,9 +168,8 @@ class RetrieverTrial:
             for name, found in self._found.items()
         }
         check_retrieved(rankings, known, self._remedy)
-        return evaluate_rankings(
-            rankings, judged.qrels, self._metrics, corpus=known, texts=judged.queries
-        )
+        texts = judged.queries
+        return evaluate_rankings(rankings, judged.qrels, self._metrics, corpus=known, texts=texts)
 
 
 def check_retriever(retriever: Any, method: str, instead: Mapping[str, str]) -> None:

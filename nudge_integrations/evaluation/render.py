@@ -22,13 +22,13 @@ _BAR = 40  # columns
 
 def summary(report: Figures) -> str:
     """Six lines at most: verdict, the numbers that matter, what was harmed, what to do next."""
-    lines = [
-        _filled(wording.verdict(report), 2),
-        _filled(wording.two_numbers(report), 1),
-        _filled(" ".join(wording.got_worse(report)), 1),
-        _filled(f"Next: {wording.what_next(report)[0]}", 2),
-    ]
-    return "\n".join(filter(None, lines))
+    sentences = {
+        wording.verdict(report): 2,
+        wording.two_numbers(report): 1,
+        " ".join(wording.got_worse(report)): 1,
+        f"Next: {wording.what_next(report)[0]}": 2,
+    }
+    return "\n".join(_filled(each, lines) for each, lines in sentences.items() if each)
 
 
 def full(report: Figures) -> str:
@@ -107,17 +107,12 @@ def _turns(report: Figures) -> str:
     turns = report.turns
     if turns is None:
         return ""
-    most = max(turns.counts)
-    return "\n".join(
-        [
-            f"Documents by the angle they turned (median {turns.median:.1f} degrees, at most "
-            f"{turns.largest:.1f}):",
-            *(
-                f"  {name:>8}°{count:>11,}  {'#' * round(_BAR * count / most)}".rstrip()
-                for name, count in turns.bins()
-            ),
-        ]
-    )
+    angles = f"median {turns.median:.1f} degrees, at most {turns.largest:.1f}"
+    lines = [f"Documents by the angle they turned ({angles}):"]
+    for name, count in turns.bins():
+        bar = "#" * round(_BAR * count / max(turns.counts))
+        lines.append(f"  {name:>8}°{count:>11,}  {bar}".rstrip())
+    return "\n".join(lines)
 
 
 def _paragraphs(sentences: Iterable[str]) -> str:
@@ -125,12 +120,9 @@ def _paragraphs(sentences: Iterable[str]) -> str:
 
 
 def _filled(sentence: str, most_lines: int | None = None) -> str:
+    line, dots = _one_line(sentence), " ..."
     return textwrap.fill(
-        _one_line(sentence),
-        WIDTH,
-        subsequent_indent="  ",
-        max_lines=most_lines,
-        placeholder=" ...",
+        line, WIDTH, subsequent_indent="  ", max_lines=most_lines, placeholder=dots
     )
 
 

@@ -140,13 +140,9 @@ def evaluate_rankings(
     for row, each in enumerate(graded):
         grades[row, : len(each)] = each[:depth]
     totals = QueryTotals.from_grades([list(judged[name].values()) for name in query_ids])
+    values = {str(metric): score_rankings(metric, grades, totals) for metric in wanted}
     firsts = [next((rank for rank, g in enumerate(row, 1) if g > 0), 0) for row in graded]
-    return Scores(
-        tuple(query_ids),
-        {str(metric): score_rankings(metric, grades, totals) for metric in wanted},
-        np.array(firsts, dtype=np.int64),
-        texts or {},
-    )
+    return Scores(tuple(query_ids), values, np.array(firsts, dtype=np.int64), texts or {})
 
 
 def evaluate_run(

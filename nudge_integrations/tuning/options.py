@@ -28,29 +28,28 @@ class EngineOptions:
     """Everything a tuning run takes besides training questions, documents and model.
 
     Args:
-        val_dataset: Questions to choose the step on. Left out: cross-validation over the
-            training questions, after which all of them shape the vectors.
-        test_dataset: Questions used for the report only. Left out: the report covers the
-            questions held out while the step was chosen.
-        method: `"c"` (NUDGE-C, this package's own), `"n"` or `"m"` (the paper's NUDGE-N and
-            NUDGE-M), or an instance of `NudgeC`, `NudgeN` or `NudgeM`.
-        protect_unseen: NUDGE-C only: the largest estimated loss of the metric that questions
-            about documents without training questions may suffer (0: none). Left out: the
-            method's own default.
-        metric: How the store ranks: `"cosine"` or `"dot"`.
-        validation_metric: The metric that the step is chosen to raise, such as `"recall@5"`; left
-            out, `"ndcg@10"`. A method passed as an instance brings its own.
-        selection: `"cross-validation"` (every judgment finally shapes the vectors) or
-            `"holdout"` (the paper's protocol; takes 15 % of the questions where `val_dataset` is
-            left out).
-        gamma: A fixed step instead of a chosen one.
+        val_dataset: Questions to choose the step on. Without them, it is chosen by cross-validation
+            over the training questions, all of which then shape the vectors.
+        test_dataset: Questions for the report only. Without them, the report covers the questions
+            held out while the step was chosen.
+        method: `"c"` (default; NUDGE-C, this package's own), `"n"` or `"m"` (the paper's NUDGE-N
+            and NUDGE-M), or an instance of `NudgeC`, `NudgeN` or `NudgeM`.
+        metric: How the store ranks: `"cosine"` (default) or `"dot"`.
+        validation_metric: The metric to improve, such as `"recall@5"` (default: `"ndcg@10"`). A
+            method passed as an instance brings its own.
+        protect_unseen: For NUDGE-C only: the largest estimated loss of the metric to accept for
+            questions about documents without training questions (default: 0.02; 0 accepts none).
+        selection: `"cross-validation"` (default; every question ends up shaping the vectors) or
+            `"holdout"` (the paper's protocol: validation questions only choose the step; without
+            any, 15% of the training questions are held out).
+        gamma: Use this step instead of choosing one.
         seed: Decides which questions make up a fold.
         cache: Whether, or in which folder, to keep embeddings on disk between runs.
-        batch_size: Texts per batch.
-        device: Where to embed with sentence-transformers, and where to tune, such as `"cuda"`. A
-            method passed as an instance brings its own device for tuning.
-        half_precision: Whether to run a sentence-transformers model in half precision (CUDA only).
-        workers: Questions embedded at once, for models behind an API.
+        batch_size: Texts to embed at once (default: 32).
+        device: Where to embed with sentence-transformers and to tune, such as `"cuda"`; by default
+            the best available. A method passed as an instance brings its own for tuning.
+        half_precision: Run a sentence-transformers model in float16 (CUDA only).
+        workers: Questions to embed at once, for models behind an API.
         show_progress: Whether to show progress bars.
 
     Raises:

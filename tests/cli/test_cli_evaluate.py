@@ -17,7 +17,8 @@ from nudge_integrations.tuning.tuned import TunedVectors
 
 def rows_of(report: str) -> list[str]:
     """The lines of a printed report that hold numbers."""
-    return [line for line in report.splitlines() if "@" in line and line.startswith("  ")]
+    lines = [line for line in report.splitlines() if line.startswith("  ")]
+    return [line for line in lines if "@" in line.split()[0]]
 
 
 class TestEvaluate:
