@@ -427,7 +427,7 @@ def test_the_report_says_what_ran_why_and_on_what(side: Any, world: World) -> No
     text = words(engine)
 
     for part in (
-        "Better: ndcg@10 rose from",
+        "Better on these queries, with a gain estimated for unseen ones: ndcg@10 rose from",
         "more than chance explains",
         f"NUDGE-C with step {engine.tuned.step:.4g} moved {len(engine.tuned)} of 35 documents.",
         "Why this step: step",
@@ -570,7 +570,7 @@ def test_documents_added_after_tuning_are_a_group_of_their_own(side: Any, world:
     after = engine.tuned.apply(ids, vectors)
     assert report.row().after == pytest.approx(brute_force(ids, after, world.table, asked))
     assert "an answer was added after tuning" in str(report)
-    with pytest.raises(DataError, match="'d3'"):
+    with pytest.raises(DataError, match=r"'d(3|7|11)'"):
         engine.evaluate(asked)
     with pytest.raises(DataError, match=r"not new, but tuned: 'd0'"):
         engine.evaluate(test, new_documents=side.documents({"d0": data.corpus["d0"]}))

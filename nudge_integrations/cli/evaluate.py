@@ -32,12 +32,12 @@ _UNCHECKED = (
 def add_to(commands: options.Commands) -> None:
     """Add both commands to the parser."""
     parser = options.add_command(commands, "evaluate", run)
-    parser.usage = "nudge evaluate --tuned DIR (--beir DIR | --llama-index FILE) [options]"
+    parser.usage = "nudge evaluate --tuned DIR (--beir DIR | --pairs FILE | ...) [options]"
     options.add_tuned(parser)
     _add_questions(parser)
     options.add_model(parser, "the one that the run was made with")
     parser = options.add_command(commands, "check", check)
-    parser.usage = "nudge check [--tuned DIR] (--beir DIR | --llama-index FILE) [options]"
+    parser.usage = "nudge check [--tuned DIR] (--beir DIR | --pairs FILE | ...) [options]"
     options.add_tuned(parser, required=False)
     _add_questions(parser)
     group = parser.add_argument_group("bounds")
@@ -47,16 +47,14 @@ def add_to(commands: options.Commands) -> None:
     flag(group, "--on METRIC", "which metric", default="ndcg@10")
     options.add_model(parser, "the saved run's, or all-MiniLM-L6-v2")
     # What `nudge fit` has options for.
-    names = ("train", "dev", "val_dataset", "test_dataset", "feedback")
+    names = ("train", "dev", "val_dataset", "test_dataset")
     parser.set_defaults(**dict.fromkeys(names), drop_leaks=False)
 
 
 def _add_questions(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("data")
-    source = group.add_mutually_exclusive_group(required=True)
-    flag(source, "--beir DIR", "a folder in BEIR layout")
-    flag(source, "--llama-index FILE", "questions and documents as LlamaIndex JSON")
-    flag(source, "--pairs FILE", "a table (.csv, .jsonl, .parquet) of questions and answers")
+    llama_index = "questions and documents as LlamaIndex JSON"
+    options.add_source(group, "a folder in BEIR layout", llama_index)
     flag(group, "--documents PATH", DOCUMENTS_HELP, type=Path)
     flag(group, "--split SPLIT", "with --beir: which questions (default: test)", dest="test")
     options.add_report(parser)
@@ -115,13 +113,13 @@ def check(args: argparse.Namespace) -> int:
 def _measured(args: argparse.Namespace) -> EvaluationReport:
     """The report on a saved run over the questions that the options name."""
     if not args.beir and args.test is not None:
-        args.parser.error("--split: goes with --beir, not with --llama-index or --pairs")
+        args.parser.error("--split: goes with --beir, not with other sources")
     from nudge_integrations.tuning.run import Corpus, Questions, measure
     from nudge_integrations.tuning.tuned import TunedVectors
 
     tuned = TunedVectors.load(args.tuned)
     dataset = read_table(args, documents(args))
-    source = args.pairs or args.llama_index or args.beir.resolve()
+    source = args.pairs or args.feedback or args.llama_index or args.beir.resolve()
     if args.llama_index:
         dataset = RelevanceDataset.from_llama_index(args.llama_index)
     elif dataset is None:

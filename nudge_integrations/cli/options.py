@@ -49,7 +49,7 @@ def flag(parser: Any, spelling: str, text: str, **keywords: Any) -> None:
     else:
         keywords["metavar"] = last
         keywords.setdefault("type", {"DIR": Path, "FILE": Path, "N": int}.get(last, str))
-    if keywords.get("default") not in (None, argparse.SUPPRESS):
+    if keywords.get("default") not in (None, True, argparse.SUPPRESS):
         text = f"{text} (default: {keywords['default']})"
     parser.add_argument(*names, help=text, **keywords)
 
@@ -136,13 +136,10 @@ def add_quiet(parser: Any) -> None:
 def add_cache(parser: Any) -> None:
     """Add the options that say where embeddings are cached."""
     group = parser.add_mutually_exclusive_group()
-    group.add_argument(
-        "--cache",
-        metavar="DIR",
-        default=True,
-        help="cache embeddings in DIR, so that no text is embedded twice (default: "
-        "$NUDGE_CACHE_DIR, or your user cache folder)",
+    text = (
+        "cache embeddings in DIR, so that no text is embedded twice (default: $NUDGE_CACHE_DIR, or "
     )
+    flag(group, "--cache DIR", f"{text}your user cache folder)", default=True, type=str)
     flag(group, "--no-cache", "cache no embeddings on disk", action="store_false", dest="cache")
 
 

@@ -271,9 +271,10 @@ def _elsewhere(report: Figures, word: str) -> str:
         return f" overall, no clear change on {_listed(apart)} queries"
     if estimate is None or report.groups not in (("all",), ("all", "seen")):
         return ""
-    gains = signed(estimate.difference).startswith("+")
-    guess = "lose" if fell(estimate) else "gain" if gains else "stay the same"
-    return f" on these queries, while unseen ones are estimated to {guess}"
+    guess = "no clear change"
+    if estimate.significant:
+        guess = "a loss" if fell(estimate) else "a gain"
+    return f" on these queries, with {guess} estimated for unseen ones"
 
 
 def _listed(names: list[str] | tuple[str, ...]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from nudge_integrations.tuning.held_out import METRICS, held_out_report, notes_o
 from nudge_integrations.tuning.tuned import TunedVectors
 
 if TYPE_CHECKING:
-    from nudge_integrations.methods import Judgments, Method
+    from nudge_integrations.methods import Fit, Judgments, Method
 
 
 _DEPTH = 100
@@ -134,8 +134,6 @@ def tune(
     """
     parts = [train, validation] if validation else [train]
     judged = [part.judgments(corpus) for part in parts]
-    # Two parts may use one id for different questions.
-    asked = [(name, part.dataset.queries[name]) for part in parts for name in part.ids]
     fit = method.fit(
         corpus.vectors[corpus.firsts],
         train.vectors,
@@ -144,25 +142,14 @@ def tune(
         selection=selection,
         similarity=metric,
         gamma=gamma,
-        groups=_groups([text for _, text in asked], method),
+        groups=_groups(parts, method),
     )
     place = np.full(len(corpus.firsts), -1, np.int64)
     place[fit.rows] = np.arange(len(fit.rows))
     moved = np.flatnonzero(place[corpus.texts] >= 0)
-    shaping = parts if selection != "holdout" else [train]
     originals, vectors = corpus.vectors[moved], fit.vectors[place[corpus.texts[moved]]]
-    # Over distinct texts, as they were ranked: an answer that is there twice counts once.
-    grades = [row for each in judged for row in np.split(each.grades, each.indptr[1:-1])]
-    report = held_out_report(
-        fit,
-        [name for name, _ in asked],
-        grades,
-        validation=len(validation.ids) if validation else 0,
-        queries=dict(asked),
-        moved=len(moved),
-        documents=len(corpus.ids),
-        turns=Turns.between(originals, vectors),
-    )
+    facts = {"moved": len(moved), "documents": len(corpus.ids)}
+    shaping = parts if selection != "holdout" else [train]
     return TunedVectors(
         ids=tuple(corpus.ids[row] for row in moved),
         vectors=vectors,
@@ -172,10 +159,29 @@ def tune(
         method=fit.method,
         step=fit.step,
         model=embedder.fingerprint,
-        report=report,
+        report=_report(fit, parts, judged, turns=Turns.between(originals, vectors), **facts),
         field=fit.field,
         labelled=() if fit.field is None else _labelled(corpus, moved, shaping),
     )
+
+
+def _groups(parts: list[Questions], method: Method) -> IntVector:
+    """The fold of each question: those with the same words share one."""
+    from nudge_integrations.methods.folds import fold_numbers
+
+    keys = [question_key(part.dataset.queries[name]) for part in parts for name in part.ids]
+    return fold_numbers(keys, method.seed, method.folds)
+
+
+def _report(
+    fit: Fit, parts: list[Questions], judged: list[Judgments], **facts: Any
+) -> EvaluationReport | None:
+    # Two parts may use one id for different questions.
+    asked = [(name, part.dataset.queries[name]) for part in parts for name in part.ids]
+    # Over distinct texts, as they were ranked: an answer that is there twice counts once.
+    grades = [row for each in judged for row in np.split(each.grades, each.indptr[1:-1])]
+    names, validation = [name for name, _ in asked], sum(len(part.ids) for part in parts[1:])
+    return held_out_report(fit, names, grades, validation, queries=dict(asked), **facts)
 
 
 def _labelled(corpus: Corpus, moved: IntVector, shaping: list[Questions]) -> tuple[str, ...]:
@@ -183,13 +189,6 @@ def _labelled(corpus: Corpus, moved: IntVector, shaping: list[Questions]) -> tup
     taught = {doc for part in shaping for answers in part.answers() for doc in answers}
     texts = corpus.texts[[name in taught for name in corpus.ids]]
     return tuple(corpus.ids[row] for row in moved[np.isin(corpus.texts[moved], texts)])
-
-
-def _groups(questions: list[str], method: Method) -> IntVector:
-    """The fold of each question: those with the same words share one."""
-    from nudge_integrations.methods.folds import fold_numbers
-
-    return fold_numbers(list(map(question_key, questions)), method.seed, method.folds)
 
 
 def measure(

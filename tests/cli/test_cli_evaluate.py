@@ -125,6 +125,7 @@ class TestEvaluate:
         assert "'d0'" in outcome.err
         assert "count as new" in outcome.err
         assert "moved 12 of 12 documents" in outcome.out, "the new one moves with its neighbours"
+        assert "new: 2 queries, an answer was added after tuning" in outcome.out
 
     def test_refuses_a_corpus_that_the_run_never_saw(self, nudge, fitted, tmp_path):
         other = write_beir(tmp_path / "other", "test", title="another title")

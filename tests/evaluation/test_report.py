@@ -223,12 +223,15 @@ def test_where_unseen_queries_were_not_asked_the_estimate_stands_for_them() -> N
     made = dataclasses.replace(report(seen=list(QUERIES)), unseen_estimate=row)
     text = " ".join(made.summary().split())
     assert "+0.1500 (6 seen queries), -0.0200 estimated for unseen ones." in text
-    start = "Perhaps better on these queries, while unseen ones are estimated to"
-    assert text.startswith(f"{start} lose: ndcg@10 rose")
-    for difference, guess in ((0.02, "gain"), (0.0, "stay the same")):
-        row = dataclasses.replace(row, difference=difference)
+    start = "Perhaps better on these queries, with {} estimated for unseen ones: ndcg@10 rose"
+    for difference, p_value, guess in (
+        (-0.02, 0.2, "no clear change"),
+        (-0.02, 0.01, "a loss"),
+        (0.02, 0.01, "a gain"),
+    ):
+        row = dataclasses.replace(row, difference=difference, p_value=p_value)
         other = dataclasses.replace(made, unseen_estimate=row)
-        assert " ".join(other.summary().split()).startswith(f"{start} {guess}: ndcg@10 rose")
+        assert " ".join(other.summary().split()).startswith(start.format(guess))
     assert "for unseen queries and documents added later" in " ".join(str(made).split())
 
 
