@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         given, 130 after Ctrl-C.
 
     Raises:
-        SystemExit: The arguments are wrong (2), or `--help` or `--version` was asked for (0).
+        SystemExit: The arguments are wrong (2), or `--help` or `--version` was given (0).
     """
     parser = build_parser()
     args, unknown = parser.parse_known_args(argv)

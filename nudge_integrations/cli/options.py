@@ -118,8 +118,8 @@ def add_command(
 
 
 def add_verbosity(parser: argparse.ArgumentParser) -> None:
-    """Add `--verbose` and `--debug`, which may stand before or after the subcommand."""
-    # Suppressed defaults, so that a subcommand does not overwrite what stood before its name.
+    """Add `--verbose` and `--debug`, which may come before or after the subcommand."""
+    # Suppressed defaults, so that a subcommand does not overwrite what came before its name.
     hidden: dict[str, Any] = {"default": argparse.SUPPRESS}
     flag(
         parser, "-v --verbose", "say what is being done (-vv: in detail)", action="count", **hidden
@@ -181,7 +181,7 @@ def add_report(parser: Any, *, form: bool = True) -> None:
 
 
 def deliver(report: EvaluationReport, args: argparse.Namespace) -> None:
-    """Write the report to the files that were asked for, and print it as asked."""
+    """Write the report to the requested files, and print it in the requested form."""
     if args.html is not None:
         report.to_html(args.html)
         note(f"wrote the report to {args.html}")

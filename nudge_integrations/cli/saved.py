@@ -107,7 +107,7 @@ def revert(args: argparse.Namespace) -> int:
 
     They are restored byte for byte: in a saved NudgeVectorStore, wherever it
     holds a tuned vector of the run --tuned, or in a running store such as
-    chroma:./db#docs, from the originals kept beside it.
+    chroma:./db#docs, from the originals kept with it.
 
     Examples:
       nudge revert --tuned tuned --store my_store

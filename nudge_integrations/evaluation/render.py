@@ -64,7 +64,7 @@ def _template() -> Template:
     environment = Environment(
         loader=DictLoader({name: folder.joinpath(name).read_text("utf-8") for name in names}),
         autoescape=True,
-        # What is markup already is of another type, and stays.
+        # Markup has a type of its own and is left as it is.
         finalize=lambda value: safe(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -81,7 +81,7 @@ def _table(report: Figures) -> str:
         for metric in report.metrics:
             row = report.row(metric, group)
             *numbers, p, counts = wording.cells(row)
-            # The star stands in a column of its own.
+            # The star has a column of its own.
             p += "" if row.significant else " "
             lines.append(pattern.format(f"  {metric}", *numbers, p, counts))
     if any(row.p_value is not None for row in report.rows):

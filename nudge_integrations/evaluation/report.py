@@ -106,7 +106,7 @@ class EvaluationReport(Figures):
         """Read what `to_dict` returned, through JSON or not; the verdict is derived again.
 
         Raises:
-            CorruptFileError: Something is missing, unknown or of another type; it is named.
+            CorruptFileError: Something is missing, unknown or of the wrong type; it is named.
         """
         if isinstance(content, Mapping):
             content = {name: each for name, each in content.items() if name != "verdict"}
@@ -125,7 +125,7 @@ def _plain(value: Any) -> Any:
 
 
 def _read(wanted: Any, value: Any, what: str) -> Any:
-    """A JSON value as the type wanted; anything missing, unknown or of another type is refused."""
+    """Convert a JSON value to the wanted type, refusing anything that does not fit it."""
     inner = get_args(wanted)
     if dataclasses.is_dataclass(wanted):
         return wanted(**_fields(wanted, value, what))  # type: ignore[operator]

@@ -136,7 +136,7 @@ def facts(report: Figures) -> Iterator[str]:
 
 
 def what_next(report: Figures) -> list[str]:
-    """What to do, the most pressing first; code stands in backticks."""
+    """What to do, the most pressing first; code is in backticks."""
     row, still, fallen = report.row(), report.step == 0, beyond_chance(report, -1)
     change = row.difference or 0
     if still:
@@ -174,7 +174,7 @@ def what_next(report: Figures) -> list[str]:
         "`generate_questions` writes some)."
     )
     low = (
-        f"{row.metric} is {number(row.after, 2)} after tuning: hybrid search (BM25 beside the "
+        f"{row.metric} is {number(row.after, 2)} after tuning: hybrid search (BM25 next to the "
         "vectors) or a stronger embedding model may add more; tune on top of it."
     )
     advice = (
@@ -188,7 +188,7 @@ def what_next(report: Figures) -> list[str]:
 
 
 def fell(row: ReportRow, digits: int = 4) -> bool:
-    """Whether the mean is lower than before, as far as the digits shown tell."""
+    """Whether the mean is lower than before, at the number of digits shown."""
     return row.difference is not None and signed(row.difference, digits).startswith("-")
 
 

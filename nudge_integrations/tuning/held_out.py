@@ -65,8 +65,8 @@ def held_out_report(
     )
     if fit.unseen is None:
         return report
-    foreseen = compare(*_scores(fit.unseen, names, grades), judged_on="documents set aside").row()
-    return replace(report, unseen_estimate=replace(foreseen, group="unseen"))
+    estimate = compare(*_scores(fit.unseen, names, grades), judged_on="documents set aside").row()
+    return replace(report, unseen_estimate=replace(estimate, group="unseen"))
 
 
 def _scores(

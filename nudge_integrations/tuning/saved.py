@@ -111,7 +111,7 @@ def apply_to_saved(path: str | os.PathLike[str], tuned: TunedVectors) -> Exchang
     Raises:
         CorruptFileError: No such store there, several of them, or a damaged one.
         MetricMismatchError: NUDGE-M's vectors, and a store that ranks by cosine.
-        DataError: Vectors of another dimension. The store is as it was, as after any error.
+        DataError: Vectors of another dimension. As after any error, the store is unchanged.
         NudgeError: The folder cannot be written to.
     """
     return _exchange(Path(path), tuned, applying=True)
@@ -198,7 +198,7 @@ def _file_of(path: Path) -> Path:
     """
     if not path.exists():
         hint = "; a running store is tuned by `nudge tune`" if "#" in path.name else ""
-        raise CorruptFileError(f"no saved store at {path}: there is nothing of that name{hint}")
+        raise CorruptFileError(f"no saved store at {path}: nothing has that name{hint}")
     if not path.is_dir():
         return path
     names = sorted({file for layout in _LAYOUTS.values() for file in path.glob(layout.pattern)})

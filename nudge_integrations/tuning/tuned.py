@@ -73,7 +73,7 @@ class TunedVectors:
             matrix = as_matrix(
                 getattr(self, name), name, ids=self.ids, dimension=width, allow_empty=True
             )
-            # A view, so that only the way through here is closed, not the caller's own array.
+            # A view, so that the caller's own array stays writable.
             matrix = matrix.view()
             matrix.flags.writeable = False
             object.__setattr__(self, name, matrix)
@@ -105,7 +105,7 @@ class TunedVectors:
         return {name: row for row, name in enumerate(self.text_hashes)}
 
     def with_report(self, report: EvaluationReport | None) -> TunedVectors:
-        """The same with another report."""
+        """The same run with another report."""
         other = copy.copy(self)  # not `replace`, which would check every vector again
         object.__setattr__(other, "report", report)
         return other
@@ -246,7 +246,7 @@ class TunedVectors:
             model: The model that is in use now, to be checked against the one tuned for.
 
         Raises:
-            CorruptFileError: Missing, truncated, edited, or of another version.
+            CorruptFileError: The file is missing, truncated, edited, or has another version.
             ModelMismatchError: `model` is another one.
         """
         folder = Path(folder)
