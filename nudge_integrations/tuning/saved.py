@@ -198,7 +198,7 @@ def _file_of(path: Path) -> Path:
     """
     if not path.exists():
         hint = "; a running store is tuned by `nudge tune`" if "#" in path.name else ""
-        raise CorruptFileError(f"no saved store at {path}: nothing has that name{hint}")
+        raise CorruptFileError(f"no saved store at {path}: there is nothing of that name{hint}")
     if not path.is_dir():
         return path
     names = sorted({file for layout in _LAYOUTS.values() for file in path.glob(layout.pattern)})
