@@ -15,7 +15,8 @@ from nudge_integrations.langchain.embeddings import AsEmbeddings, NudgeEmbedding
 from nudge_integrations.langchain.vector_store import NudgeVectorStore
 from nudge_integrations.relevance import RelevanceDataset
 from nudge_integrations.relevance.checks import checked_documents
-from nudge_integrations.tuning.engine import FinetuneEngine, unique_texts
+from nudge_integrations.tuning.engine import FinetuneEngine
+from nudge_integrations.tuning.run import unique_texts
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -278,17 +278,3 @@ class FinetuneEngine:
             added=added.ids if added else (),
             reason=unknown if self.gamma is None else f"step {self.tuned.step:g} was asked for",
         )
-
-
-def unique_texts(documents: Iterable[tuple[str, str]], what: str) -> dict[str, str]:
-    """Document id -> text.
-
-    Raises:
-        DataError: Two documents share an id.
-    """
-    texts: dict[str, str] = {}
-    for name, text in documents:
-        if name in texts:
-            raise DataError(f"two {what} have the id {name!r}; give each its own")
-        texts[name] = text
-    return texts

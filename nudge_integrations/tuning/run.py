@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +12,7 @@ from nudge_integrations.common import topk
 from nudge_integrations.common.arrays import FloatMatrix, IntVector, unit_rows
 from nudge_integrations.common.files import text_hash
 from nudge_integrations.embedding import Embedder
+from nudge_integrations.errors import DataError
 from nudge_integrations.evaluation import (
     EvaluationReport,
     Turns,
@@ -107,6 +108,20 @@ class Questions:
             len(corpus.firsts),
             [list(each.values()) for each in answers],
         ).unique()
+
+
+def unique_texts(documents: Iterable[tuple[str, str]], what: str) -> dict[str, str]:
+    """Document id -> text.
+
+    Raises:
+        DataError: Two documents share an id.
+    """
+    texts: dict[str, str] = {}
+    for name, text in documents:
+        if name in texts:
+            raise DataError(f"two {what} have the id {name!r}; give each its own")
+        texts[name] = text
+    return texts
 
 
 def tune(

@@ -137,9 +137,10 @@ def _exchange(path: Path, tuned: TunedVectors, *, applying: bool) -> Exchange:
             "through NudgeEmbedding (LlamaIndex) or NudgeEmbeddings (LangChain)"
         )
     index, documents = layout.unpack(data, path)
-    before = len(index.moves.bases)
+    before = index.matrix
     left = tuned.apply_to(index) if applying else tuned.revert_in(index)
-    changed = len(tuned) - len(left) + abs(len(index.moves.bases) - before)
+    # As integers, because only equal bytes count.
+    changed = int((index.matrix.view(np.uint32) != before.view(np.uint32)).any(axis=1).sum())
     if changed:
         write_atomically(path, layout.pack(index, documents))
     wanted = dict(zip(tuned.ids, tuned.vectors if applying else tuned.originals, strict=True))
