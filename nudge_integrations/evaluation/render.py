@@ -25,7 +25,7 @@ def summary(report: Figures) -> str:
     sentences = {
         wording.verdict(report): 2,
         wording.two_numbers(report): 1,
-        " ".join(wording.got_worse(report)): 1,
+        wording.harm(report) if report.step != 0 else "": 1,
         f"Next: {wording.what_next(report)[0]}": 2,
     }
     return "\n".join(_filled(each, lines) for each, lines in sentences.items() if each)

@@ -84,12 +84,21 @@ def two_numbers(report: Figures) -> str:
         return f"{row.metric} is {number(row.before)} over {counted(row.queries)}."
     rows = [report.row(group=group) for group in report.groups[1:]] or [row]
     changes = [
-        f"{signed(each.difference)}{star(each)} ({each.queries:,} {each.group}" for each in rows
+        f"{each.group} {signed(each.difference)}{star(each)} ({each.queries:,})" for each in rows
     ]
-    text = f"{row.metric}: {'), '.join(changes)} queries)"
     if "unseen" not in report.groups and estimate is not None:
-        text += f", {signed(estimate.difference)} estimated for unseen ones"
-    return f"{text}."
+        changes.append(f"unseen {signed(estimate.difference)} (estimated)")
+    return f"Change of {row.metric} (queries): {', '.join(changes)}."
+
+
+def harm(report: Figures) -> str:
+    """What got worse, in one line; empty if nothing changed."""
+    row = report.row()
+    if not any(each.wins or each.losses for each in report.rows):
+        return ""
+    fallen = [group for group in report.shown_groups if _fallen(report, group)]
+    where = f"Worse on average over {_listed(fallen)} queries" if fallen else "No group got worse"
+    return f"{where}; {row.metric} fell for {row.losses:,} of {counted(row.queries)}."
 
 
 def got_worse(report: Figures) -> list[str]:

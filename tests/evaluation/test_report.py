@@ -214,15 +214,15 @@ def test_no_internal_words_stand_at_the_top() -> None:
 
 def test_the_summary_has_the_numbers_that_matter() -> None:
     text = report().summary()
-    assert "ndcg@10: +0.4000 (4 seen), -0.3500 (2 unseen queries)." in text
-    assert "Got worse over 2 unseen queries: ndcg@10 -0.3500, recall@10 -0.3500." in text
+    assert "Change of ndcg@10 (queries): seen +0.4000 (4), unseen -0.3500 (2)." in text
+    assert "Worse on average over unseen queries; ndcg@10 fell for 2 of 6 queries." in text
 
 
 def test_where_unseen_queries_were_not_asked_the_estimate_stands_for_them() -> None:
     row = dataclasses.replace(report().row(group="unseen"), difference=-0.02)
     made = dataclasses.replace(report(seen=list(QUERIES)), unseen_estimate=row)
     text = " ".join(made.summary().split())
-    assert "+0.1500 (6 seen queries), -0.0200 estimated for unseen ones." in text
+    assert "(queries): seen +0.1500 (6), unseen -0.0200 (estimated)." in text
     start = "Perhaps better on these queries, with {} estimated for unseen ones: ndcg@10 rose"
     for difference, p_value, guess in (
         (-0.02, 0.2, "no clear change"),
@@ -241,7 +241,7 @@ def test_queries_about_new_documents_are_a_group_of_their_own() -> None:
     assert [made.row(group=each).queries for each in made.groups] == [6, 2, 2, 2]
     text = str(made)
     assert "new: 2 queries, an answer was added after tuning" in text
-    assert "-0.3500 (2 new queries)." in made.summary()
+    assert "new -0.3500 (2)." in made.summary()
     assert EvaluationReport.from_dict(made.to_dict()) == made
 
 
