@@ -51,6 +51,8 @@ def show(args: argparse.Namespace) -> int:
     """
     from nudge_integrations.tuning.tuned import TunedVectors
 
+    if args.ids and (args.html or args.plot or args.full or args.json):
+        args.parser.error("--ids: goes without the options of the report")
     tuned = TunedVectors.load(args.tuned)
     if args.ids:
         say("\n".join(tuned.ids))

@@ -272,6 +272,8 @@ class TestShow:
     def test_lists_the_moved_documents_for_other_programs(self, nudge, fitted):
         outcome = nudge("show", fitted, "--ids")
         assert outcome.out.splitlines() == list(TunedVectors.load(fitted).ids)
+        both = nudge("show", fitted, "--ids", "--html", "report.html")
+        assert (both.code, "--ids: goes without" in both.err) == (2, True)
 
     def test_writes_the_report_as_a_page(self, nudge, fitted, tmp_path):
         outcome = nudge("show", fitted, "--html", tmp_path / "r.html")
