@@ -196,11 +196,7 @@ class TunedVectors:
         Raises:
             ModelMismatchError: The models differ.
         """
-        if not isinstance(model, ModelFingerprint):
-            raise DataError(
-                f"a model's fingerprint is needed, not {described(model)}: pass "
-                "nudge_integrations.embedding.Embedder(model).fingerprint, or engine.embedder's"
-            )
+        _check_fingerprint(model)
         mine, given = len(self.model.probe), len(model.probe)
         if mine != given:
             raise ModelMismatchError(
@@ -255,6 +251,8 @@ class TunedVectors:
                 f"{folder} is a file; name the folder that it was saved in, such as "
                 f"{str(folder.parent)!r}"
             )
+        if model is not None:
+            _check_fingerprint(model)  # before the file is read
         content, arrays = load_arrays(folder / FILE_NAME, KIND, VERSION)
         try:
             tuned = _from_content(content, arrays)
@@ -273,6 +271,14 @@ class TunedVectors:
         rows = np.array([row_of_id.get(name, -1) for name in ids], np.int64)
         result[rows >= 0] = new[rows[rows >= 0]]
         return result
+
+
+def _check_fingerprint(model: Any) -> None:
+    if not isinstance(model, ModelFingerprint):
+        raise DataError(
+            f"a model's fingerprint is needed, not {described(model)}: pass "
+            "nudge_integrations.embedding.Embedder(model).fingerprint, or engine.embedder's"
+        )
 
 
 def _from_content(content: Mapping[str, Any], arrays: Mapping[str, Any]) -> TunedVectors:
