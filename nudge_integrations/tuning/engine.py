@@ -267,12 +267,14 @@ class FinetuneEngine:
     def _measured(
         self, questions: Questions, judged_on: str, added: Corpus | None = None
     ) -> EvaluationReport:
-        corpora = [self._embedded, *([added] if added else [])]
+        ids, vectors = self._embedded.ids, self._embedded.vectors
+        if added is not None:
+            ids, vectors = (*ids, *added.ids), np.concatenate([vectors, added.vectors])
         unknown = "one question is too few to choose a step on"
         return measure(
             self.tuned,
-            [name for each in corpora for name in each.ids],
-            np.concatenate([each.vectors for each in corpora]),
+            ids,
+            vectors,
             questions,
             judged_on=f"{len(questions.ids)} {judged_on}",
             added=added.ids if added else (),

@@ -137,10 +137,9 @@ def _exchange(path: Path, tuned: TunedVectors, *, applying: bool) -> Exchange:
             "through NudgeEmbedding (LlamaIndex) or NudgeEmbeddings (LangChain)"
         )
     index, documents = layout.unpack(data, path)
-    before = index.matrix
+    before = len(index.moves.bases)
     left = tuned.apply_to(index) if applying else tuned.revert_in(index)
-    # As integers, because only equal bytes count.
-    changed = int((index.matrix.view(np.uint32) != before.view(np.uint32)).any(axis=1).sum())
+    changed = len(tuned) - len(left) + abs(len(index.moves.bases) - before)
     if changed:
         write_atomically(path, layout.pack(index, documents))
     wanted = dict(zip(tuned.ids, tuned.vectors if applying else tuned.originals, strict=True))
