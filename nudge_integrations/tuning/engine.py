@@ -17,7 +17,7 @@ from nudge_integrations.embedding.encoders import original_model
 from nudge_integrations.errors import DataError, NotFinetunedError
 from nudge_integrations.evaluation import EvaluationReport
 from nudge_integrations.relevance import RelevanceDataset, check_leaks
-from nudge_integrations.relevance.over import PARTS, over_documents, with_holdout
+from nudge_integrations.relevance.over import PARTS, over, over_documents, with_holdout
 from nudge_integrations.tuning.metric import check_metric
 from nudge_integrations.tuning.options import EngineOptions
 from nudge_integrations.tuning.run import Corpus, Questions, measure, tune
@@ -239,8 +239,9 @@ class FinetuneEngine:
         _ = self.tuned  # refused before anything is embedded
         asked = RelevanceDataset.coerce(dataset)
         parts = zip(PARTS, self._datasets[:2], strict=False)
-        check_leaks(**{name: part for name, part in parts if part}, evaluation=asked)
-        questions = Questions.embed(asked.with_corpus(self._texts), self.embedder)
+        check_leaks(**{name: part for name, part in parts if part}, dataset=asked)
+        asked = over(asked, self._texts, "dataset", self._id_of)
+        questions = Questions.embed(asked, self.embedder)
         return self._measured(questions, "the questions given")
 
     def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> Path:

@@ -55,7 +55,8 @@ def held_out_report(
             judged_on += f", and cross-validation over {len(set(asked))} questions"
     report = compare(
         *_scores(held, names, grades),
-        seen={asked[row] for row in np.flatnonzero(held.seen)},
+        # Where nothing moved, no question differs from another.
+        seen={asked[row] for row in np.flatnonzero(held.seen)} if moved else None,
         judged_on=judged_on,
         queries=queries,
         method=fit.method.upper(),
