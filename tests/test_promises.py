@@ -508,7 +508,7 @@ def test_measuring_on_a_question_of_the_training_is_refused(side: Any, world: Wo
         {**test.qrels, "again": dict(train.qrels[name])},
     )
 
-    with pytest.raises(LeakError, match=f"'train'.*'again'.*'{name}'"):
+    with pytest.raises(LeakError, match=f"'train_dataset'.*'again'.*'{name}'"):
         engine.evaluate(asked)
     assert engine.evaluate(test).row().queries == len(test)
 

@@ -1,6 +1,6 @@
 """How good retrieval is, before and after: metrics, significance, and the report."""
 
-from nudge_integrations.evaluation.arrays import evaluate
+from nudge_integrations.evaluation.arrays import evaluate, search
 from nudge_integrations.evaluation.comparison import compare, with_rankings
 from nudge_integrations.evaluation.figures import QueryChange, RankedDocument, ReportRow, Turns
 from nudge_integrations.evaluation.metrics import (
@@ -45,5 +45,6 @@ __all__ = [
     "paired_test",
     "parse_metric",
     "score_rankings",
+    "search",
     "with_rankings",
 ]

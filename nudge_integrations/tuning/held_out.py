@@ -55,8 +55,7 @@ def held_out_report(
             judged_on += f", and cross-validation over {len(set(asked))} questions"
     report = compare(
         *_scores(held, names, grades),
-        # Where nothing moved, no question differs from another.
-        seen={asked[row] for row in np.flatnonzero(held.seen)} if moved else None,
+        seen={asked[row] for row in np.flatnonzero(held.seen)},
         judged_on=judged_on,
         queries=queries,
         method=fit.method.upper(),
