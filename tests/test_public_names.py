@@ -32,12 +32,12 @@ PUBLIC = {
         search with_rankings
     """,
     "nudge_integrations.langchain": """
-        NudgeEmbeddings NudgeFinetuneEngine NudgeRetriever NudgeVectorStore aevaluate_retriever
-        evaluate_retriever
+        NudgeEmbeddings NudgeFinetuneEngine NudgeRetriever NudgeVectorStore
+        TracedRetriever aevaluate_retriever evaluate_retriever
     """,
     "nudge_integrations.llama_index": """
-        NudgeEmbedding NudgeFinetuneEngine NudgeRetriever NudgeVectorStore aevaluate_retriever
-        evaluate_retriever
+        NudgeEmbedding NudgeFinetuneEngine NudgeRetriever NudgeVectorStore
+        TracedRetriever aevaluate_retriever evaluate_retriever
     """,
     "nudge_integrations.methods": """
         Fit Judgments Method NudgeC NudgeM NudgeN get_method
