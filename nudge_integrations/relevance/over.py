@@ -81,21 +81,20 @@ def over(
         return dataset.with_corpus(documents)
     except DataError as error:
         judged = dict.fromkeys(each for of_query in dataset.qrels.values() for each in of_query)
-        if not judged.keys().isdisjoint(documents):
-            advice = ""
-        elif name != PARTS[0] and dataset.corpus and _apart(dataset.corpus, documents):
-            advice = (
-                f". {name} is about other documents: none of its {len(dataset.corpus)} is among "
-                "those that are tuned. Tuning moves the documents themselves, so it must be "
-                "measured on questions about the same ones: put both datasets' documents and "
-                "questions together and cut them with RelevanceDataset.split()"
-            )
-        else:
-            advice = (
+        strangers = ""
+        if judged.keys().isdisjoint(documents):
+            if name != PARTS[0] and dataset.corpus and _apart(dataset.corpus, documents):
+                raise DataError(
+                    f"{name} is about other documents: none of its {len(dataset.corpus)} is among "
+                    f"the {len(documents)} that are tuned. Tuning moves the documents themselves, "
+                    "so it is measured on questions about the same ones: put both datasets' "
+                    "documents and questions together and cut them with RelevanceDataset.split()"
+                ) from error
+            strangers = (
                 f". None of the {len(judged)} judged documents is there; documents are called "
                 f"{name_some(list(documents))}: judgments must name each by {id_of}"
             )
-        raise DataError(f"{name}: {error}{advice}") from error
+        raise DataError(f"{name}: {error}{strangers}") from error
 
 
 def _apart(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
