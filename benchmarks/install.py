@@ -13,11 +13,11 @@ import json
 import subprocess
 import tempfile
 import time
-import tomllib
 import venv
 from pathlib import Path
 from typing import Any
 
+import tomllib
 from machine import described
 
 HERE = Path(__file__).parent

@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
-from nudge_integrations.errors import CorruptFileError, NudgeError
+from nudge_integrations.errors import CorruptFileError, DataError, NudgeError
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -67,6 +67,29 @@ def write_atomically(path: Path, data: bytes) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def check_json(value: Any, what: str) -> None:
+    """Refuse what would not come back from JSON as it is.
+
+    Raises:
+        DataError: Such as a tuple, a date, NaN, or a dict whose keys are no strings.
+    """
+    try:
+        if json.loads(json.dumps(value, allow_nan=False)) == value:
+            return
+        reason = "a tuple, or a key that is no string"
+    except (TypeError, ValueError, RecursionError) as error:
+        reason = str(error)
+    raise not_json(what, reason)
+
+
+def not_json(what: str, reason: object) -> DataError:
+    """The error for what JSON cannot hold."""
+    return DataError(
+        f"{what} is not plain JSON ({reason}): use strings, numbers, booleans, None, lists and "
+        "dicts with string keys"
+    )
 
 
 def pack(

@@ -14,7 +14,7 @@ from langchain_core.runnables.config import run_in_executor
 
 from nudge_integrations.common.files import read_file, write_atomically
 from nudge_integrations.common.index import ExactIndex, Metric
-from nudge_integrations.errors import CorruptFileError, DataError
+from nudge_integrations.errors import DataError
 from nudge_integrations.langchain.documents import copied, documents_of, to_json, with_ids
 from nudge_integrations.langchain.embeddings import NudgeEmbeddings
 from nudge_integrations.langchain.search import ExactSearch
@@ -129,40 +129,28 @@ class NudgeVectorStore(ExactSearch):
             DataError: Another number of ids or vectors than of documents, or vectors that cannot
                 be used. Nothing was added.
         """
-        added = with_ids(documents, ids)
-        texts = [document.page_content for document in added]
+        added, texts = with_ids(documents, ids)
         return self._put(added, self._embedding.embed_documents(texts) if texts else [])
 
     async def aadd_documents(
         self, documents: list[Document], ids: Sequence[str | None] | None = None, **_kwargs: Any
     ) -> list[str]:
         """Like `add_documents`, through the embedding model's own async method."""
-        added = with_ids(documents, ids)
-        texts = [document.page_content for document in added]
+        added, texts = with_ids(documents, ids)
         vectors = await self._embedding.aembed_documents(texts) if texts else []
         return await run_in_executor(None, self._put, added, vectors)
 
     def add_texts(
-        self,
-        texts: Iterable[str],
-        metadatas: list[dict[str, Any]] | None = None,
-        *,
-        ids: Sequence[str | None] | None = None,
-        **kwargs: Any,
+        self, texts: Iterable[str], metadatas: list[dict[str, Any]] | None = None, **kwargs: Any
     ) -> list[str]:
-        """Embed texts and add them; as `add_documents`."""
-        return self.add_documents(documents_of(texts, metadatas), ids=ids, **kwargs)
+        """Embed texts and add them; `ids` and all else as for `add_documents`."""
+        return self.add_documents(documents_of(texts, metadatas), **kwargs)
 
     async def aadd_texts(
-        self,
-        texts: Iterable[str],
-        metadatas: list[dict[str, Any]] | None = None,
-        *,
-        ids: Sequence[str | None] | None = None,
-        **kwargs: Any,
+        self, texts: Iterable[str], metadatas: list[dict[str, Any]] | None = None, **kwargs: Any
     ) -> list[str]:
         """Like `add_texts`, through the embedding model's own async method."""
-        return await self.aadd_documents(documents_of(texts, metadatas), ids=ids, **kwargs)
+        return await self.aadd_documents(documents_of(texts, metadatas), **kwargs)
 
     def add_embeddings(
         self,
@@ -179,7 +167,7 @@ class NudgeVectorStore(ExactSearch):
             ids: As for `add_documents`, which says what is returned and raised, too.
         """
         whole = [Document(page_content=d) if isinstance(d, str) else d for d in documents]
-        return self._put(with_ids(whole, ids), vectors)
+        return self._put(with_ids(whole, ids)[0], vectors)
 
     def delete(self, ids: list[str] | None = None, **kwargs: Any) -> bool:
         """Delete by id; ids that are not there are ignored. None deletes everything."""
@@ -219,7 +207,7 @@ class NudgeVectorStore(ExactSearch):
         *,
         ids: list[str] | None = None,
         **kwargs: Any,
-    ) -> NudgeVectorStore:
+    ) -> Self:
         """Make a store and add texts to it; `kwargs` go to the store: `metric`, `tuned`."""
         store = cls(embedding, **kwargs)
         store.add_texts(texts, metadatas, ids=ids)
@@ -234,7 +222,7 @@ class NudgeVectorStore(ExactSearch):
         *,
         ids: list[str] | None = None,
         **kwargs: Any,
-    ) -> NudgeVectorStore:
+    ) -> Self:
         """Like `from_texts`, through the embedding model's own async method."""
         store = cls(embedding, **kwargs)
         await store.aadd_texts(texts, metadatas, ids=ids)
@@ -267,19 +255,12 @@ class NudgeVectorStore(ExactSearch):
         """
         file = _file(path)
         index, saved = LANGCHAIN.unpack(read_file(file, LANGCHAIN.kind), file)
-        try:
-            documents = {str(each["id"]): Document(**each) for each in saved}
-        except (TypeError, ValueError) as error:
-            raise CorruptFileError(f"{file} was edited: {error}; save it again") from error
-        return cls._restored(embedding, index, documents, tuned=tuned)
+        documents = {str(each["id"]): Document(**each) for each in saved}
+        return cls._restored(embedding, index, documents, tuned)
 
     @classmethod
     def _restored(
-        cls,
-        embedding: Embeddings,
-        index: ExactIndex,
-        documents: dict[str, Document],
-        tuned: TunedVectors | None = None,
+        cls, embedding: Embeddings, index: ExactIndex, documents: Any, tuned: Any = None
     ) -> Self:
         store = cls(embedding, metric=index.metric, tuned=tuned)
         store._index, store._documents = index, documents

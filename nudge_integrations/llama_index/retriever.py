@@ -7,8 +7,8 @@ from typing import Any
 
 from llama_index.core import VectorStoreIndex
 from llama_index.core.base.base_retriever import BaseRetriever
-from llama_index.core.instrumentation.dispatcher import active_instrument_tags, instrument_tags
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
+from llama_index_instrumentation.dispatcher import active_instrument_tags, instrument_tags
 
 from nudge_integrations.errors import DataError
 from nudge_integrations.tuning.lookup import as_tuned
