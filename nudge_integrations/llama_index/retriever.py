@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from llama_index.core import VectorStoreIndex
@@ -11,6 +10,7 @@ from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, Query
 from llama_index_instrumentation.dispatcher import active_instrument_tags, instrument_tags
 
 from nudge_integrations.errors import DataError
+from nudge_integrations.llama_index.threads import in_thread
 from nudge_integrations.tuning.lookup import as_tuned
 from nudge_integrations.tuning.overlay import Overlay
 from nudge_integrations.tuning.traces import RUN, mark_span
@@ -81,8 +81,7 @@ class NudgeRetriever(BaseRetriever):
         )
         return [NodeWithScore(node=found[place].node, score=score) for place, score in ranked]
 
-    async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        return await asyncio.to_thread(self._retrieve, query_bundle)
+    _aretrieve = in_thread("_retrieve")
 
 
 class TracedRetriever(BaseRetriever):

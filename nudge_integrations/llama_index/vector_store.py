@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import fsspec
+from fsspec import AbstractFileSystem
 from llama_index.core.schema import BaseNode
 from llama_index.core.vector_stores.simple import (
     DEFAULT_VECTOR_STORE,
@@ -28,6 +27,7 @@ from nudge_integrations.llama_index.filters import Predicate, compile_filters
 from nudge_integrations.llama_index.nodes import EXAMPLE, copied, embeddings_of
 from nudge_integrations.llama_index.persistence import find_stores, load_nodes, save_nodes
 from nudge_integrations.llama_index.search import ExactSearch
+from nudge_integrations.llama_index.threads import in_thread
 from nudge_integrations.relevance.checks import checked_documents
 from nudge_integrations.tuning.lookup import as_tuned
 
@@ -155,7 +155,7 @@ class NudgeVectorStore(ExactSearch):
         return as_tuned(tuned).revert_in(self._index)
 
     def persist(
-        self, persist_path: str = _DEFAULT_PATH, fs: fsspec.AbstractFileSystem | None = None
+        self, persist_path: str = _DEFAULT_PATH, fs: AbstractFileSystem | None = None
     ) -> None:
         """Save nodes and vectors into one safetensors file at `persist_path`; nothing is pickled.
 
@@ -169,9 +169,7 @@ class NudgeVectorStore(ExactSearch):
         save_nodes(persist_path, index, [nodes[id_] for id_ in index.ids], fs)
 
     @classmethod
-    def from_persist_path(
-        cls, persist_path: str, fs: fsspec.AbstractFileSystem | None = None
-    ) -> Self:
+    def from_persist_path(cls, persist_path: str, fs: AbstractFileSystem | None = None) -> Self:
         """Load a store that `persist` saved, bit for bit.
 
         Raises:
@@ -186,7 +184,7 @@ class NudgeVectorStore(ExactSearch):
         cls,
         persist_dir: str = DEFAULT_PERSIST_DIR,
         namespace: str = DEFAULT_VECTOR_STORE,
-        fs: fsspec.AbstractFileSystem | None = None,
+        fs: AbstractFileSystem | None = None,
     ) -> Self:
         """Load the store that `StorageContext.persist(persist_dir)` saved under `namespace`."""
         return cls.from_persist_path(f"{persist_dir}/{namespace}{_SUFFIX}", fs)
@@ -195,7 +193,7 @@ class NudgeVectorStore(ExactSearch):
     def from_namespaced_persist_dir(
         cls,
         persist_dir: str = DEFAULT_PERSIST_DIR,
-        fs: fsspec.AbstractFileSystem | None = None,
+        fs: AbstractFileSystem | None = None,
     ) -> dict[str, BasePydanticVectorStore]:
         """Load every vector store that `StorageContext.persist(persist_dir)` saved.
 
@@ -211,26 +209,10 @@ class NudgeVectorStore(ExactSearch):
             for namespace, (path, is_simple) in found.items()
         }
 
-    async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
-        """`add`, in a thread."""
-        return await asyncio.to_thread(self.add, nodes, **kwargs)
-
-    async def adelete(self, ref_doc_id: str, **kwargs: Any) -> None:
-        """`delete`, in a thread."""
-        await asyncio.to_thread(self.delete, ref_doc_id, **kwargs)
-
-    async def adelete_nodes(
-        self,
-        node_ids: list[str] | None = None,
-        filters: MetadataFilters | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """`delete_nodes`, in a thread."""
-        await asyncio.to_thread(self.delete_nodes, node_ids, filters, **kwargs)
-
-    async def aclear(self) -> None:
-        """`clear`, in a thread."""
-        await asyncio.to_thread(self.clear)
+    async_add = in_thread("add")
+    adelete = in_thread("delete")
+    adelete_nodes = in_thread("delete_nodes")
+    aclear = in_thread("clear")
 
     @classmethod
     def _restored(cls, index: ExactIndex, nodes: dict[str, BaseNode]) -> Self:
