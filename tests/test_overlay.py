@@ -113,16 +113,11 @@ def test_nothing_moved_changes_nothing(side: Any, engine: Any, world: World) -> 
 
 
 def test_a_filter_is_handed_on(side: Any, engine: Any, world: World) -> None:
-    if side is not LangChain:
-        pytest.skip("LlamaIndex's retriever takes its filters itself")
     store = engine.get_base_vector_store()
-    retriever = overlaid(
-        side,
-        store,
-        engine.base_model,
-        engine.tuned,
-        search_kwargs={"filter": lambda document: document.id == "d3"},
-    )
+    options: dict[str, Any] = {"node_ids": ["d3"]}
+    if side is LangChain:
+        options = {"search_kwargs": {"filter": lambda document: document.id == "d3"}}
+    retriever = overlaid(side, store, engine.base_model, engine.tuned, **options)
     assert side.ranked(retriever, next(iter(world.data.queries.values()))) == ["d3"]
 
 

@@ -131,11 +131,17 @@ def _refuse_bad_rows(
             )
 
 
+def row_norms(matrix: FloatMatrix) -> npt.NDArray[np.float64]:
+    """Euclidean norm of each row, float64, which no finite float32 row makes overflow."""
+    lengths: npt.NDArray[np.float64] = np.sqrt(
+        np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64)
+    )
+    return lengths
+
+
 def norms(matrix: FloatMatrix) -> npt.NDArray[np.float32]:
     """Euclidean norm of each row, float32, summed in float64."""
-    squares = np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64)
-    lengths: npt.NDArray[np.float32] = np.sqrt(squares).astype(np.float32)
-    return lengths
+    return row_norms(matrix).astype(np.float32)
 
 
 def unit_rows(matrix: FloatMatrix) -> FloatMatrix:

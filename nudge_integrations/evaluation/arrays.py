@@ -43,15 +43,12 @@ def search(
         raise DataError(f"similarity must be 'cosine' or 'dot', got {similarity!r}")
     asked = as_matrix(queries, "queries")
     scaled = unit_rows if similarity == "cosine" else np.asarray
-    best = np.empty((len(asked), 0), np.int64)
-    values, start = best.astype(np.float32), 0
+    best, start = topk.nothing(len(asked)), 0
     for part in _parts(embeddings):
         rows = scaled(as_matrix(part, "embeddings", dimension=asked.shape[1]))
-        found, similarities = topk.search(scaled(asked), rows, k)
-        order, values = topk.top_k(np.concatenate([values, similarities], axis=1), k)
-        best = np.take_along_axis(np.concatenate([best, found + start], axis=1), order, axis=1)
+        best = topk.merged(best, topk.search(scaled(asked), rows, k), k, start)
         start += len(rows)
-    return best, values
+    return best
 
 
 def evaluate(

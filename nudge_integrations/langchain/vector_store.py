@@ -100,11 +100,7 @@ class NudgeVectorStore(ExactSearch):
     """
 
     def __init__(
-        self,
-        embedding: Embeddings,
-        *,
-        metric: Metric = "cosine",
-        tuned: TunedVectors | None = None,
+        self, embedding: Embeddings, *, metric: Metric = "cosine", tuned: TunedVectors | None = None
     ) -> None:
         if tuned is not None or not isinstance(embedding, Embeddings):
             embedding = NudgeEmbeddings(embedding, tuned)

@@ -8,13 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from llama_index.core import Settings, VectorStoreIndex
 from llama_index.core.ingestion import run_transformations
-from llama_index.core.schema import (
-    BaseNode,
-    Document,
-    MetadataMode,
-    TextNode,
-    TransformComponent,
-)
+from llama_index.core.schema import BaseNode, Document, MetadataMode, TextNode, TransformComponent
 
 from nudge_integrations.common.arrays import FloatMatrix
 from nudge_integrations.llama_index.embeddings import AsBaseEmbedding, NudgeEmbedding

@@ -7,7 +7,6 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from fsspec import AbstractFileSystem
 from llama_index.core.schema import BaseNode
 from llama_index.core.vector_stores.simple import (
     DEFAULT_VECTOR_STORE,
@@ -25,7 +24,7 @@ from nudge_integrations.common.index import ExactIndex
 from nudge_integrations.errors import DataError
 from nudge_integrations.llama_index.filters import Predicate, compile_filters
 from nudge_integrations.llama_index.nodes import EXAMPLE, copied, embeddings_of
-from nudge_integrations.llama_index.persistence import find_stores, load_nodes, save_nodes
+from nudge_integrations.llama_index.persistence import Files, find_stores, load_nodes, save_nodes
 from nudge_integrations.llama_index.search import ExactSearch
 from nudge_integrations.llama_index.threads import in_thread
 from nudge_integrations.relevance.checks import checked_documents
@@ -110,10 +109,7 @@ class NudgeVectorStore(ExactSearch):
         self._delete(lambda node: node.ref_doc_id == ref_doc_id)
 
     def delete_nodes(
-        self,
-        node_ids: list[str] | None = None,
-        filters: MetadataFilters | None = None,
-        **_: Any,
+        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None, **_: Any
     ) -> None:
         """Delete nodes by id, by filters, or those that meet both. Ids not there are ignored.
 
@@ -154,9 +150,7 @@ class NudgeVectorStore(ExactSearch):
         """
         return as_tuned(tuned).revert_in(self._index)
 
-    def persist(
-        self, persist_path: str = _DEFAULT_PATH, fs: AbstractFileSystem | None = None
-    ) -> None:
+    def persist(self, persist_path: str = _DEFAULT_PATH, fs: Files = None) -> None:
         """Save nodes and vectors into one safetensors file at `persist_path`; nothing is pickled.
 
         `fs` is any fsspec file system, by default the local one. Only local saving is atomic.
@@ -169,7 +163,7 @@ class NudgeVectorStore(ExactSearch):
         save_nodes(persist_path, index, [nodes[id_] for id_ in index.ids], fs)
 
     @classmethod
-    def from_persist_path(cls, persist_path: str, fs: AbstractFileSystem | None = None) -> Self:
+    def from_persist_path(cls, persist_path: str, fs: Files = None) -> Self:
         """Load a store that `persist` saved, bit for bit.
 
         Raises:
@@ -184,16 +178,14 @@ class NudgeVectorStore(ExactSearch):
         cls,
         persist_dir: str = DEFAULT_PERSIST_DIR,
         namespace: str = DEFAULT_VECTOR_STORE,
-        fs: AbstractFileSystem | None = None,
+        fs: Files = None,
     ) -> Self:
         """Load the store that `StorageContext.persist(persist_dir)` saved under `namespace`."""
         return cls.from_persist_path(f"{persist_dir}/{namespace}{_SUFFIX}", fs)
 
     @classmethod
     def from_namespaced_persist_dir(
-        cls,
-        persist_dir: str = DEFAULT_PERSIST_DIR,
-        fs: AbstractFileSystem | None = None,
+        cls, persist_dir: str = DEFAULT_PERSIST_DIR, fs: Files = None
     ) -> dict[str, BasePydanticVectorStore]:
         """Load every vector store that `StorageContext.persist(persist_dir)` saved.
 
