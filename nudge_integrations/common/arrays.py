@@ -1,4 +1,4 @@
-"""Checks that every matrix of vectors passes once, at the door."""
+"""Validate matrices of vectors once, where they enter the package."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def as_matrix(
     A float32, C-contiguous matrix is returned as it is (no copy, and never written to).
 
     Args:
-        values: Anything that numpy reads as a two-dimensional array of real numbers, and torch
-            tensors of any real type on any device.
-        what: What the vectors are, for error messages, such as `"document vectors"`.
+        values: Anything numpy reads as a two-dimensional array of real numbers, or a torch
+            tensor of any real type on any device.
+        what: Name of the vectors in error messages, such as `"document vectors"`.
         ids: Names of the rows, used in error messages and checked for number.
         dimension: Number of columns asked for.
-        allow_empty: Whether no rows at all is fine.
-        allow_zero: Whether a vector of zeros is fine (it has no direction).
+        allow_empty: Whether to accept a matrix without rows.
+        allow_zero: Whether to accept zero vectors, which have no direction.
 
     Returns:
         Matrix of shape `(rows, dimension)`, float32.
@@ -94,7 +94,7 @@ def as_matrix(
 
 
 def _in_memory(values: Any) -> Any:
-    """A torch tensor as what numpy reads: numpy knows no bfloat16, no device and no gradient."""
+    """Convert a torch tensor for numpy, which has no bfloat16, devices or gradients."""
     if not (hasattr(values, "detach") and hasattr(values, "cpu")):
         return values
     tensor = values.detach().cpu()

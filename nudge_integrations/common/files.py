@@ -1,4 +1,4 @@
-"""One file for a saved state: named arrays and facts about them, checksummed, replaced atomically.
+"""Saved state in one file: named arrays and JSON facts, checksummed, replaced atomically.
 
 The file is a safetensors file. Its header says what it is (kind, layout version, SHA-256); the
 facts are JSON in an array of bytes, because a header may not exceed 100 MB. Nothing is pickled.
@@ -95,7 +95,7 @@ def not_json(what: str, reason: object) -> DataError:
 def pack(
     kind: str, version: int, facts: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
 ) -> bytes:
-    """The bytes of a saved state; `unpack` reads them.
+    """Serialize a saved state; `unpack` reads it.
 
     Args:
         kind: What is saved, such as `"tuned vectors"`.
@@ -119,13 +119,13 @@ def pack(
 def unpack(
     data: bytes, kind: str, version: int, path: str | os.PathLike[str]
 ) -> tuple[dict[str, Any], Arrays]:
-    """Read what `pack` made, checking every byte.
+    """Read what `pack` wrote, verifying the checksum.
 
     Args:
         data: The whole file.
         kind: What it must hold.
         version: The layout version it must have.
-        path: Where it came from, for messages.
+        path: The file's path, for error messages.
 
     Returns:
         The facts and the arrays.
@@ -177,7 +177,7 @@ def save_arrays(
     facts: Mapping[str, Any],
     arrays: Mapping[str, npt.NDArray[Any]],
 ) -> None:
-    """`pack` into a file, whose folder is made if need be. See there for the arguments.
+    """Write what `pack` makes to a file, creating its folder if needed.
 
     Raises:
         NudgeError: The facts are not JSON, or the file cannot be written. An older state at
@@ -218,7 +218,7 @@ def read_file(path: Path, what: str) -> bytes:
 
 
 def _beside(path: Path) -> str:
-    """What lies where a file was expected, for the message."""
+    """Describe what is in the folder where a file was expected."""
     folder = path.parent
     if not folder.is_dir():
         return f", nor does the folder {folder}"

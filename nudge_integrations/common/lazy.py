@@ -1,4 +1,4 @@
-"""Loading optional dependencies, with the pip command in the error when one is missing."""
+"""Load optional dependencies; an error for a missing one names the pip command."""
 
 from __future__ import annotations
 

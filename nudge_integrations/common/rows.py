@@ -41,18 +41,18 @@ class Hits:
 
 @dataclass
 class Moves:
-    """What `ExactIndex.move` moved and has not moved back.
+    """Rows that `ExactIndex.move` moved and has not restored.
 
     Attributes:
-        run: Names the run that moved them; empty where nothing is moved.
-        bases: Id -> its vector before, float32, shape `(dimension,)`.
+        run: Digest of the run that moved them; empty if nothing is moved.
+        bases: Id -> original vector, float32, shape `(dimension,)`.
     """
 
     run: str = ""
     bases: dict[str, FloatMatrix] = field(default_factory=dict)
 
     def forget(self, ids: Collection[str]) -> None:
-        """Rows that were replaced or deleted have nothing to go back to."""
+        """Drop rows that were replaced or deleted: there is nothing to restore."""
         for id_ in ids:
             self.bases.pop(id_, None)
 

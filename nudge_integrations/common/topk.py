@@ -1,4 +1,4 @@
-"""Choosing rows: the k best by a partial sort, in blocks of bounded memory, exactly, diversely."""
+"""Top-k search: partial sorts, bounded memory, exact scores, diversity."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class ModelFingerprint:
     """What identifies an embedding model.
 
     Args:
-        name: For people, such as `"sentence-transformers/all-MiniLM-L6-v2"`.
+        name: Display name, such as `"sentence-transformers/all-MiniLM-L6-v2"`.
         digest: Hash of what the model is made of (weights, or the settings of an API model); None
             where nothing identifies it. Equal digests may share cached vectors.
         probe: The model's document vector of `PROBE_TEXT`, float32, shape `(dimension,)`.
@@ -59,7 +59,7 @@ class ModelFingerprint:
         return int(self.probe.shape[0])
 
     def matches(self, other: ModelFingerprint) -> bool:
-        """Whether both are one model, as far as vectors show.
+        """Whether both are the same model, judging by their vectors.
 
         The probes decide, not the digests: the same weights in half precision, or behind an API
         that jitters, still match (cosine of at least 0.999); a model of the same name that was
@@ -107,10 +107,10 @@ class Encoder(ABC):
     """
 
     batch_size: int = 32
-    """How many texts one call takes. Whatever a finished call returned is cached."""
+    """Texts per call. Results are cached after every call."""
 
     workers: int = 1
-    """How many calls may run at once, in threads."""
+    """Concurrent calls, in threads."""
 
     digest_is_exact: bool = False
     """Whether `digest` covers the weights and all else that shapes vectors.
@@ -121,11 +121,11 @@ class Encoder(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """The model's name, for people."""
+        """The model's display name."""
 
     @property
     def digest(self) -> str | None:
-        """Key under which vectors may be cached on disk; None means that they may not be."""
+        """Key for caching vectors on disk; None disables caching."""
         return None
 
     @abstractmethod
@@ -149,7 +149,7 @@ class Encoder(ABC):
 
 
 def checked_texts(kind: Kind, texts: Sequence[str], ids: Sequence[str] | None) -> list[str]:
-    """Names of the texts, after refusing what cannot be embedded.
+    """Check texts and return their names.
 
     Raises:
         DataError: No texts, or one that is empty or no valid text; it is named.
@@ -210,7 +210,7 @@ def checked_vectors(vectors: Any, ids: Sequence[str], what: str) -> FloatMatrix:
 
 
 def _rows_of_one_length(vectors: Any, ids: Sequence[str], what: str) -> list[npt.NDArray[Any]]:
-    """Rows as arrays, after naming one that is no vector or has another length than most."""
+    """Convert rows to arrays; name one that is no vector or has a different length than most."""
     rows = []
     for name, vector in zip(ids, vectors, strict=True):
         try:

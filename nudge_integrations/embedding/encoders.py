@@ -129,7 +129,7 @@ class FrameworkEncoder(Encoder):
         model: The embedding model.
         batch_size: Texts a call; None for the model's `embed_batch_size` (LlamaIndex, which cuts
             longer calls itself), or 64.
-        workers: Calls that may run at once, in threads.
+        workers: Concurrent calls, in threads.
     """
 
     def __init__(self, model: Any, *, batch_size: int | None = None, workers: int = 1) -> None:
@@ -168,7 +168,7 @@ def as_encoder(
     batch_size: int | None = None,
     workers: int = 1,
 ) -> Encoder:
-    """Recognise an embedding model and wrap it.
+    """Wrap any supported embedding model as an `Encoder`.
 
     A tuned model of this package is taken back to the model that it was made from, so that a new
     run starts from original vectors.
@@ -179,7 +179,7 @@ def as_encoder(
         device: Where a sentence-transformers model runs, such as `"cuda"`.
         half_precision: Compute in float16; sentence-transformers on CUDA only.
         batch_size: Texts a forward pass (sentence-transformers) or a call (frameworks).
-        workers: Calls that may run at once, in threads; for models behind an API.
+        workers: Concurrent calls, in threads; for models behind an API.
 
     Raises:
         DataError: An object of another type, or an option that this kind of model does not have.
@@ -239,7 +239,7 @@ def original_model(model: Any) -> Any:
 def _refuse_all_but(
     known: tuple[str, ...], given: Mapping[str, Any], model: Any, remedy: str
 ) -> None:
-    """Raise for an option that would silently do nothing."""
+    """Refuse options that would silently have no effect."""
     for option, value in given.items():
         if option not in known:
             raise DataError(f"{option}={value!r} has no effect on a {_type_name(model)}: {remedy}")

@@ -1,4 +1,4 @@
-"""What an embedding model is: the library it belongs to, and the digest that identifies it.
+"""Identify an embedding model: its library, and a digest of everything that shapes its vectors.
 
 Equal digests may share cached vectors, so when in doubt there is none.
 

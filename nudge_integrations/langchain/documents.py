@@ -1,4 +1,4 @@
-"""LangChain documents on their way into a store, out of it, through a filter and to a file."""
+"""Copy, filter and serialize LangChain documents."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from nudge_integrations.errors import DataError
 from nudge_integrations.relevance.checks import checked_documents
 
 EXAMPLE = "Document(id='d1', page_content='...')"
-"""How a document is made, for error messages."""
+"""Example document for error messages."""
 
 Filter: TypeAlias = dict[str, Any] | Callable[[Document], bool] | None
 
 
 def copied(document: Document, id_: str | None = None) -> Document:
-    """A copy, metadata and all, that shares nothing with `document`; with another id if given."""
+    """A deep copy of `document`, under another id if one is given."""
     return Document(
         id=document.id if id_ is None else id_,
         page_content=document.page_content,
@@ -72,7 +72,7 @@ def documents_of(
 
 
 def admits(filter: Filter) -> Callable[[Document], bool] | None:
-    """What a filter asks of a document; None if it asks nothing.
+    """Compile a filter into a predicate; None if it admits every document.
 
     Raises:
         DataError: A filter that is neither a function nor a dict of values to be equal to.

@@ -1,4 +1,4 @@
-"""Every way in which LangChain searches a vector store, on top of the exact index."""
+"""All of LangChain's searches over the exact index."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OF_OTHER_SEARCHES = frozenset({"fetch_k", "lambda_mult", "score_threshold"})
 
 
 class ExactSearch(VectorStore):
-    """The searching half of `NudgeVectorStore`: all that reads, nothing that writes."""
+    """The read-only half of `NudgeVectorStore`."""
 
     def __init__(self, embedding: Embeddings, metric: Metric) -> None:
         self._embedding = embedding
@@ -33,7 +33,7 @@ class ExactSearch(VectorStore):
 
     @property
     def embeddings(self) -> Embeddings:
-        """What embeds queries and documents."""
+        """The embedding model of queries and documents."""
         return self._embedding
 
     @property
@@ -48,7 +48,7 @@ class ExactSearch(VectorStore):
 
     @property
     def store(self) -> dict[str, dict[str, Any]]:
-        """A copy of everything in the form of `InMemoryVectorStore.store`, to look into."""
+        """A copy of the contents, in the form of `InMemoryVectorStore.store`."""
         with self._writing:
             ids, vectors = self._index.state()
             documents = [copied(self._documents[id_]) for id_ in ids]

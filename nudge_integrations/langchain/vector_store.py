@@ -1,4 +1,4 @@
-"""A LangChain vector store in memory, whose vectors can be tuned and put back."""
+"""An in-memory LangChain vector store whose vectors can be tuned and restored."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class NudgeVectorStore(ExactSearch):
-    """Documents in memory, searched exactly, with vectors that can be tuned and put back.
+    """Documents in memory, searched exactly, with vectors that can be tuned and restored.
 
     A drop-in for `InMemoryVectorStore`. Documents are copied on their way in and out. Any number
     of threads may read while another writes.
@@ -111,12 +111,12 @@ class NudgeVectorStore(ExactSearch):
     def add_documents(
         self, documents: list[Document], ids: Sequence[str | None] | None = None, **_kwargs: Any
     ) -> list[str]:
-        """Embed documents and add them, or put them in the place of those with the same ids.
+        """Embed and add documents, replacing those with the same ids.
 
         Args:
             documents: What to add. One without an id gets a UUID.
             ids: One for each document, instead of the documents' own.
-            **_kwargs: What other stores take, such as `batch_size`; ignored.
+            **_kwargs: Ignored; other stores take `batch_size` and the like.
 
         Returns:
             The id of each document.
@@ -180,7 +180,7 @@ class NudgeVectorStore(ExactSearch):
         return True
 
     def apply(self, tuned: TunedVectors) -> list[str]:
-        """Put tuned vectors in the place of the originals that they were made from.
+        """Replace original vectors with the tuned ones made from them.
 
         Returns:
             The ids left alone: not in the store, or with another vector than the original.
@@ -191,7 +191,7 @@ class NudgeVectorStore(ExactSearch):
         return as_tuned(tuned).apply_to(self._index)
 
     def revert(self, tuned: TunedVectors) -> list[str]:
-        """Put the original bytes back where `apply` put tuned vectors; as `apply` otherwise."""
+        """Restore the original bytes where `apply` wrote tuned vectors; otherwise like `apply`."""
         return as_tuned(tuned).revert_in(self._index)
 
     @classmethod
@@ -243,7 +243,7 @@ class NudgeVectorStore(ExactSearch):
     ) -> Self:
         """Load what `save` saved, bit for bit.
 
-        The model is the one whose vectors were saved; another dimension shows at a search.
+        Pass the model that made the saved vectors; one of another dimension fails at a search.
 
         Raises:
             CorruptFileError: Missing, truncated, edited, or of another version.

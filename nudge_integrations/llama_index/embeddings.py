@@ -1,4 +1,4 @@
-"""A LlamaIndex embedding model that answers with tuned vectors for the texts that were tuned."""
+"""A LlamaIndex embedding model that returns tuned vectors for tuned texts."""
 
 from __future__ import annotations
 
@@ -95,11 +95,11 @@ class NudgeEmbedding(BaseEmbedding):
 
     @property
     def tuned(self) -> TunedVectors | None:
-        """The tuned vectors that texts are answered with."""
+        """The tuned vectors that this model returns."""
         return self._lookup.tuned
 
     def nudge_base_model(self) -> Any:
-        """The model underneath, as it was given; what was tuned does not show in it."""
+        """The base model as it was passed in, untuned."""
         return self._model
 
     def get_query_embedding(self, query: str) -> list[float]:
@@ -156,7 +156,7 @@ class NudgeEmbedding(BaseEmbedding):
 
 
 class AsBaseEmbedding(BaseEmbedding):
-    """Any model that the package can embed with, as a LlamaIndex `BaseEmbedding`."""
+    """Any supported embedding model as a LlamaIndex `BaseEmbedding`."""
 
     _embedder: Any = PrivateAttr(default=None)
 
@@ -171,7 +171,7 @@ class AsBaseEmbedding(BaseEmbedding):
         self._embedder = embedder
 
     def nudge_base_model(self) -> Any:
-        """What embeds, for an engine that is given this."""
+        """The underlying encoder, for an engine that is given this model."""
         return self._embedder.encoder
 
     def _get_query_embedding(self, query: str) -> list[float]:

@@ -140,7 +140,7 @@ class NudgeFinetuneEngine(FinetuneEngine):
         return NudgeEmbedding(self.base_model, self.tuned, check_model=False)
 
     def get_base_vector_store(self) -> NudgeVectorStore:
-        """All nodes with the base model's vectors: what retrieval was before.
+        """All nodes with the base model's vectors, as before tuning.
 
         Raises:
             NotFinetunedError: `finetune()` has not run.
@@ -148,7 +148,7 @@ class NudgeFinetuneEngine(FinetuneEngine):
         return self._store(self.base_embeddings)
 
     def get_finetuned_vector_store(self) -> NudgeVectorStore:
-        """All nodes, the moved ones with their tuned vectors, in an exact store in memory.
+        """All nodes with their tuned vectors, in an exact in-memory store.
 
         Raises:
             NotFinetunedError: `finetune()` has not run.

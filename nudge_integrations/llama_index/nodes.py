@@ -1,4 +1,4 @@
-"""Nodes as a store keeps them: copies without their embedding, and as JSON and back."""
+"""Copy nodes without their embeddings, and convert them to JSON and back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nudge_integrations.common.files import check_json, not_json
 from nudge_integrations.errors import CorruptFileError, DataError
 
 EXAMPLE = "TextNode(id_='d1', text='...')"
-"""How a node is made, for error messages."""
+"""Example node for error messages."""
 
 
 def copied(node: BaseNode) -> BaseNode:
@@ -55,7 +55,7 @@ def embeddings_of(nodes: Sequence[BaseNode], dimension: int | None) -> list[list
 
 
 def to_json(node: BaseNode) -> str:
-    """Turn a node into JSON, its class included and its embedding left out.
+    """Convert a node to JSON, with its class and without its embedding.
 
     Keys keep their order, because that of metadata shapes the text that is embedded.
 
@@ -80,7 +80,7 @@ def to_json(node: BaseNode) -> str:
 
 
 def from_json(saved: Sequence[str]) -> list[BaseNode]:
-    """Build the nodes that `to_json` turned into JSON.
+    """Rebuild nodes from what `to_json` made.
 
     Raises:
         DataError: A class is defined in a module that was not imported.

@@ -1,4 +1,4 @@
-"""Every way in which LlamaIndex searches a vector store, on top of the exact index."""
+"""All of LlamaIndex's searches over the exact index."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 class ExactSearch(BasePydanticVectorStore):
-    """The searching half of `NudgeVectorStore`: all that reads, nothing that writes."""
+    """The read-only half of `NudgeVectorStore`."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
@@ -80,7 +80,7 @@ class ExactSearch(BasePydanticVectorStore):
 
     @property
     def data(self) -> SimpleVectorStoreData:
-        """A copy of everything in the form of `SimpleVectorStore.data`, to look into."""
+        """A copy of the contents, in the form of `SimpleVectorStore.data`."""
         with self._writing:
             ids, matrix = self._index.state()
             nodes = [self._nodes[id_] for id_ in ids]
@@ -155,7 +155,7 @@ class ExactSearch(BasePydanticVectorStore):
         return self._index.mmr(vector, k, fetch_k, threshold, self._allowed(query))
 
     def _allowed(self, query: VectorStoreQuery) -> Callable[[str], bool] | None:
-        """What the query restricts itself to; None for everything."""
+        """What the query is restricted to; None for everything."""
         node_ids = None if query.node_ids is None else set(query.node_ids)
         if not node_ids and query.query_str is not None:
             # Every retriever over a store that keeps text sends an empty list by itself. Without
@@ -194,7 +194,7 @@ class ExactSearch(BasePydanticVectorStore):
 
 
 def _prefetch(k: int, everything: int, options: Mapping[str, Any]) -> int:
-    """How many candidates maximal marginal relevance chooses from."""
+    """Number of candidates for maximal marginal relevance."""
     factor, number = options.get("mmr_prefetch_factor"), options.get("mmr_prefetch_k")
     if factor is not None and number is not None:
         raise DataError(

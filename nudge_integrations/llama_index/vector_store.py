@@ -40,7 +40,7 @@ _DEFAULT_PATH = os.path.join(DEFAULT_PERSIST_DIR, f"{DEFAULT_VECTOR_STORE}{_SUFF
 
 
 class NudgeVectorStore(ExactSearch):
-    """Nodes and their vectors in memory, searched exactly; takes tuned vectors and gives them back.
+    """Nodes in memory, searched exactly, with vectors that can be tuned and restored.
 
     A drop-in for `SimpleVectorStore` (same ids, same scores) that keeps whole nodes. Adding an id
     again replaces its node and vector. Nodes that go in or come out are copies. Any number of
@@ -83,7 +83,7 @@ class NudgeVectorStore(ExactSearch):
         return "NudgeVectorStore"
 
     def add(self, nodes: Sequence[BaseNode], **_: Any) -> list[str]:
-        """Add nodes, or put them in the place of those with the same ids. All or nothing.
+        """Add nodes, replacing those with the same ids. All or nothing.
 
         Args:
             nodes: Nodes with embeddings. Where an id repeats, its last node counts.
@@ -128,7 +128,7 @@ class NudgeVectorStore(ExactSearch):
             self._nodes.clear()
 
     def apply(self, tuned: TunedVectors) -> list[str]:
-        """Put tuned vectors in the place of the originals that they were made from.
+        """Replace original vectors with the tuned ones made from them.
 
         Returns:
             Ids left alone: not in the store, or with another vector than the run started from.
@@ -140,7 +140,7 @@ class NudgeVectorStore(ExactSearch):
         return as_tuned(tuned).apply_to(self._index)
 
     def revert(self, tuned: TunedVectors) -> list[str]:
-        """Put the original vectors back, byte for byte, where the tuned ones stand.
+        """Restore the original vectors, byte for byte, where the store holds the tuned ones.
 
         Returns:
             Ids left alone: not in the store, or with another vector than the tuned one.
