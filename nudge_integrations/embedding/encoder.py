@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -215,20 +216,19 @@ def _rows_of_one_length(vectors: Any, ids: Sequence[str], what: str) -> list[npt
     for name, vector in zip(ids, vectors, strict=True):
         try:
             row = np.asarray(vector)
-        except (TypeError, ValueError) as error:
-            raise DataError(f"{what}: {name!r} got no vector; numpy says: {error}") from error
+        except (TypeError, ValueError):  # such as lists of several lengths
+            row = np.asarray(str(vector))
         if row.ndim != 1 or row.dtype.kind not in "fiu":
             raise DataError(
                 f"{what}: {name!r} got no vector of numbers, but {str(vector)[:40]!r}; embed it "
                 "again or leave it out"
             )
         rows.append(row)
-    lengths = [row.size for row in rows]
-    usual = max(set(lengths), key=lengths.count)
-    for name, length in zip(ids, lengths, strict=True):
-        if length != usual:
+    usual = Counter(map(len, rows)).most_common(1)[0][0]
+    for name, row in zip(ids, rows, strict=True):
+        if len(row) != usual:
             raise DataError(
-                f"{what}: {name!r} got {length} dimensions, others {usual}; "
-                "embed all texts with one model and one setting of its dimensions"
+                f"{what}: {name!r} got {len(row)} dimensions, others {usual}; embed all texts "
+                "with one model and one setting of its dimensions"
             )
     return rows
