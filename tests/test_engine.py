@@ -584,7 +584,7 @@ def test_questions_that_shaped_the_vectors_cannot_measure_them(
     engine = run(side, world, train, val_dataset=validation)
     asked = train if role == "train" else validation
 
-    with pytest.raises(LeakError, match="'evaluation' shares"):
+    with pytest.raises(LeakError, match="'dataset' shares"):
         engine.evaluate(asked)
 
 
@@ -593,7 +593,7 @@ def test_questions_held_out_of_the_training_cannot_measure_it_either(
 ) -> None:
     engine = run(side, world, selection="holdout")
 
-    with pytest.raises(LeakError, match="'validation'"):
+    with pytest.raises(LeakError, match="'val_dataset'"):
         engine.evaluate(world.data)
 
 
@@ -986,3 +986,33 @@ def test_the_base_model_is_one_of_the_framework_even_if_it_was_given_by_name(
     assert isinstance(base, side.model(world).__class__.__mro__[1])
     assert side.embed_documents(base, [text]) == [pytest.approx(world.table[text])]
     assert type(side.engine(world.data, base).base_model) is type(base)
+
+
+@pytest.mark.parametrize("role", ["val_dataset", "test_dataset", "dataset"])
+def test_questions_about_other_documents_get_the_advice_that_fits(
+    role: str, side: Any, world: World
+) -> None:
+    other = RelevanceDataset({"x": "another?"}, {"y": "another document"}, {"x": {"y": 1}})
+    model = side.model(world)
+
+    def measure() -> None:
+        if role == "dataset":
+            run(side, world, gamma=0.5).evaluate(other)
+        side.engine(world.data, model, **{role: other})
+
+    with pytest.raises(DataError, match=rf"^{role} is about other documents: none of its 1"):
+        measure()
+    assert model.asked == []
+
+
+def test_a_report_on_a_run_that_moved_nothing_does_not_contradict_itself(
+    side: Any, world: World
+) -> None:
+    train, test = world.split(0.8, 0.2)
+    for asked in ({}, {"test_dataset": test}):
+        report = run(side, world, train, gamma=0.0, **asked).report
+        printed = " ".join(str(report).split())
+        assert report.moved == 0
+        assert "moved 0 of" in printed
+        assert "Vectors are unchanged: step 0 was asked for." in printed
+        assert "was moved" not in printed

@@ -10,7 +10,12 @@ from nudge_integrations.evaluation.metrics import (
     parse_metric,
     score_rankings,
 )
-from nudge_integrations.evaluation.ranking import RetrieverTrial, check_retriever, evaluate
+from nudge_integrations.evaluation.ranking import (
+    RetrieverTrial,
+    check_retriever,
+    evaluate,
+    search,
+)
 from nudge_integrations.evaluation.report import EvaluationReport
 from nudge_integrations.evaluation.scores import (
     DEFAULT_METRICS,
@@ -44,5 +49,6 @@ __all__ = [
     "paired_test",
     "parse_metric",
     "score_rankings",
+    "search",
     "with_rankings",
 ]

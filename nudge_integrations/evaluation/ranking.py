@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nudge_integrations.common import topk
-from nudge_integrations.common.arrays import as_matrix, unit_rows
+from nudge_integrations.common.arrays import FloatMatrix, IntVector, as_matrix, unit_rows
 from nudge_integrations.common.text import described
 from nudge_integrations.errors import DataError
 from nudge_integrations.evaluation.metrics import Metric
@@ -22,8 +22,44 @@ from nudge_integrations.evaluation.scores import (
 )
 
 
+def search(
+    queries: npt.NDArray[Any],
+    embeddings: npt.NDArray[Any] | Sequence[npt.NDArray[Any]],
+    k: int = 10,
+    *,
+    similarity: Literal["cosine", "dot"] = "cosine",
+) -> tuple[IntVector, FloatMatrix]:
+    """Find the documents nearest to each query, exactly.
+
+    Args:
+        queries: Query vectors, shape `(q, d)`.
+        embeddings: Document vectors, shape `(n, d)`; or several such arrays, such as the tuned
+            vectors and those of documents that never move, whose rows are numbered on. One array
+            is held in memory at a time, so shards may be memory-mapped files.
+        k: How many documents to find, at least 1.
+        similarity: `"cosine"`, or `"dot"` for the inner product (NUDGE-M's vectors need it).
+
+    Returns:
+        Row numbers, int64, and similarities, float32; both of shape `(q, min(k, n))`, best first,
+        equal similarities by ascending row.
+
+    Raises:
+        DataError: Vectors that do not fit, `k` below 1, or an unknown similarity.
+    """
+    if similarity not in ("cosine", "dot"):
+        raise DataError(f"similarity must be 'cosine' or 'dot', got {similarity!r}")
+    asked = as_matrix(queries, "queries")
+    scaled = unit_rows if similarity == "cosine" else np.asarray
+    best, start = topk.nothing(len(asked)), 0
+    for part in _parts(embeddings):
+        rows = scaled(as_matrix(part, "embeddings", dimension=asked.shape[1]))
+        best = topk.merged(best, topk.search(scaled(asked), rows, k), k, start)
+        start += len(rows)
+    return best
+
+
 def evaluate(
-    embeddings: npt.NDArray[Any],
+    embeddings: npt.NDArray[Any] | Sequence[npt.NDArray[Any]],
     test_set: Mapping[str, Any],
     metrics: str | Sequence[str | Metric] = DEFAULT_METRICS,
     *,
@@ -32,7 +68,7 @@ def evaluate(
     """Rank all documents for each query, exactly, and score the rankings.
 
     Args:
-        embeddings: Document vectors, shape `(n, d)`.
+        embeddings: Document vectors, shape `(n, d)`, or several such arrays as for `search`.
         test_set: Queries and answers in nudge-ft's form: `{"q_embs": array (q, d),
             "q_ans_indx": one list of document rows per query}`; every answer has grade 1. Add
             `"grades"`, shaped like `"q_ans_indx"`, to grade them.
@@ -45,23 +81,25 @@ def evaluate(
     Raises:
         DataError: Vectors or answers that do not fit, or an unknown metric or similarity.
     """
-    if similarity not in ("cosine", "dot"):
-        raise DataError(f"similarity must be 'cosine' or 'dot', got {similarity!r}")
     for key in ("q_embs", "q_ans_indx"):
         if not isinstance(test_set, Mapping) or key not in test_set:
             raise DataError(f"test_set must be a dict with 'q_embs' and 'q_ans_indx'; no {key!r}")
     wanted = parse_metrics(metrics)
     if not wanted:
         raise DataError("no metric was given; pass one such as 'ndcg@10'")
-    documents = as_matrix(embeddings, "embeddings")
-    queries = as_matrix(test_set["q_embs"], "q_embs", dimension=documents.shape[1])
-    if similarity == "cosine":
-        documents, queries = unit_rows(documents), unit_rows(queries)
-    qrels = _qrels(test_set["q_ans_indx"], test_set.get("grades"), len(queries), len(documents))
-    rows, _ = topk.search(queries, documents, max(metric.k for metric in wanted))
+    parts = [as_matrix(part, "embeddings") for part in _parts(embeddings)]
+    queries = as_matrix(test_set["q_embs"], "q_embs", dimension=parts[0].shape[1])
+    count = sum(map(len, parts))
+    qrels = _qrels(test_set["q_ans_indx"], test_set.get("grades"), len(queries), count)
+    rows, _ = search(queries, parts, max(metric.k for metric in wanted), similarity=similarity)
     rankings = {str(query): [str(row) for row in found] for query, found in enumerate(rows)}
     every = [row for ranking in rankings.values() for row in ranking]  # all of them exist
     return evaluate_rankings(rankings, qrels, wanted, corpus=every)
+
+
+def _parts(embeddings: Any) -> Sequence[Any]:
+    several = isinstance(embeddings, list | tuple) and embeddings and np.ndim(embeddings[0]) == 2
+    return embeddings if several else [embeddings]
 
 
 def _qrels(

@@ -1,4 +1,4 @@
-"""The fine-tuning engine for LangChain: the mirror of the one for LlamaIndex."""
+"""The fine-tuning engine for LangChain, mirroring the one for LlamaIndex."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ class NudgeFinetuneEngine(FinetuneEngine):
         return NudgeEmbeddings(self.base_model, self.tuned, check_model=False)
 
     def get_base_vector_store(self) -> NudgeVectorStore:
-        """All documents with the base model's vectors: what retrieval was before.
+        """All documents with the base model's vectors, as before tuning.
 
         Raises:
             NotFinetunedError: `finetune()` has not run.
@@ -137,7 +137,7 @@ class NudgeFinetuneEngine(FinetuneEngine):
         return self._store(NudgeEmbeddings(self.base_model), self.base_embeddings)
 
     def get_finetuned_vector_store(self) -> NudgeVectorStore:
-        """All documents, the moved ones with their tuned vectors, in an exact store in memory.
+        """All documents with their tuned vectors, in an exact in-memory store.
 
         Raises:
             NotFinetunedError: `finetune()` has not run.
@@ -151,7 +151,7 @@ class NudgeFinetuneEngine(FinetuneEngine):
 
 
 def _with_id(document: Document) -> Document:
-    """A document under a hash of its text, which names it again in the next run."""
+    """Give a document a hash of its text as id, so that the next run finds it again."""
     return document.model_copy(update={"id": text_hash(document.page_content)[:32]})
 
 

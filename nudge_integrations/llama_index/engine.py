@@ -8,13 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from llama_index.core import Settings, VectorStoreIndex
 from llama_index.core.ingestion import run_transformations
-from llama_index.core.schema import (
-    BaseNode,
-    Document,
-    MetadataMode,
-    TextNode,
-    TransformComponent,
-)
+from llama_index.core.schema import BaseNode, Document, MetadataMode, TextNode, TransformComponent
 
 from nudge_integrations.common.arrays import FloatMatrix
 from nudge_integrations.llama_index.embeddings import AsBaseEmbedding, NudgeEmbedding
@@ -144,7 +138,7 @@ class NudgeFinetuneEngine(FinetuneEngine):
         return NudgeEmbedding(self.base_model, self.tuned, check_model=False)
 
     def get_base_vector_store(self) -> NudgeVectorStore:
-        """All nodes with the base model's vectors: what retrieval was before.
+        """All nodes with the base model's vectors, as before tuning.
 
         Raises:
             NotFinetunedError: `finetune()` has not run.
@@ -152,7 +146,7 @@ class NudgeFinetuneEngine(FinetuneEngine):
         return self._store(self.base_embeddings)
 
     def get_finetuned_vector_store(self) -> NudgeVectorStore:
-        """All nodes, the moved ones with their tuned vectors, in an exact store in memory.
+        """All nodes with their tuned vectors, in an exact in-memory store.
 
         Raises:
             NotFinetunedError: `finetune()` has not run.

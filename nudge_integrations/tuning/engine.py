@@ -18,7 +18,7 @@ from nudge_integrations.embedding.encoders import original_model
 from nudge_integrations.errors import DataError, NotFinetunedError
 from nudge_integrations.evaluation import EvaluationReport
 from nudge_integrations.relevance import RelevanceDataset, check_leaks
-from nudge_integrations.relevance.over import PARTS, over_documents, with_holdout
+from nudge_integrations.relevance.over import PARTS, over, over_documents, with_holdout
 from nudge_integrations.tuning.options import EngineOptions, check_metric
 from nudge_integrations.tuning.run import Corpus, Questions, measure, tune
 from nudge_integrations.tuning.saved import check_free
@@ -218,12 +218,12 @@ class FinetuneEngine:
         _ = self.tuned  # refused before anything is embedded
         asked = RelevanceDataset.coerce(dataset)
         parts = zip(PARTS, self._datasets[:2], strict=False)
-        check_leaks(**{name: part for name, part in parts if part}, evaluation=asked)
+        check_leaks(**{name: part for name, part in parts if part}, dataset=asked)
         new = {} if new_documents is None else self._texts_of(new_documents)
         twice = sorted(new.keys() & self._texts)
         if twice:
             raise DataError(f"not new, but tuned: {name_some(twice)}; leave it out, or rename it")
-        asked = asked.with_corpus({**self._texts, **new})
+        asked = over(asked, {**self._texts, **new}, "dataset", self._id_of)
         questions = Questions.embed(asked, self.embedder)
         added = Corpus.embed(new, self.embedder) if new else None
         return self._measured(questions, "questions you gave", added)
