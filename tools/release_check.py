@@ -100,8 +100,9 @@ def check_content(sdist: Path, wheel: Path, direct: Path) -> None:
         if names != set(other.namelist()):
             faults.append(f"wheels differ: {sorted(names ^ set(other.namelist()))}")
     (info,) = {name.split("/")[0] for name in names if ".dist-info/" in name}
-    data = ("demo/corpus.json", "demo/questions.json", "evaluation/report.css", "py.typed")
-    wanted = {f"{PACKAGE}/{name}" for name in data}
+    wanted = {
+        f"{PACKAGE}/{name}" for name in ("py.typed", "demo/questions.json", "evaluation/report.css")
+    }
     wanted |= {f"{info}/licenses/LICENSE", f"{info}/entry_points.txt"}
     wanted |= {str(path.relative_to(ROOT)) for path in (ROOT / PACKAGE).rglob("*.py")}
     faults += [f"not in the wheel: {name}" for name in sorted(wanted - names)]
