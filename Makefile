@@ -73,6 +73,8 @@ bench: $(VENV)/dev $(VENV)/model
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/imports.py
 	$(BIN)/python benchmarks/first_result.py
+	$(BIN)/python benchmarks/downstream.py
+	$(BIN)/python benchmarks/install.py
 	$(BIN)/python benchmarks/tables.py
 
 release-check: $(VENV)/dev

@@ -48,9 +48,9 @@ class NudgeC(Method):
         device: See `Method`.
         metric: See `Method`; left out, `"ndcg@10"`.
         protect_unseen: The largest loss of the metric, estimated by folding the cross-validation
-            by document, that questions about untouched documents may suffer. 0 protects them
-            fully, infinity not at all. Where fewer than a tenth of the documents near the
-            questions have none of their own, the bound widens in proportion.
+            by document, that questions about documents without training questions may suffer. 0
+            protects them fully, infinity not at all. Where fewer than a tenth of the documents
+            near the questions have none of their own, the bound widens in proportion.
         temperatures: To choose from; scores are divided by them.
         ridges: To choose from, up to infinity: the smaller, the less a document rises for what
             all questions have in common.

@@ -211,8 +211,9 @@ def check_leaks(**datasets: HasQueries) -> None:
             remedies.append(f"{other_name}.without_queries_of({name})")
     if problems:
         raise LeakError(
-            f"{'; '.join(problems)}. Drop them with {', '.join(remedies)}, or make the splits "
-            "with RelevanceDataset.split(), which never cuts a query apart"
+            f"{'; '.join(problems)}. Drop them with {', '.join(remedies)} (RelevanceDataset.coerce "
+            "reads other kinds of datasets), or make the splits with RelevanceDataset.split(), "
+            "which never cuts a query apart"
         )
 
 
