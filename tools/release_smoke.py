@@ -74,9 +74,10 @@ def tune_and_revert(store: Any, **options: Any) -> None:
         store_options=options,
     )
     must(np.allclose(first(), VECTORS[0], atol=1e-6), "a dry run changed the store")
-    must(plan.apply().written == 1, "apply did not write one vector")
+    # The document of the question, and neighbours that learn with it.
+    must(plan.apply().written >= 1, "apply wrote no vector")
     must(not np.allclose(first(), VECTORS[0], atol=1e-2), "apply did not change the vector")
-    must(plan.revert().written == 1, "revert did not write one vector")
+    must(plan.revert().written >= 1, "revert wrote no vector")
     must(np.allclose(first(), VECTORS[0], atol=1e-6), "revert did not bring the original back")
 
 
