@@ -16,8 +16,7 @@ from nudge_integrations.errors import (
     StoreError,
     UnsupportedStoreError,
 )
-from nudge_integrations.stores.places import shown_place
-from nudge_integrations.stores.secrets import hidden
+from nudge_integrations.stores.places import hidden, shown_place
 from nudge_integrations.stores.store import LiveStore
 
 _SUPPORTED = (
@@ -47,8 +46,8 @@ _OPENERS = {
     ("langchain_chroma", "Chroma"): "chroma.ChromaStore.from_wrapper",
     ("llama_index", "ChromaVectorStore"): "chroma.ChromaStore.from_wrapper",
     ("qdrant_client", "QdrantClient"): "qdrant.QdrantStore",
-    ("langchain_qdrant", "QdrantVectorStore"): "qdrant.QdrantStore.from_langchain",
-    ("llama_index", "QdrantVectorStore"): "qdrant.QdrantStore.from_llama_index",
+    ("langchain_qdrant", "QdrantVectorStore"): "qdrant.QdrantStore.from_wrapper",
+    ("llama_index", "QdrantVectorStore"): "qdrant.QdrantStore.from_wrapper",
     ("lancedb", "Table"): "lance.LanceStore",
     ("llama_index", "LanceDBVectorStore"): "lance.LanceStore.from_llama_index",
     ("langchain_postgres", "PGVectorStore"): "postgres.PostgresStore.from_langchain",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from nudge_integrations.common.arrays import FloatMatrix
@@ -21,7 +21,7 @@ from nudge_integrations.stores.backends.postgres_sidecar import (
     literal,
     parsed,
 )
-from nudge_integrations.stores.secrets import hidden
+from nudge_integrations.stores.places import hidden
 from nudge_integrations.stores.sidecar import Sidecar
 from nudge_integrations.stores.store import (
     Hits,
@@ -259,6 +259,11 @@ class PostgresStore(LiveStore):
             cursor.itersize = _PAGE
             for (name,) in cursor.execute(query, ()):
                 yield name
+
+    def records(self, *, texts: bool = True) -> Iterator[tuple[str, Mapping[str, Any]]]:  # noqa: ARG002
+        """Id and all columns of every row."""
+        query = "SELECT {id}::text, to_jsonb(t) FROM {table} t WHERE {vector} IS NOT NULL"
+        yield from self._rows(self._sql(query), ())
 
     def _read(self, ids: list[str]) -> Iterable[tuple[str, Any]]:
         query = self._sql(
