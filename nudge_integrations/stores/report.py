@@ -225,11 +225,13 @@ class Status:
                 f"{self.store}: reverted but for {len(self.left):,} rows that were gone, replaced "
                 f"or unreadable ({name_some(self.left)}). Their originals: {self.journal}"
             )
-        text = (
-            f"{self.store}: {self.tuned:,} vectors tuned by {(self.method or '?').upper()} at step "
-            f"{self.step or 0:.4g} from {self.questions:,} questions, {self.when}. "
-            f"Originals: {self.journal}"
-        )
+        run = "an engine that filled the store"
+        if self.method is not None:
+            run = (
+                f"{self.method.upper()} at step {self.step or 0:.4g} from {self.questions:,} "
+                f"questions, {self.when}"
+            )
+        text = f"{self.store}: {self.tuned:,} vectors tuned by {run}. Originals: {self.journal}"
         if self.state != "tuned":
             text += f"\n{self.state} was interrupted: `recover` finishes it, or undoes it."
         return text
