@@ -19,7 +19,7 @@ from nudge_integrations.embedding.models import (
 )
 from nudge_integrations.errors import DataError
 from nudge_integrations.relevance import RelevanceDataset, question_key
-from nudge_integrations.stores.sidecar import TrainingQuestion
+from nudge_integrations.stores.entries import TrainingQuestion
 from nudge_integrations.stores.store import LiveStore
 
 if TYPE_CHECKING:

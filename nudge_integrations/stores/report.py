@@ -12,7 +12,7 @@ from nudge_integrations.common.arrays import name_some, norms, unit_rows
 
 if TYPE_CHECKING:
     from nudge_integrations.evaluation import EvaluationReport
-    from nudge_integrations.stores.store import FloatVector
+    from nudge_integrations.stores.formats import FloatVector
 
 _ROW_BYTES = 200  # of an id, a score and what a protocol adds
 _GOOD_RECALL = 0.95

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import json
-import math
-import re
-import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import tenacity
 
-from nudge_integrations.common.arrays import FloatMatrix, as_matrix, name_some, unit_rows
+from nudge_integrations.common.arrays import FloatMatrix, as_matrix
 from nudge_integrations.errors import (
     DataError,
     NudgeError,
@@ -24,23 +19,16 @@ from nudge_integrations.errors import (
     StoreError,
     UnsupportedStoreError,
 )
+from nudge_integrations.stores.formats import FloatVector, Hits, Metric, same
 from nudge_integrations.stores.places import hidden
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-Metric = Literal["cosine", "dot", "l2"]
-FloatVector = npt.NDArray[np.float32]
-Hits = list[tuple[str, float]]
-"""Ids and scores of what a query found, best first."""
-
-METRICS: dict[str, Metric] = {"cosine": "cosine", "dot": "dot", "l2": "l2"}
 ATTEMPTS = 5
 FIRST_WAIT = 0.2  # seconds; doubled from try to try, up to
 LONGEST_WAIT = 10.0
-_SAME = 1e-6  # of a vector's length: stores that normalise round the last digit
 _ULP = 6e-8
-_WHOLE = re.compile(r"-?[0-9]{1,20}")
 # What the clients' errors are called after which the same call may succeed; none is imported.
 _TRANSIENT = {
     *("ConnectionError", "TimeoutError", "TransportError"),
@@ -345,68 +333,3 @@ class LiveStore(ABC):
             raise StoreError(
                 f"{self.identity} failed{tries} to {doing}: {type(error).__name__}: {shown}"
             ) from None
-
-
-def same(one: FloatVector, other: FloatVector) -> bool:
-    """Whether two vectors differ by no more than a store's rounding."""
-    if one.shape != other.shape:
-        return False
-    size = float(np.linalg.norm(other.astype(np.float64)))
-    return bool(np.abs(one - other).max(initial=0.0) <= _SAME * max(size, 1e-30))
-
-
-def scores_of(metric: Metric, queries: FloatMatrix, vectors: FloatMatrix) -> FloatMatrix:
-    """Scores of the contract, shape `(queries, vectors)`, worked out here."""
-    if metric == "cosine":
-        queries, vectors = unit_rows(queries), unit_rows(vectors)
-    scores: FloatMatrix = queries @ vectors.T
-    if metric == "l2":
-        squares = (queries * queries).sum(axis=1)[:, None] + (vectors * vectors).sum(axis=1)
-        scores = 2 * scores - squares
-    return scores
-
-
-def similarity(metric: Metric, distance: float) -> float:
-    """The score of the contract from a distance: `1 - cos`, `1 - q.x` or `|q - x|^2`."""
-    return -distance if metric == "l2" else 1.0 - distance
-
-
-def checked_metric(name: Any, known: Mapping[str, Metric], where: str) -> Metric:
-    """The metric that a store's own name means.
-
-    Raises:
-        UnsupportedStoreError: It means none of the three.
-    """
-    if name not in known:
-        raise UnsupportedStoreError(
-            f"{where} ranks by {name!r}; vectors can be tuned for {name_some(list(known))}"
-        )
-    return known[name]
-
-
-def whole_id(name: str, low: int, high: int) -> str | None:
-    """The canonical form of an integer id from `low` to `high`; None for anything else."""
-    if not _WHOLE.fullmatch(name) or not low <= int(name) <= high:
-        return None
-    return str(int(name))
-
-
-def uuid_id(name: str) -> str | None:
-    """The canonical form of a UUID in any spelling; None for anything else."""
-    try:
-        return str(uuid.UUID(name))
-    except ValueError:
-        return None
-
-
-def json_or(text: Any, otherwise: Any) -> Any:
-    """What a text says as JSON; something else where it is no text, or no JSON."""
-    with contextlib.suppress(ValueError, TypeError):
-        return json.loads(text)
-    return otherwise
-
-
-def finite(hits: Iterable[tuple[str, float]]) -> Hits:
-    """Hits with a finite score, best first."""
-    kept = [(name, float(score)) for name, score in hits if math.isfinite(score)]
-    return sorted(kept, key=lambda hit: -hit[1])

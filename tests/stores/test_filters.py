@@ -26,7 +26,7 @@ from world import World
 from nudge_integrations import RelevanceDataset
 from nudge_integrations.errors import DataError
 from nudge_integrations.stores import open_store, revert, status
-from nudge_integrations.stores.store import same
+from nudge_integrations.stores.formats import same
 
 Make = Callable[..., Backend]
 KINDS = [

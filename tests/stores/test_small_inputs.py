@@ -253,7 +253,10 @@ def test_one_bad_row_stops_only_itself(make: Make) -> None:
     assert set(status(held).left) == {nan, short}
 
 
-def test_faiss_rows_that_moved_up_are_found_by_their_vectors(make: Make) -> None:
+@pytest.mark.parametrize("reach", [0, None], ids=["some rows tuned", "all rows tuned"])
+def test_faiss_rows_that_moved_up_are_found_by_their_vectors(
+    make: Make, reach: float | None
+) -> None:
     backend = make(Faiss)
     held, data, _ = opened(backend)
     numbers = [str(row) for row in range(len(data.ids))]
@@ -266,10 +269,12 @@ def test_faiss_rows_that_moved_up_are_found_by_their_vectors(make: Make) -> None
         {name: [str(data.ids.index(each[0]))] for name, each in data.answers.items()},
     )
     backend.options = {}
-    plan = planned(backend, held, judged, reach=0)
+    plan = planned(backend, held, judged, reach=reach)
     plan.apply()
     held.remove_ids(np.array([3]))
+    assert status(held).tuned == plan.report.moved
     done = revert(held)
+    assert not done.changed
     tuned_away = "3" in plan.vectors()
     assert done.written == plan.report.moved - tuned_away
     now = np.stack(list(open_store(held).read(numbers).values()))

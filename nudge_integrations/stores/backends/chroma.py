@@ -17,16 +17,10 @@ import numpy as np
 from nudge_integrations.common.arrays import FloatMatrix
 from nudge_integrations.common.lazy import require
 from nudge_integrations.errors import DataError, StoreError, UnsupportedStoreError
+from nudge_integrations.stores.formats import Hits, checked_metric, finite, json_or, similarity
 from nudge_integrations.stores.places import existing_path, is_web, no_such, shown_place
 from nudge_integrations.stores.sidecar import Sidecar
-from nudge_integrations.stores.store import (
-    Hits,
-    LiveStore,
-    checked_metric,
-    finite,
-    json_or,
-    similarity,
-)
+from nudge_integrations.stores.store import LiveStore
 
 _METRICS: dict[str, Any] = {"cosine": "cosine", "ip": "dot", "l2": "l2"}
 _PAGE = 1000

@@ -16,16 +16,11 @@ import numpy as np
 from nudge_integrations.common.arrays import FloatMatrix
 from nudge_integrations.common.lazy import require
 from nudge_integrations.errors import UnsupportedStoreError
+from nudge_integrations.stores.entries import Entry
 from nudge_integrations.stores.files import FileSidecar
-from nudge_integrations.stores.sidecar import Entry, Sidecar
-from nudge_integrations.stores.store import (
-    Hits,
-    LiveStore,
-    Metric,
-    checked_metric,
-    finite,
-    same,
-)
+from nudge_integrations.stores.formats import Hits, Metric, checked_metric, finite, same
+from nudge_integrations.stores.sidecar import Sidecar
+from nudge_integrations.stores.store import LiveStore
 
 
 class FaissStore(LiveStore):

@@ -21,17 +21,17 @@ from nudge_integrations.stores.backends.postgres_sidecar import (
     literal,
     parsed,
 )
-from nudge_integrations.stores.places import hidden
-from nudge_integrations.stores.sidecar import Sidecar
-from nudge_integrations.stores.store import (
+from nudge_integrations.stores.formats import (
     Hits,
-    LiveStore,
     Metric,
     checked_metric,
     finite,
     uuid_id,
     whole_id,
 )
+from nudge_integrations.stores.places import hidden
+from nudge_integrations.stores.sidecar import Sidecar
+from nudge_integrations.stores.store import LiveStore
 
 _OPERATORS: dict[str, str] = {"cosine": "<=>", "dot": "<#>", "l2": "<->"}
 _METRICS: dict[str, Metric] = {"cosine": "cosine", "dot": "dot", "l2": "l2"}

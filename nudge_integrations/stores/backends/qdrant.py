@@ -20,16 +20,10 @@ import numpy as np
 from nudge_integrations.common.arrays import FloatMatrix, name_some
 from nudge_integrations.common.lazy import require
 from nudge_integrations.errors import DataError, StoreError, UnsupportedStoreError
+from nudge_integrations.stores.formats import Hits, checked_metric, finite, uuid_id, whole_id
 from nudge_integrations.stores.places import existing_path, is_web, no_such, shown_place
 from nudge_integrations.stores.sidecar import Sidecar
-from nudge_integrations.stores.store import (
-    Hits,
-    LiveStore,
-    checked_metric,
-    finite,
-    uuid_id,
-    whole_id,
-)
+from nudge_integrations.stores.store import LiveStore
 
 _METRICS: dict[str, Any] = {"Cosine": "cosine", "Dot": "dot", "Euclid": "l2"}
 _NUMBERS: dict[str, Any] = {"float32": np.float32, "float16": np.float16}
