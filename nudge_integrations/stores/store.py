@@ -133,9 +133,8 @@ class LiveStore(ABC):
             return self
         inside = copy.copy(self)
         inside.filter = self._as_filter(chosen)
-        inside.identity = (
-            f"{self.identity} within {chosen if isinstance(chosen, str) else 'filter'}"
-        )
+        shown = chosen if isinstance(chosen, (str, dict)) else "a filter"
+        inside.identity = f"{self.identity} within {shown}"
         return inside
 
     def _as_filter(self, chosen: Any) -> Any:  # noqa: ARG002

@@ -26,7 +26,8 @@ class Table(Embeddings):
         self.known |= {f"question {name}": vector for name, vector in data.queries.items()}
 
     def embed_query(self, text: str) -> list[float]:
-        return list(self.known[text].tolist())
+        # A model is probed with a text of this package.
+        return list(self.known.get(text, np.ones(24)).tolist())
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         return [self.embed_query(text) for text in texts]

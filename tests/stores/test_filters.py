@@ -61,6 +61,7 @@ def test_two_tenants_do_not_touch_each_other(used: type[Backend], make: Make) ->
         # As if the tenant had a store of its own.
         alone = make(used)
         alone.folder = backend.folder / tenant
+        alone.folder.mkdir()
         own = alone.fill(ids, data.vectors[[data.ids.index(name) for name in ids]])
         for name, vector in planned(alone, own, data, dataset=dataset).vectors().items():
             np.testing.assert_allclose(plan.vectors()[name], vector, atol=1e-6)
@@ -87,19 +88,24 @@ def test_two_tenants_do_not_touch_each_other(used: type[Backend], make: Make) ->
 def test_a_question_that_both_tenants_ask_stays_in_force_for_each(make: Make) -> None:
     backend = make(Chroma)
     held, data, _ = opened(backend)
-    answer = {t: next(a[0] for a in data.answers.values() if tenant_of(a[0]) == t) for t in "ab"}
+    asked = {}
     for tenant in "ab":
-        shared = {"queries": {"q": "question q0"}, "qrels": {"q": {answer[tenant]: 1}}}
-        given = {"dataset": shared, "filter": backend.filter(tenant), "gamma": 0.3, "reach": 0}
-        plan = planned(backend, held, data, **given)
-        assert set(plan.vectors()) == {answer[tenant]}
-        plan.apply()
-    more = data.dataset([q for q, a in data.answers.items() if a[0] == answer["b"]][:1])
-    again = planned(backend, held, data, dataset=more, filter=backend.filter("a"), reach=0)
-    assert again.report.missing == (answer["b"],)
-    assert status(held).questions == 1
+        ids, own = of_tenant(data, tenant)
+        given = {
+            "queries": {**own.queries, "q0": "question q0"},
+            "qrels": {**own.qrels, "q0": own.qrels.get("q0", {ids[-1]: 1})},
+        }
+        asked[tenant] = len(given["queries"])
+        planned(backend, held, data, dataset=given, filter=backend.filter(tenant)).apply()
+    assert status(held).questions == sum(asked.values()) - 1
+    for tenant in "ab":
+        _, own = of_tenant(data, tenant)
+        more = data.dataset(list(own.queries)[-1:])
+        again = planned(backend, held, data, dataset=more, filter=backend.filter(tenant))
+        assert again.report.questions == asked[tenant]
+        assert again.report.missing == ()
     revert(held, filter=backend.filter("b"))
-    assert (status(held).tuned, status(held).questions) == (1, 1)
+    assert status(held).questions == asked["a"]
     revert(held)
     assert status(held).state == "untuned"
 
