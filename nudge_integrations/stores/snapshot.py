@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from nudge_integrations.errors import DataError, StoreError
 from nudge_integrations.relevance import RelevanceDataset
 from nudge_integrations.stores.entries import Entry, TrainingQuestion
 from nudge_integrations.stores.formats import FloatVector
-from nudge_integrations.stores.questions import Questions, ids_of
+from nudge_integrations.stores.questions import Embed, Questions, ids_of
 from nudge_integrations.stores.search import nearby, scale_of
 from nudge_integrations.stores.sidecar import Sidecar
 from nudge_integrations.stores.store import LiveStore
@@ -68,7 +68,7 @@ class Snapshot:
         store: LiveStore,
         sidecar: Sidecar,
         given: list[RelevanceDataset],
-        embed: Any,
+        embed: Embed,
         *,
         fresh: bool,
         nearest: int,
@@ -82,7 +82,7 @@ class Snapshot:
         self.rows: dict[str, tuple[FloatVector, FloatVector]] = {}
         self.replaced: list[str] = []
         self.unreadable: dict[str, str] = {}
-        train, old, *validation = self._questions(given, embed, fresh, show_progress)
+        train, old, *validation = self._questions(given, embed, fresh)
         self._documents([train, *validation], around)
         self.earlier = sum(key in old.asked for key in self.parts[0].asked)
         self.near = nearby(
@@ -100,7 +100,7 @@ class Snapshot:
             )
 
     def _questions(
-        self, given: list[RelevanceDataset], embed: Any, fresh: bool, show_progress: bool
+        self, given: list[RelevanceDataset], embed: Embed, fresh: bool
     ) -> list[Questions]:
         """All training questions, those of them from earlier runs, and validation questions."""
         asked = self.sidecar.questions()
@@ -112,9 +112,7 @@ class Snapshot:
             asked = {key: each for key, each in inside.items() if each.answers}
         if not asked:
             _check_there(self.store, given)
-        new, *validation = (
-            Questions.embed(each, embed, self.store, show_progress) for each in given
-        )
+        new, *validation = (Questions.embed(each, embed, self.store) for each in given)
         held = {key for part in (new, *validation) for key in part.asked}
         old = {key: each for key, each in asked.items() if key not in held}
         width = new.vectors().shape[1]

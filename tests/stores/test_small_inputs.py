@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -433,17 +434,34 @@ def test_another_machine_sees_what_is_tuned_and_reverts_it(make: Make, tmp_path:
     assert_originals(open_store(backend.database.open_table("docs"), metric="cosine"), before)
 
 
-def test_a_copied_folder_is_another_collection(make: Make, tmp_path: Path) -> None:
-    import shutil
-
-    backend = make(Lance)
+@pytest.mark.parametrize("used", [Lance, Chroma, QdrantOnDisk])
+@pytest.mark.parametrize("inside", [True, False], ids=["sidecar", "journal"])
+def test_a_copied_folder_is_another_collection(
+    used: type[Backend], inside: bool, make: Make, tmp_path: Path
+) -> None:
+    backend = make(used)
     held, data, store = opened(backend)
-    planned(backend, held, data).apply()
-    shutil.copytree(backend.folder / "lance", tmp_path / "copy")
-    revert(held)
-    assert status(held).state == "untuned"
-    assert status(f"lancedb:{tmp_path / 'copy'}#docs").state == "tuned"
-    assert open_store(f"lancedb:{tmp_path / 'copy'}#docs").uid != store.uid
+    before = store.read(data.ids)
+    journal = {} if inside else {"journal": tmp_path / "mine"}
+    planned(backend, held, data, **journal).apply()
+    folder = {Lance: "lance", Chroma: "chroma", QdrantOnDisk: "qdrant"}[used]
+    shutil.copytree(backend.folder / folder, tmp_path / "copy")
+    revert(held, **journal, **backend.options)
+    assert status(held, **journal, **backend.options).state == "untuned"
+    copy = (
+        f"{folder.replace('lance', 'lancedb')}:{tmp_path / 'copy'}#{getattr(held, 'name', 'docs')}"
+    )
+    again = open_store(copy)
+    assert again.uid != store.uid
+    if inside:
+        assert status(again).state == "tuned"
+        revert(again)
+        for name, vector in again.read(data.ids).items():
+            np.testing.assert_allclose(vector, before[name], rtol=0, atol=backend.rounding)
+    elif used is not Lance:  # whose tables hold no note
+        for given in ({}, journal):
+            with pytest.raises(StoreError, match="a journal that is not here"):
+                status(again, **given)
 
 
 @pytest.mark.parametrize("used", [Chroma, Qdrant, Milvus])
