@@ -440,7 +440,7 @@ def test_a_copied_folder_is_another_collection(
     used: type[Backend], inside: bool, make: Make, tmp_path: Path
 ) -> None:
     backend = make(used)
-    held, data, store = opened(backend)
+    held, data, store = opened(backend, documents=80, asked=60)
     before = store.read(data.ids)
     journal = {} if inside else {"journal": tmp_path / "mine"}
     planned(backend, held, data, **journal).apply()
@@ -448,10 +448,8 @@ def test_a_copied_folder_is_another_collection(
     shutil.copytree(backend.folder / folder, tmp_path / "copy")
     revert(held, **journal, **backend.options)
     assert status(held, **journal, **backend.options).state == "untuned"
-    copy = (
-        f"{folder.replace('lance', 'lancedb')}:{tmp_path / 'copy'}#{getattr(held, 'name', 'docs')}"
-    )
-    again = open_store(copy)
+    kind = "lancedb" if used is Lance else folder
+    again = open_store(f"{kind}:{tmp_path / 'copy'}#{getattr(held, 'name', 'docs')}")
     assert again.uid != store.uid
     if inside:
         assert status(again).state == "tuned"
