@@ -66,6 +66,11 @@ class Run:
         with sidecar.lock() as renew:
             run = cls(store, sidecar, action, renew)
             try:
+                if store.filter is not None and run.facts.get("state") in INTERRUPTED:
+                    raise StoreError(
+                        f"an earlier run on {store.identity} was interrupted, maybe in rows that "
+                        "the filter does not let through: call recover() first"
+                    )
                 yield run
             except StoreError as error:
                 raise type(error)(f"{error}; {run._so_far(error)}") from None

@@ -24,8 +24,8 @@ from test_plan import opened, planned
 from world import World
 
 from nudge_integrations import RelevanceDataset
-from nudge_integrations.errors import DataError
-from nudge_integrations.stores import open_store, revert, status
+from nudge_integrations.errors import DataError, StoreError
+from nudge_integrations.stores import open_store, recover, revert, status
 from nudge_integrations.stores.formats import same
 
 Make = Callable[..., Backend]
@@ -127,6 +127,34 @@ def test_a_whole_run_after_the_tenants_starts_from_the_originals(make: Make) -> 
     whole.revert()
     for name, vector in store.read(data.ids).items():
         np.testing.assert_array_equal(vector, before[name])
+
+
+def test_an_interrupted_run_is_ended_before_a_tenant_is_reverted(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = make(LangChainMemory)
+    held, data, store = opened(backend)
+    before = store.read(data.ids)
+    monkeypatch.setattr("nudge_integrations.stores.exchange._BATCH", 10)
+    plan = planned(backend, held, data)
+
+    def stop(done: int, total: int) -> None:
+        assert total == plan.report.moved
+        if done == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        plan.apply(after_batch=stop)
+    with pytest.raises(StoreError, match=r"interrupted.*recover\(\) first; nothing was changed"):
+        revert(held, filter=backend.filter("a"))
+    recover(held, show_progress=False)
+    revert(held, filter=backend.filter("a"))
+    assert status(held).state == "tuned"
+    revert(held, filter=backend.filter("b"))
+    for name, vector in store.read(data.ids).items():
+        np.testing.assert_array_equal(vector, before[name])
+    with pytest.raises(DataError, match="pause must be 0 to 20 seconds"):
+        plan.apply(pause=60)
 
 
 @pytest.mark.parametrize(
