@@ -1,4 +1,4 @@
-"""`nudge tune`, `nudge recover`, `nudge status`, and `nudge revert` for stores that are running."""
+"""`nudge tune`, `recover`, `status`, `journal` and `revert` for stores that are running."""
 
 from __future__ import annotations
 
@@ -50,6 +50,12 @@ Finish an --apply or a revert that was interrupted; or undo it.
 
 {_STORES}"""
 
+_JOURNAL = f"""\
+Write what is known of a tuned store (originals, questions, facts) to a file, or
+read it into the store's own database, or into the folder given as --journal.
+
+{_STORES}"""
+
 _STATUS = f"""\
 Tell what is tuned in a store, by which run, and where the originals are.
 
@@ -87,6 +93,18 @@ def add_to(commands: Commands) -> None:
         "  nudge status --store chroma:./db#docs",
     )
     _add_store(telling)
+
+    moving = add_command(
+        commands,
+        "journal",
+        journal,
+        "export or import the originals of a store",
+        _JOURNAL,
+        "  nudge journal export --store chroma:./db#docs --file originals.json",
+    )
+    moving.add_argument("action", choices=("export", "import"))
+    flag(moving, "--file FILE", "the JSON file to write or read", required=True)
+    _add_store(moving)
 
 
 def _add_store(parser: argparse.ArgumentParser) -> None:
@@ -188,6 +206,18 @@ def status(args: argparse.Namespace) -> int:
     from nudge_integrations.stores import status as told
 
     say(str(told(open_store(args.store, **details(args)), journal=args.journal)))
+    return 0
+
+
+def journal(args: argparse.Namespace) -> int:
+    """Export or import what is known of a tuning."""
+    from nudge_integrations.stores import export_journal, import_journal, open_store
+
+    store = open_store(args.store, **details(args))
+    if args.action == "export":
+        say(f"{export_journal(store, args.file, journal=args.journal):,} originals written.")
+    else:
+        say(f"{import_journal(store, args.file, journal=args.journal):,} originals read.")
     return 0
 
 

@@ -16,7 +16,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from nudge_integrations.errors import CorruptFileError, StoreBusyError
 from nudge_integrations.stores.entries import (
@@ -46,6 +46,8 @@ class Sidecar(ABC):
         store: The collection.
         where: What messages call the place of the records.
     """
+
+    kinds: ClassVar[tuple[str, ...]] = ("row", "question", "facts")
 
     def __init__(self, store: LiveStore, where: str) -> None:
         self.store, self.where = store, where
@@ -102,6 +104,15 @@ class Sidecar(ABC):
     def keep_questions(self, keys: Collection[str]) -> None:
         """Drop all questions but these."""
         self._delete("question", list(set(self._all("question")) - set(keys)))
+
+    def dump(self) -> dict[str, Mapping[str, str]]:
+        """All that is kept, kind -> key -> record."""
+        return {kind: self._all(kind) for kind in self.kinds}
+
+    def restore(self, records: Mapping[str, Mapping[str, str]]) -> None:
+        """Put back what `dump` gave; the facts last, which make it count."""
+        for kind in self.kinds:
+            self._put(kind, records.get(kind, {}))
 
     def mark(self, token: str) -> None:  # noqa: B027
         """Note on the collection where its originals are, if others would not find them."""

@@ -138,6 +138,7 @@ class ObjectSidecar(Sidecar):
     """Records inside a store object."""
 
     store: MemoryStore
+    kinds = ("list", *Sidecar.kinds)
 
     def _load(self, kind: str) -> Mapping[str, str]:
         return dict(self.store.notes().get(kind, {}))
