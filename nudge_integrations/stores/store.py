@@ -4,41 +4,27 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import tenacity
 
 from nudge_integrations.common.arrays import FloatMatrix, as_matrix
 from nudge_integrations.errors import (
     DataError,
-    NudgeError,
-    ReadOnlyStoreError,
-    StoreError,
     UnsupportedStoreError,
 )
 from nudge_integrations.stores.formats import FloatVector, Hits, Metric, same
-from nudge_integrations.stores.places import hidden
+from nudge_integrations.stores.retries import Retrying
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-ATTEMPTS = 5
-FIRST_WAIT = 0.2  # seconds; doubled from try to try, up to
-LONGEST_WAIT = 10.0
 _ULP = 6e-8
-# What the clients' errors are called after which the same call may succeed; none is imported.
-_TRANSIENT = {
-    *("ConnectionError", "TimeoutError", "TransportError"),
-    *("RateLimitError", "ResponseHandlingException", "MilvusUnavailableException"),
-}
-
-T = TypeVar("T")
 
 
-class LiveStore(ABC):
+class LiveStore(Retrying, ABC):
     """Vectors by id in a store that is in use.
 
     Ids are strings here, whatever the store makes of them, in one canonical form. A backend
@@ -62,9 +48,7 @@ class LiveStore(ABC):
     tries: int = 300
     """How often `write_exactly` writes the few rows that are not yet exact."""
     metric: Metric
-    identity: str
     uid: str
-    secrets: tuple[str, ...] = ()
     numbers: npt.DTypeLike = np.float32
     filter: Any = None
     owner: Any = None
@@ -160,17 +144,6 @@ class LiveStore(ABC):
     def stored(self, vectors: FloatMatrix) -> FloatMatrix:
         """What the store makes of vectors when it keeps them, as float32."""
         return vectors.astype(self.numbers).astype(np.float32)
-
-    def _transient(self) -> tuple[type[BaseException], ...]:
-        """Further errors of the store's client after which the same call may succeed."""
-        return ()
-
-    def _forbidden(self, error: BaseException) -> bool:
-        """Whether an error says that this user may not write."""
-        text = f"{type(error).__name__} {error}".lower()
-        return getattr(error, "status_code", None) in (401, 403) or any(
-            sign in text for sign in ("authorizationerror", "readonly", "permission deny")
-        )
 
     def can_search_exactly(self) -> bool:
         """Whether `search(..., exact=True)` is more exact than without."""
@@ -299,36 +272,3 @@ class LiveStore(ABC):
             for name in ids
             if name not in found or not np.array_equal(found[name], targets[name])
         ]
-
-    def with_retries(self, doing: str, call: Callable[..., T], *given: Any, **named: Any) -> T:
-        """Call with retries; raise `StoreError` if the error persists.
-
-        Raises:
-            ReadOnlyStoreError: This user may not do it.
-            StoreError: Any other error of the store.
-        """
-
-        def transient(error: BaseException) -> bool:
-            names = {kind.__name__ for kind in type(error).__mro__}
-            return bool(names & _TRANSIENT) or isinstance(error, self._transient())
-
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(transient),
-            stop=tenacity.stop_after_attempt(ATTEMPTS),
-            wait=tenacity.wait_random_exponential(FIRST_WAIT, LONGEST_WAIT),
-            reraise=True,
-        )
-        try:
-            return retrying(call, *given, **named)
-        except NudgeError:
-            raise
-        except Exception as error:
-            shown = hidden(error, self.secrets)
-            if self._forbidden(error):
-                raise ReadOnlyStoreError(
-                    f"{self.identity} does not let this user {doing}: {shown}"
-                ) from None
-            tries = f" {ATTEMPTS} times" if transient(error) else ""
-            raise StoreError(
-                f"{self.identity} failed{tries} to {doing}: {type(error).__name__}: {shown}"
-            ) from None
