@@ -52,6 +52,7 @@ _OPENERS = {
     ("lancedb", "Table"): "lance.LanceStore",
     ("llama_index", "LanceDBVectorStore"): "lance.LanceStore.from_llama_index",
     ("langchain_postgres", "PGVectorStore"): "postgres.PostgresStore.from_langchain",
+    ("langchain_postgres", "PGVector"): "postgres.PostgresStore.from_langchain",
     ("llama_index", "PGVectorStore"): "postgres.PostgresStore.from_llama_index",
     ("pymilvus", "MilvusClient"): "milvus.MilvusStore",
     ("langchain_milvus", "Milvus"): "milvus.MilvusStore.from_langchain",

@@ -96,8 +96,7 @@ def _milvus(store: Any) -> Rows:
 
 
 def _postgres(store: Any) -> Rows:
-    query = store._sql("SELECT {id}::text, to_jsonb(t) FROM {table} t WHERE {vector} IS NOT NULL")
-    yield from store._rows(query, ())
+    yield from store.records()
 
 
 _ROWS: Mapping[str, Callable[[LiveStore], Rows]] = {
