@@ -16,8 +16,7 @@ from nudge_integrations.errors import (
     StoreError,
     UnsupportedStoreError,
 )
-from nudge_integrations.stores.places import shown_place
-from nudge_integrations.stores.secrets import hidden
+from nudge_integrations.stores.places import hidden, shown_place
 from nudge_integrations.stores.store import LiveStore
 
 _SUPPORTED = (
@@ -47,8 +46,8 @@ _OPENERS = {
     ("langchain_chroma", "Chroma"): "chroma.ChromaStore.from_wrapper",
     ("llama_index", "ChromaVectorStore"): "chroma.ChromaStore.from_wrapper",
     ("qdrant_client", "QdrantClient"): "qdrant.QdrantStore",
-    ("langchain_qdrant", "QdrantVectorStore"): "qdrant.QdrantStore.from_langchain",
-    ("llama_index", "QdrantVectorStore"): "qdrant.QdrantStore.from_llama_index",
+    ("langchain_qdrant", "QdrantVectorStore"): "qdrant.QdrantStore.from_wrapper",
+    ("llama_index", "QdrantVectorStore"): "qdrant.QdrantStore.from_wrapper",
     ("lancedb", "Table"): "lance.LanceStore",
     ("llama_index", "LanceDBVectorStore"): "lance.LanceStore.from_llama_index",
     ("langchain_postgres", "PGVectorStore"): "postgres.PostgresStore.from_langchain",
@@ -62,12 +61,12 @@ _OPENERS = {
     ("llama_index", "FaissMapVectorStore"): "faiss.FaissStore.from_llama_index",
 }
 _ADDRESSES = {
-    "chroma": "chroma.ChromaStore",
-    "qdrant": "qdrant.QdrantStore",
-    "lancedb": "lance.LanceStore",
+    "chroma": "chroma.ChromaStore.from_address",
+    "qdrant": "qdrant.QdrantStore.from_address",
+    "lancedb": "lance.LanceStore.from_address",
     "postgresql": "postgres.PostgresStore",
     "postgres": "postgres.PostgresStore",
-    "milvus": "milvus.MilvusStore",
+    "milvus": "milvus.MilvusStore.from_address",
 }
 # What people have in hand besides the store, by the name of its class.
 _INSTEAD = {
@@ -171,7 +170,7 @@ def _open_address(address: str, options: dict[str, Any]) -> LiveStore:
             "such as chroma:./db#docs, qdrant:http://localhost:6333#docs, lancedb:./db#docs, "
             f"postgresql://localhost/shop#docs or milvus:./milvus.db#docs; {wrong}"
         )
-    open_it = _backend(f"{_ADDRESSES[kind]}.from_address")
+    open_it = _backend(_ADDRESSES[kind])
     given = place if kind in ("postgresql", "postgres") else where
     what = kind if options else shown_address(address)
     return _opened(what, open_it, (given, collection), options)

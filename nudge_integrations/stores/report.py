@@ -12,7 +12,6 @@ from nudge_integrations.common.arrays import name_some, norms, unit_rows
 
 if TYPE_CHECKING:
     from nudge_integrations.evaluation import EvaluationReport
-    from nudge_integrations.stores.exchange import Exchanged
     from nudge_integrations.stores.store import FloatVector
 
 _ROW_BYTES = 200  # of an id, a score and what a protocol adds
@@ -172,19 +171,6 @@ class Outcome:
     gone: tuple[str, ...] = ()
     rounded: tuple[str, ...] = ()
     unreadable: Mapping[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, store: str, action: str, done: Exchanged) -> Outcome:
-        """From what was exchanged."""
-        return cls(
-            store,
-            action,
-            len(done.written),
-            tuple(done.changed),
-            tuple(done.gone),
-            tuple(done.rounded),
-            dict(done.unreadable),
-        )
 
     def __str__(self) -> str:
         lines = [f"{self.store}: {self.written:,} vectors written and verified ({self.action})."]

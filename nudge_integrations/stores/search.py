@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -40,7 +39,7 @@ class Nearby:
 def nearby(
     store: LiveStore,
     vectors: FloatMatrix,
-    left_out: Mapping[str, Any],
+    left_out: Collection[str],
     k: int,
     as_scores: Callable[[FloatMatrix, FloatMatrix], FloatMatrix],
     show_progress: bool,
@@ -88,7 +87,7 @@ def nearby(
 def _by_reading(
     store: LiveStore,
     vectors: FloatMatrix,
-    left_out: Mapping[str, Any],
+    left_out: Collection[str],
     k: int,
     as_scores: Callable[[FloatMatrix, FloatMatrix], FloatMatrix],
 ) -> Nearby:

@@ -16,7 +16,7 @@ import secrets
 import socket
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,6 +60,19 @@ class Entry:
                 return original
         return None
 
+    def goal(self, held: FloatVector, back: bool) -> FloatVector | None:
+        """Where a row that holds a vector shall go; None if the vector is somebody else's."""
+        original = self.original_of(held)
+        if original is None or back:
+            return original
+        # A vector from before somebody replaced the row came back: it is theirs again.
+        return self.tuned if np.array_equal(original, self.original) else None
+
+    @property
+    def moves(self) -> bool:
+        """Whether the tuned vector is another than the original."""
+        return not np.array_equal(self.tuned, self.original)
+
     def then(self, original: FloatVector, current: FloatVector, tuned: FloatVector) -> Entry:
         """The entry of a further run that found the row at `current`."""
         kept: list[tuple[FloatVector, FloatVector]] = []
@@ -86,6 +99,15 @@ class TrainingQuestion:
 
     vector: FloatVector
     answers: Mapping[str, int]
+
+    def without(self, ids: Collection[str]) -> TrainingQuestion:
+        """The same, but for some answers."""
+        answers = {name: grade for name, grade in self.answers.items() if name not in ids}
+        return TrainingQuestion(self.vector, answers)
+
+    def plus(self, answers: Mapping[str, int]) -> TrainingQuestion:
+        """The same with further answers."""
+        return TrainingQuestion(self.vector, {**answers, **self.answers})
 
 
 class Sidecar(ABC):
@@ -117,8 +139,11 @@ class Sidecar(ABC):
         Raises:
             CorruptFileError: A record does not match its checksum.
         """
-        found = self._all("row")
-        return {name: self._entry(name, found[name]) for name in sorted(found)}
+        found = {}
+        for name, value in sorted(self._all("row").items()):
+            original, tuned, *more = map(_decoded, self._unsealed(name, value).split(","))
+            found[name] = Entry(original, tuned, tuple(zip(more[::2], more[1::2], strict=True)))
+        return found
 
     def put(self, entries: Mapping[str, Entry]) -> None:
         """Keep the originals of rows, durably, before the first of them is written.
@@ -127,11 +152,7 @@ class Sidecar(ABC):
             ReadOnlyStoreError: This user may not create the sidecar, or not write to it.
             StoreError: The database did not answer, or its disk is full.
         """
-        records = {}
-        for name, each in entries.items():
-            parts = [each.original, each.tuned, *(part for pair in each.known for part in pair)]
-            records[name] = _sealed(name, ",".join(map(_encoded, parts)))
-        self._put("row", records)
+        self._put("row", {name: row_record(name, each) for name, each in entries.items()})
 
     def forget(self, ids: Iterable[str]) -> None:
         """Drop originals: of rows that were read back with their original in place."""
@@ -145,7 +166,7 @@ class Sidecar(ABC):
 
     def note(self, facts: Mapping[str, Any]) -> None:
         """Replace the facts, all at once."""
-        self._put("facts", {"facts": _sealed("facts", json.dumps(dict(facts)))})
+        self._put("facts", {"facts": facts_record(facts)})
 
     def questions(self) -> dict[str, TrainingQuestion]:
         """Questions behind the vectors, by the hash of their text."""
@@ -157,17 +178,14 @@ class Sidecar(ABC):
 
     def put_questions(self, asked: Mapping[str, TrainingQuestion]) -> None:
         """Keep questions beside those that are there."""
-        self._put(
-            "question",
-            {
-                key: _sealed(key, f"{_encoded(each.vector)},{json.dumps(dict(each.answers))}")
-                for key, each in asked.items()
-            },
-        )
+        self._put("question", {key: _question_record(key, each) for key, each in asked.items()})
 
-    def keep_questions(self, keys: Iterable[str]) -> None:
+    def keep_questions(self, keys: Collection[str]) -> None:
         """Drop all questions but these."""
         self._delete("question", list(set(self._all("question")) - set(keys)))
+
+    def mark(self, token: str) -> None:  # noqa: B027
+        """Note on the collection where its originals are, if others would not find them."""
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[Callable[[], None]]:
@@ -237,19 +255,17 @@ class Sidecar(ABC):
         return self.store.with_retries("read what is kept of the tuning", self._load, kind)
 
     def _put(self, kind: str, records: Mapping[str, str]) -> None:
-        names = list(records)
-        for start in range(0, len(names), self.store.batch):
-            part = {name: records[name] for name in names[start : start + self.store.batch]}
-            self.store.with_retries("keep the originals", self._save, kind, part)
+        for part in self._batches(list(records)):
+            some = {name: records[name] for name in part}
+            self.store.with_retries("keep the originals", self._save, kind, some)
 
     def _delete(self, kind: str, keys: list[str]) -> None:
-        for start in range(0, len(keys), self.store.batch):
-            part = keys[start : start + self.store.batch]
+        for part in self._batches(keys):
             self.store.with_retries("drop what was kept of the tuning", self._drop, kind, part)
 
-    def _entry(self, name: str, value: str) -> Entry:
-        original, tuned, *more = map(_decoded, self._unsealed(name, value).split(","))
-        return Entry(original, tuned, tuple(zip(more[::2], more[1::2], strict=True)))
+    def _batches(self, keys: list[str]) -> list[list[str]]:
+        size = self.store.batch
+        return [keys[start : start + size] for start in range(0, len(keys), size)]
 
     def _unsealed(self, key: str, value: str) -> str:
         digest, _, content = value.partition(":")
@@ -259,6 +275,21 @@ class Sidecar(ABC):
                 "restore it from a backup before you delete it"
             )
         return content
+
+
+def row_record(name: str, entry: Entry) -> str:
+    """An entry as text."""
+    parts = [entry.original, entry.tuned, *(part for pair in entry.known for part in pair)]
+    return _sealed(name, ",".join(map(_encoded, parts)))
+
+
+def facts_record(facts: Mapping[str, Any]) -> str:
+    """Facts as text."""
+    return _sealed("facts", json.dumps(dict(facts)))
+
+
+def _question_record(key: str, asked: TrainingQuestion) -> str:
+    return _sealed(key, f"{_encoded(asked.vector)},{json.dumps(dict(asked.answers))}")
 
 
 def _sealed(key: str, content: str) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,13 +11,11 @@ import numpy as np
 from nudge_integrations.common.arrays import FloatMatrix, as_matrix, name_some
 from nudge_integrations.errors import DataError, StoreError
 from nudge_integrations.relevance import RelevanceDataset
-from nudge_integrations.stores.questions import (
-    Questions,
-    ids_of,
-)
-from nudge_integrations.stores.search import Nearby, nearby, scale_of
+from nudge_integrations.stores.questions import Questions, ids_of
+from nudge_integrations.stores.search import nearby, scale_of
 from nudge_integrations.stores.sidecar import Entry, Sidecar, TrainingQuestion
 from nudge_integrations.stores.store import FloatVector, LiveStore
+from nudge_integrations.stores.undo import outside
 
 if TYPE_CHECKING:
     from nudge_integrations.methods.field import Field
@@ -30,50 +27,42 @@ _SMALL = 10_000  # a store of so many documents is read whole: the field then mo
 _LARGEST = 1e37  # squared length of a vector; float32 ends at 3.4e38
 
 
-@dataclass(frozen=True, eq=False)
 class Snapshot:
     """What was read from a store and its sidecar, at one epoch.
 
-    Attributes:
-        store: The collection.
+    Args:
+        store: The collection, or the part of it that a filter lets through.
         sidecar: What is known of earlier runs.
+        given: Judged questions: for training, and for validation if there are any.
+        embed: What `query_embedder` gave.
+        fresh: Forget the questions of earlier runs.
+        nearest: How many other documents a question are looked at.
+        around: How many documents around each question may move, too.
+        show_progress: Whether to draw progress bars.
+
+    Attributes:
         epoch: The sidecar's state that everything here belongs to.
         count: Documents in the store.
         entries: Rows that were tuned before.
-        rows: Documents that answer a question or were tuned before: where they stand.
+        rows: Documents that answer a question, were tuned before or may move with them: the
+            original, and where it stands.
         originals: Shape `(len(rows), d)`, float32: their originals.
         parts: Training questions, and validation questions if there are any.
         earlier: How many training questions come from earlier runs.
+        elsewhere: Questions of earlier runs as far as rows outside the filter answer them.
         labelled: How many documents answer a question.
         missing: Answers that are not in the store.
         replaced: Documents that somebody gave another vector since they were tuned.
         unreadable: Documents left out, each with the reason.
         near: The nearest other documents of each question.
+
+    Raises:
+        DataError: Judgments of another store, or vectors that cannot be tuned.
+        StoreError: The store is empty, failed, or was tuned by another process meanwhile.
     """
 
-    store: LiveStore
-    sidecar: Sidecar
-    epoch: str | None
-    count: int
-    entries: Mapping[str, Entry]
-    rows: dict[str, tuple[FloatVector, FloatVector]]
-    originals: FloatMatrix
-    parts: list[Questions]
-    earlier: int
-    labelled: int
-    missing: tuple[str, ...]
-    replaced: tuple[str, ...]
-    unreadable: Mapping[str, str]
-    near: Nearby
-
-    @property
-    def places(self) -> dict[str, int]:
-        """Row of each document."""
-        return {name: row for row, name in enumerate(self.rows)}
-
-    @classmethod
-    def read(
-        cls,
+    def __init__(
+        self,
         store: LiveStore,
         sidecar: Sidecar,
         given: list[RelevanceDataset],
@@ -83,95 +72,87 @@ class Snapshot:
         nearest: int,
         around: int,
         show_progress: bool,
-    ) -> Snapshot:
-        """Read judged documents, those tuned before, and what is nearest to each question.
-
-        Raises:
-            DataError: Judgments of another store, or vectors that cannot be tuned.
-            StoreError: The store is empty, failed, or was tuned by another process meanwhile.
-        """
-        count = store.count()
-        if not count:
+    ) -> None:
+        self.store, self.sidecar, self.count = store, sidecar, store.count()
+        if not self.count:
             raise StoreError(f"{store.identity} is empty: add documents first")
-        epoch = sidecar.facts().get("epoch")
-        entries = sidecar.entries()
-        before = {} if fresh else sidecar.questions()
-        if not before:
+        self.epoch, self.entries = sidecar.facts().get("epoch"), sidecar.entries()
+        asked = sidecar.questions()
+        self.elsewhere = outside(store, asked)
+        if fresh:
+            asked = {}
+        elif self.elsewhere:
+            answered = {key: each.without(self._answers(key)) for key, each in asked.items()}
+            asked = {key: each for key, each in answered.items() if each.answers}
+        if not asked:
             _check_there(store, given)
         questions = [Questions.embed(each, embed, store, show_progress) for each in given]
-        train, earlier = _with_earlier(questions, before)
+        train, earlier = _with_earlier(questions, asked)
         parts = [train, *questions[1:]]
         labelled = ids_of(parts)
-        others: list[str] = []
-        if around and count <= _SMALL:
-            others = list(store.ids())
+        others: Iterable[str] = ()
+        if around and self.count <= _SMALL:
+            others = store.ids()
         elif around:
             others = _hits(store, np.concatenate([part.vectors() for part in parts]), around)
-        found = read_rows(store, labelled, others, entries)
-        there = [name for name in labelled if name in found.vectors]
+        self.rows: dict[str, tuple[FloatVector, FloatVector]] = {}
+        self.replaced: list[str] = []
+        self.unreadable: dict[str, str] = {}
+        self._add([*labelled, *others, *self.entries], labelled)
+        there = [name for name in labelled if name in self.rows]
         if not there:
             raise _strangers(labelled, store)
-        kept = [part.answered_by(found.vectors) for part in parts]
+        kept = [part.answered_by(self.rows) for part in parts]
         if not kept[0].asked:
             raise DataError(f"no training question has an answer in {store.identity}")
-        parts = [kept[0], *(part for part in kept[1:] if part.asked)]
-        originals = np.stack([original for original, _ in found.rows.values()])
-        near = nearby(
+        self.parts = [kept[0], *(part for part in kept[1:] if part.asked)]
+        self.earlier = sum(key in earlier for key in kept[0].asked)
+        self.labelled = len(there)
+        self.missing = [name for name in labelled if name not in {*there, *self.unreadable}]
+        self.near = nearby(
             store,
-            np.concatenate([part.vectors() for part in parts]),
-            {**found.rows, **found.bad},
+            np.concatenate([part.vectors() for part in self.parts]),
+            {*self.rows, *self.unreadable},
             nearest,
-            scale_of(store, originals),
+            scale_of(store, self.originals),
             show_progress,
         )
-        if sidecar.facts().get("epoch") != epoch:
+        if sidecar.facts().get("epoch") != self.epoch:
             raise StoreError(
                 f"{store.identity} was tuned or reverted by another process while it was read: "
                 "make the plan again"
             )
-        return cls(
-            store=store,
-            sidecar=sidecar,
-            epoch=epoch,
-            count=count,
-            entries=entries,
-            rows=found.rows,
-            originals=originals,
-            parts=parts,
-            earlier=sum(key in earlier for key in parts[0].asked),
-            labelled=len(there),
-            missing=tuple(
-                name for name in labelled if name not in found.vectors and name not in found.bad
-            ),
-            replaced=tuple(found.replaced),
-            unreadable=found.bad,
-            near=near,
-        )
 
-    def spread(self, field: Field) -> Snapshot:
-        """The same with the documents around those with questions, which the field moves, too."""
-        if self.count <= _SMALL:
-            return self
-        length = float(np.linalg.norm(self.originals, axis=1).mean())
-        hits = _hits(self.store, length * field.anchors[field.labelled], _AROUND)
-        fresh = [name for name in hits if name not in self.rows and name not in self.unreadable]
-        known = {name: self.entries[name] for name in fresh if name in self.entries}
-        found = read_rows(self.store, [], fresh, known)
-        originals = [original[None] for original, _ in found.rows.values()]
-        return replace(
-            self,
-            rows={**self.rows, **found.rows},
-            originals=np.concatenate([self.originals, *originals]),
-            unreadable={**self.unreadable, **found.bad},
-        )
+    @property
+    def places(self) -> dict[str, int]:
+        """Row of each document."""
+        return {name: row for row, name in enumerate(self.rows)}
 
+    def spread(self, field: Field) -> None:
+        """Read the documents around those with questions, too, which the field moves as well."""
+        if self.count > _SMALL:
+            length = float(np.linalg.norm(self.originals, axis=1).mean())
+            hits = _hits(self.store, length * field.anchors[field.labelled], _AROUND)
+            self._add(name for name in hits if name not in {*self.rows, *self.unreadable})
 
-@dataclass(frozen=True)
-class _Found:
-    vectors: dict[str, FloatVector]
-    rows: dict[str, tuple[FloatVector, FloatVector]]
-    replaced: list[str]
-    bad: dict[str, str]
+    def asked(self) -> dict[str, TrainingQuestion]:
+        """Training questions, together with what they and others ask elsewhere."""
+        train = self.parts[0].asked
+        both = {key: each.plus(self._answers(key)) for key, each in train.items()}
+        return {**self.elsewhere, **both}
+
+    def _answers(self, key: str) -> Mapping[str, int]:
+        return self.elsewhere[key].answers if key in self.elsewhere else {}
+
+    def _add(self, names: Iterable[str], labelled: Iterable[str] = ()) -> None:
+        """Read documents that can move, or did; with the original of each."""
+        rows, replaced, bad = read_rows(self.store, names, self.entries)
+        _refuse_bad(self.store, {name: bad[name] for name in labelled if name in bad})
+        self.rows |= rows
+        self.replaced += replaced
+        self.unreadable |= bad
+        if self.rows:
+            self.originals: FloatMatrix = np.stack([original for original, _ in self.rows.values()])
 
 
 def _hits(store: LiveStore, vectors: FloatMatrix, k: int) -> list[str]:
@@ -182,11 +163,14 @@ def _hits(store: LiveStore, vectors: FloatMatrix, k: int) -> list[str]:
 
 
 def read_rows(
-    store: LiveStore, labelled: list[str], others: list[str], entries: Mapping[str, Entry]
-) -> _Found:
-    """Read every document that can move, or did; with the original of each."""
-    vectors, bad = store.look(list(dict.fromkeys([*labelled, *others, *entries])))
-    _refuse_bad(store, {name: bad[name] for name in labelled if name in bad})
+    store: LiveStore, names: Iterable[str], entries: Mapping[str, Entry]
+) -> tuple[dict[str, tuple[FloatVector, FloatVector]], list[str], dict[str, str]]:
+    """Original and present vector of rows; those replaced since they were tuned; bad ones.
+
+    Raises:
+        DataError: Vectors so long that their arithmetic overflows.
+    """
+    vectors, bad = store.look(names)
     rows, replaced = {}, []
     for name, vector in vectors.items():
         original = entries[name].original_of(vector) if name in entries else vector
@@ -204,19 +188,15 @@ def read_rows(
                 f"vectors of {name_some(huge)} in {store.identity} are too long for float32 "
                 "arithmetic (their squared length overflows): scale them down, or leave them out"
             )
-    return _Found(vectors, rows, replaced, bad)
+    return rows, replaced, bad
 
 
 def _with_earlier(
     given: list[Questions], earlier: Mapping[str, TrainingQuestion]
 ) -> tuple[Questions, set[str]]:
     """The training questions, and those of earlier runs that none of these datasets has."""
-    held = {key for part in given[1:] for key in part.asked}
-    old = {
-        key: asked
-        for key, asked in earlier.items()
-        if key not in held and key not in given[0].asked
-    }
+    held = {key for part in given for key in part.asked}
+    old = {key: asked for key, asked in earlier.items() if key not in held}
     width = len(next(iter(given[0].asked.values())).vector)
     other = [asked for asked in old.values() if len(asked.vector) != width]
     if other:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import json
 import math
 import re
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,19 +24,28 @@ from nudge_integrations.errors import (
     StoreError,
     UnsupportedStoreError,
 )
-from nudge_integrations.stores.secrets import hidden
+from nudge_integrations.stores.places import hidden
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Metric = Literal["cosine", "dot", "l2"]
 FloatVector = npt.NDArray[np.float32]
 Hits = list[tuple[str, float]]
 """Ids and scores of what a query found, best first."""
 
+METRICS: dict[str, Metric] = {"cosine": "cosine", "dot": "dot", "l2": "l2"}
 ATTEMPTS = 5
 FIRST_WAIT = 0.2  # seconds; doubled from try to try, up to
 LONGEST_WAIT = 10.0
 _SAME = 1e-6  # of a vector's length: stores that normalise round the last digit
 _ULP = 6e-8
 _WHOLE = re.compile(r"-?[0-9]{1,20}")
+# What the clients' errors are called after which the same call may succeed; none is imported.
+_TRANSIENT = {
+    *("ConnectionError", "TimeoutError", "TransportError"),
+    *("RateLimitError", "ResponseHandlingException", "MilvusUnavailableException"),
+}
 
 T = TypeVar("T")
 
@@ -50,6 +62,9 @@ class LiveStore(ABC):
         identity: What messages call this collection; holds no secret.
         uid: Names the very collection, however its address is spelled.
         secrets: Values that must never appear in a message.
+        numbers: The type in which the store keeps the numbers of a vector.
+        filter: In the backend's own form; None for the whole collection. See `within`.
+        owner: The framework's store, where that keeps the texts.
     """
 
     kind: ClassVar[str]
@@ -62,6 +77,9 @@ class LiveStore(ABC):
     identity: str
     uid: str
     secrets: tuple[str, ...] = ()
+    numbers: npt.DTypeLike = np.float32
+    filter: Any = None
+    owner: Any = None
 
     @property
     @abstractmethod
@@ -77,9 +95,30 @@ class LiveStore(ABC):
     def count(self) -> int:
         """Number of vectors."""
 
-    @abstractmethod
     def ids(self) -> Iterator[str]:
         """Every id, in the store's order, page by page."""
+        return (name for name, _ in self.records(texts=False))
+
+    def records(self, *, texts: bool = True) -> Iterator[tuple[str, Mapping[str, Any]]]:  # noqa: ARG002
+        """Id, and text and metadata as the store names them, of every row, page by page.
+
+        Args:
+            texts: Whether text and metadata are needed, too.
+
+        Raises:
+            UnsupportedStoreError: The store keeps vectors only.
+        """
+        for name in ("get_by_ids", "get_nodes"):  # LangChain's stores, and LlamaIndex's
+            if hasattr(self.owner, name):
+                for each in getattr(self.owner, name)(list(self.ids())):
+                    text = getattr(each, "page_content", None)
+                    text = each.get_content(metadata_mode="none") if text is None else text
+                    id_ = str(getattr(each, "node_id", None) or each.id)
+                    yield id_, {**each.metadata, "page_content": text}
+                return
+        raise UnsupportedStoreError(
+            f"{self.identity} keeps no texts that can be read here; pass the documents or nodes"
+        )
 
     @abstractmethod
     def _read(self, ids: list[str]) -> Iterable[tuple[str, Any]]:
@@ -92,6 +131,28 @@ class LiveStore(ABC):
     @abstractmethod
     def _write(self, ids: list[str], vectors: FloatMatrix, expected: FloatMatrix) -> None:
         """Replace the vectors of rows that are there, and nothing else of them."""
+
+    def within(self, chosen: Any) -> Self:
+        """The same collection as if it held only the rows that a filter lets through.
+
+        Args:
+            chosen: A filter in the store's own form; None for the whole collection.
+
+        Raises:
+            DataError: The store knows no filters of this form.
+        """
+        if chosen is None:
+            return self
+        inside = copy.copy(self)
+        inside.filter = self._as_filter(chosen)
+        inside.identity = (
+            f"{self.identity} within {chosen if isinstance(chosen, str) else 'filter'}"
+        )
+        return inside
+
+    def _as_filter(self, chosen: Any) -> Any:  # noqa: ARG002
+        """A filter in the form in which the backend uses it."""
+        raise DataError(f"{self.identity} keeps no metadata to filter by: leave out filter=")
 
     def sidecar(self) -> Any:
         """The `Sidecar` in the collection's own database; None if that has no room for one."""
@@ -109,13 +170,20 @@ class LiveStore(ABC):
         """The one spelling of an id; None for what cannot be an id of this store."""
         return name
 
+    def stored(self, vectors: FloatMatrix) -> FloatMatrix:
+        """What the store makes of vectors when it keeps them, as float32."""
+        return vectors.astype(self.numbers).astype(np.float32)
+
     def _transient(self) -> tuple[type[BaseException], ...]:
-        """Errors of the store's client after which the same call may succeed."""
+        """Further errors of the store's client after which the same call may succeed."""
         return ()
 
-    def _forbidden(self, error: BaseException) -> bool:  # noqa: ARG002
+    def _forbidden(self, error: BaseException) -> bool:
         """Whether an error says that this user may not write."""
-        return False
+        text = f"{type(error).__name__} {error}".lower()
+        return getattr(error, "status_code", None) in (401, 403) or any(
+            sign in text for sign in ("authorizationerror", "readonly", "permission deny")
+        )
 
     def can_search_exactly(self) -> bool:
         """Whether `search(..., exact=True)` is more exact than without."""
@@ -146,9 +214,10 @@ class LiveStore(ABC):
         found: dict[str, FloatVector] = {}
         bad: dict[str, str] = {}
         size = self.dimension if wanted else 0
+        pairs = lambda part: list(self._read(part))  # noqa: E731
         for start in range(0, len(wanted), self.batch):
             part = wanted[start : start + self.batch]
-            for name, value in self.with_retries("read vectors", self._pairs, part):
+            for name, value in self.with_retries("read vectors", pairs, part):
                 vector = np.asarray(value, np.float32)
                 if vector.shape != (size,):
                     bad[name] = f"has {vector.size} dimensions instead of {size}"
@@ -244,9 +313,6 @@ class LiveStore(ABC):
             if name not in found or not np.array_equal(found[name], targets[name])
         ]
 
-    def _pairs(self, ids: list[str]) -> list[tuple[str, Any]]:
-        return list(self._read(ids))
-
     def with_retries(self, doing: str, call: Callable[..., T], *given: Any, **named: Any) -> T:
         """Call with retries; raise `StoreError` if the error persists.
 
@@ -254,13 +320,13 @@ class LiveStore(ABC):
             ReadOnlyStoreError: This user may not do it.
             StoreError: Any other error of the store.
         """
-        kinds: tuple[type[BaseException], ...] = (
-            ConnectionError,
-            TimeoutError,
-            *self._transient(),
-        )
+
+        def transient(error: BaseException) -> bool:
+            names = {kind.__name__ for kind in type(error).__mro__}
+            return bool(names & _TRANSIENT) or isinstance(error, self._transient())
+
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(kinds),
+            retry=tenacity.retry_if_exception(transient),
             stop=tenacity.stop_after_attempt(ATTEMPTS),
             wait=tenacity.wait_random_exponential(FIRST_WAIT, LONGEST_WAIT),
             reraise=True,
@@ -275,7 +341,7 @@ class LiveStore(ABC):
                 raise ReadOnlyStoreError(
                     f"{self.identity} does not let this user {doing}: {shown}"
                 ) from None
-            tries = f" {ATTEMPTS} times" if isinstance(error, kinds) else ""
+            tries = f" {ATTEMPTS} times" if transient(error) else ""
             raise StoreError(
                 f"{self.identity} failed{tries} to {doing}: {type(error).__name__}: {shown}"
             ) from None
@@ -333,9 +399,11 @@ def uuid_id(name: str) -> str | None:
         return None
 
 
-def as_lists(vectors: FloatMatrix) -> list[list[float]]:
-    """Rows as lists, exact: every float32 is a float."""
-    return vectors.tolist()  # type: ignore[no-any-return]
+def json_or(text: Any, otherwise: Any) -> Any:
+    """What a text says as JSON; something else where it is no text, or no JSON."""
+    with contextlib.suppress(ValueError, TypeError):
+        return json.loads(text)
+    return otherwise
 
 
 def finite(hits: Iterable[tuple[str, float]]) -> Hits:

@@ -24,7 +24,7 @@ from world import world
 from nudge_integrations.errors import DataError, StoreBusyError, StoreError, UnsupportedStoreError
 from nudge_integrations.stores import open_store, revert, status
 from nudge_integrations.stores.backends.postgres_sidecar import PostgresSidecar, libpq
-from nudge_integrations.stores.runs import sidecar_of
+from nudge_integrations.stores.files import sidecar_of
 
 Make = Callable[..., Postgres]
 

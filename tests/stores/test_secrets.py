@@ -9,7 +9,7 @@ import pytest
 from nudge_integrations.errors import NudgeError
 from nudge_integrations.stores import open_store
 from nudge_integrations.stores.open import shown_address
-from nudge_integrations.stores.secrets import hidden
+from nudge_integrations.stores.places import hidden
 
 SECRET = "hunter2secret"
 ADDRESSES = {

@@ -34,7 +34,7 @@ from world import World
 
 from nudge_integrations.errors import DataError, ReadOnlyStoreError, StoreBusyError, StoreError
 from nudge_integrations.stores import open_store, recover, revert, sidecar, status
-from nudge_integrations.stores.runs import sidecar_of
+from nudge_integrations.stores.files import sidecar_of
 from nudge_integrations.stores.store import LiveStore
 
 Make = Callable[..., Backend]

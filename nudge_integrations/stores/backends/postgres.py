@@ -7,28 +7,19 @@ its original is in the sidecar, and notes there when it did. Values are paramete
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from nudge_integrations.common.arrays import FloatMatrix, name_some
-from nudge_integrations.common.lazy import require
 from nudge_integrations.errors import DataError, StoreError, UnsupportedStoreError
-from nudge_integrations.stores.backends.postgres_sidecar import (
-    KEPT,
-    NOTED,
-    PostgresSidecar,
-    libpq,
-    parsed,
-)
+from nudge_integrations.stores.backends.postgres_sidecar import Connected, PostgresSidecar, libpq
 from nudge_integrations.stores.places import no_such
-from nudge_integrations.stores.secrets import hidden
 from nudge_integrations.stores.sidecar import Sidecar
 from nudge_integrations.stores.store import (
+    METRICS,
     Hits,
-    LiveStore,
     Metric,
     checked_metric,
     finite,
@@ -38,54 +29,62 @@ from nudge_integrations.stores.store import (
 
 # The operator of each metric, and its score from what the operator gives.
 _OPERATORS = {"cosine": ("<=>", "1 - far"), "dot": ("<#>", "-far"), "l2": ("<->", "-far * far")}
-_METRICS: dict[str, Metric] = {"cosine": "cosine", "dot": "dot", "l2": "l2"}
 # As they occur in names of operator classes and of LangChain's strategies.
 _CALLED: dict[str, Metric] = {"cos": "cosine", "ip": "dot", "inner": "dot", "l2": "l2", "eu": "l2"}
 _BITS = {"smallint": 15, "integer": 31, "bigint": 63}
 _SHARED = "langchain_pg_embedding"
-_PLACE = """SELECT c.oid, d.oid, d.datname, coalesce(e.extversion, '') FROM pg_class c
-JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_database d ON d.datname = current_database()
-LEFT JOIN pg_extension e ON e.extname = 'vector' WHERE n.nspname = %s AND c.relname = %s"""
+_PLACE = """SELECT c.oid, d.oid, datname FROM pg_class c, pg_namespace n, pg_database d
+WHERE n.oid = relnamespace AND nspname = %s AND relname = %s AND datname = current_database()"""
 _COLUMNS = """SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
 WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped"""
 # On the column itself, or on an expression of it such as (embedding::halfvec(3072)).
-_INDEXES = """SELECT o.opcname, pg_get_indexdef(i.indexrelid, 1, false) FROM pg_index i
+_INDEXES = """SELECT opcname, pg_get_indexdef(i.indexrelid, 1, false) FROM pg_index i
 JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam
-JOIN pg_opclass o ON o.oid = i.indclass[0]
-JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attname = %s
-WHERE i.indrelid = %s AND i.indisvalid AND m.amname IN ('hnsw', 'ivfflat')
-AND o.opcname ~ '^(vector|halfvec)_(cosine|ip|l2)_ops$' AND (i.indkey[0] = a.attnum OR EXISTS (
-  SELECT FROM pg_depend d WHERE i.indkey[0] = 0 AND d.objid = i.indexrelid
-  AND d.refobjid = i.indrelid AND d.refobjsubid = a.attnum))"""
+JOIN pg_opclass o ON o.oid = indclass[0] JOIN pg_attribute a ON attrelid = indrelid
+WHERE attname = %s AND indrelid = %s AND indisvalid AND amname IN ('hnsw', 'ivfflat')
+AND opcname ~ '^(vector|halfvec)_(cosine|ip|l2)_ops$' AND (indkey[0] = attnum OR EXISTS (
+  SELECT FROM pg_depend WHERE indkey[0] = 0 AND objid = indexrelid AND refobjid = indrelid
+  AND refobjsubid = attnum))"""
 _COLLECTIONS = """SELECT name, uuid::text FROM langchain_pg_collection
 WHERE uuid IN (SELECT collection_id FROM {table})"""
 _ROWS = "(SELECT * FROM {table} WHERE {vector} IS NOT NULL AND {filter}) AS stored"
+_COMMONEST = """SELECT mode() WITHIN GROUP (ORDER BY size)
+FROM (SELECT vector_dims({vector}) AS size FROM {rows} LIMIT 1000) AS sizes"""
+# An HNSW scan ends after ef_search rows, however many are asked for, unless it is iterative, as
+# from pgvector 0.8 on. Settings are known only once a vector made the server load pgvector.
+_DEEPER = """SELECT set_config(name, value, true) FROM (VALUES ('hnsw.ef_search', %s),
+  ('ivfflat.probes', '20'), ('hnsw.iterative_scan', 'strict_order')) AS given (name, value)
+WHERE vector_dims('[1]'::vector) = 1 AND current_setting(name, true) IS NOT NULL"""
 # No index serves the order by a sum.
 _NEAREST = """SELECT id, {score} FROM (
   SELECT {id}::text AS id, 0 + ({vector}::vector {operator} %(vector)b) AS far FROM {rows}
   ORDER BY {order} LIMIT %(k)s) AS nearest"""
 # Rows that somebody else changed are left alone; vectors of other sizes cannot be compared.
-_UPDATE = """WITH given AS (
-  SELECT given.* FROM unnest(%(ids)s::text[]::{type}[], %(new)b::vector[], %(old)b::vector[])
-  AS given (nudge_id, nudge_new, nudge_old) {kept}
-), changed AS (
-  UPDATE {table} SET {vector} = nudge_new::{kind} FROM given
+_UPDATE = """WITH given AS (SELECT given.* FROM
+  unnest(%(ids)s::text[]::{type}[], %(new)b::vector[], %(old)b::vector[])
+  AS given (nudge_id, nudge_new, nudge_old) {kept}),
+changed AS (UPDATE {table} SET {vector} = nudge_new::{kind} FROM given
   WHERE {table}.{id} = nudge_id AND {filter} AND CASE vector_dims({table}.{vector})
-    WHEN %(size)s THEN {table}.{vector} = nudge_old::{kind} ELSE false END
-  RETURNING nudge_id::text
-) {noted}"""
+  WHEN %(size)s THEN {table}.{vector} = nudge_old::{kind} ELSE false END
+  RETURNING nudge_id::text AS name) {noted}"""
+_KEPT = """JOIN {sidecar} AS kept ON kept.kind = 'row' AND kept.key = nudge_id::text
+  AND kept.collection = %(collection)s AND kept.field = %(field)s FOR UPDATE OF kept"""
+_NOTED = """UPDATE {sidecar} SET written = now() FROM changed WHERE kind = 'row' AND key = name
+AND collection = %(collection)s AND field = %(field)s"""
 
 
-class PostgresStore(LiveStore):
+class PostgresStore(Connected):
     """A table of PostgreSQL with a pgvector column; filters are conditions in SQL.
 
     Args:
         url: `postgresql://user:password@host:port/database`, or any libpq connection string.
-        table: Its name, as it is.
+        table: Its name as it is, if `schema` is given; else `TABLE` or `SCHEMA.TABLE`. One of the
+            collections that share LangChain's table may be named after it:
+            `langchain_pg_embedding/COLLECTION`.
         id_column: Holds the ids, of any type; unique.
         vector_column: Holds the vectors, of type `vector` or `halfvec`.
-        schema: Of the table.
         metric: How the application searches. Left out: that of the vector index, else `"cosine"`.
+        schema: Of the table; else `public`.
         collection: Which of the collections that share LangChain's table `langchain_pg_embedding`.
 
     Raises:
@@ -105,61 +104,42 @@ class PostgresStore(LiveStore):
         table: str,
         id_column: str = "id",
         vector_column: str = "embedding",
-        schema: str = "public",
         metric: Metric | None = None,
+        schema: str | None = None,
         collection: str | None = None,
     ) -> None:
-        self._psycopg, self._url = require("psycopg", "postgres"), url
-        self._lock = threading.RLock()
-        self._connection: Any = None
-        self.filter, self.journaled = "true", False
-        info = parsed(self._psycopg, url)
-        self.secrets = tuple(str(info[k]) for k in ("password", "sslpassword") if info.get(k))
-        where = ", ".join(f"{k} {info[k]}" for k in ("host", "port", "dbname") if info.get(k))
-        where = f" at {where}" if where else ""
-        self.identity = f"PostgreSQL table {schema}.{table}{where}"
-        names = {
-            "table": (schema, table),
-            "id": (id_column,),
-            "vector": (vector_column,),
-            "sidecar": (schema, "nudge_originals"),
-        }
+        if schema is None:
+            path, shared, name = table.partition(f"{_SHARED}/")
+            schema, _, table = (path + shared.rstrip("/")).rpartition(".")
+            schema, collection = schema or "public", collection or name or None
+        super().__init__(url)
+        self.identity = f"PostgreSQL table {schema}.{table} at {self._place}"
+        self._all = "true"
+
+        def quoted(*parts: str) -> Any:
+            return self._psycopg.sql.Identifier(*(part.replace("%", "%%") for part in parts))
+
         self._parts = {
-            name: self._psycopg.sql.Identifier(*(each.replace("%", "%%") for each in parts))
-            for name, parts in names.items()
+            "table": quoted(schema, table),
+            "id": quoted(id_column),
+            "vector": quoted(vector_column),
+            "sidecar": quoted(schema, "nudge_originals"),
         }
         found = self.with_retries("look for the table", self._rows, _PLACE, (schema, table))
         if not found:
             raise StoreError(f"{self.identity}: there is no such table, or it may not be read")
-        (oid, database, name, version), field = found[0], vector_column
-        self._iterative = [*map(int, re.findall(r"\d+", version))] >= [0, 8]
-        self.identity = f"PostgreSQL table {schema}.{table} in database {name}{where}"
+        (oid, database, name), field = found[0], vector_column
+        self.identity = f"PostgreSQL table {schema}.{table} in database {name} at {self._place}"
         self._check_columns(oid, id_column, vector_column)
         if table == _SHARED:
             field += self._choose(collection)
         self.key = {"collection": oid, "field": field}
         self.uid = f"postgresql {self._system()}/{database}/{oid}/{field}"
-        self.dimension = self.dimension or self._commonest_size()
-        self.metric, self._order = self._searched_by(metric, oid, vector_column)
+        self.dimension = self.dimension or self._rows(self._sql(_COMMONEST))[0][0]
+        if self.dimension is None:
+            raise StoreError(f"{self.identity} is empty: add documents first")
+        self.metric, self._order = self._served(metric, oid, vector_column)
         self.exact = self._order is None
-
-    @classmethod
-    def from_address(
-        cls,
-        where: str,
-        collection: str,
-        id_column: str = "id",
-        vector_column: str = "embedding",
-        metric: Metric | None = None,
-        schema: str = "public",
-    ) -> PostgresStore:
-        """`postgresql://USER@HOST/DATABASE#TABLE`, or `#SCHEMA.TABLE`.
-
-        `#langchain_pg_embedding/COLLECTION` is one collection of LangChain's older `PGVector`.
-        """
-        path, shared, name = collection.partition(f"{_SHARED}/")
-        named, _, table = (path + _SHARED if shared else path).rpartition(".")
-        return cls(where, table, id_column, vector_column, named or schema, metric, name or None)
 
     @classmethod
     def from_langchain(cls, store: Any) -> PostgresStore:
@@ -171,15 +151,15 @@ class PostgresStore(LiveStore):
         if inner is None:
             url = libpq((store._engine or store._async_engine).url)
             return cls(url, _SHARED, metric=metric, collection=store.collection_name)
-        names = (inner.table_name, inner.id_column, inner.embedding_column, inner.schema_name)
-        return cls(libpq(inner.engine.url), *names, metric)
+        names = (inner.table_name, inner.id_column, inner.embedding_column)
+        return cls(libpq(inner.engine.url), *names, metric, inner.schema_name)
 
     @classmethod
     def from_llama_index(cls, store: Any) -> PostgresStore:
         """LlamaIndex's `PGVectorStore`."""
         url = store._engine.url if store._engine is not None else store.connection_string
         table = f"data_{store.table_name}"
-        return cls(libpq(url), table, "node_id", "embedding", store.schema_name, "cosine")
+        return cls(libpq(url), table, "node_id", "embedding", "cosine", store.schema_name)
 
     def _system(self) -> str:
         try:
@@ -199,8 +179,8 @@ class PostgresStore(LiveStore):
                 "only pgvector's vector and halfvec can be tuned and put back bit for bit"
             )
         self._type = found[id_column] if found[id_column] in (*_BITS, "uuid") else "text"
-        self.numbers = np.float16 if kind[1] == "halfvec" else np.float32
-        self.dimension = int(kind[2] or 0)
+        self._kind, self.dimension = kind[1], int(kind[2] or 0)
+        self.numbers = np.float16 if self._kind == "halfvec" else np.float32
 
     def _choose(self, collection: str | None) -> str:
         """Keep to one of the collections that share LangChain's table; what its field is called."""
@@ -215,20 +195,10 @@ class PostgresStore(LiveStore):
         if name not in found:
             raise no_such(self.identity, "collection", name, list(found))
         self.identity += f", collection {name}"
-        self.filter = f"collection_id = '{found[name]}'"
+        self._all = f"collection_id = '{found[name]}'"
         return f"/{found[name]}"
 
-    def _commonest_size(self) -> int:
-        sizes = "SELECT vector_dims({vector}) AS d FROM {rows} LIMIT 1000"
-        common = "SELECT d FROM ({}) AS sizes GROUP BY d ORDER BY count(*) DESC LIMIT 1"
-        rows = self._rows(self._sql(common.replace("{}", sizes)))
-        if not rows:
-            raise StoreError(f"{self.identity} is empty: add documents first")
-        return int(rows[0][0])
-
-    def _searched_by(
-        self, given: Metric | None, oid: int, column: str
-    ) -> tuple[Metric, str | None]:
+    def _served(self, given: Metric | None, oid: int, column: str) -> tuple[Metric, str | None]:
         """The metric, and the order by which an index serves it."""
         found: dict[Metric, str] = {}
         for name, expression in self._rows(_INDEXES, (column, oid)):
@@ -238,14 +208,14 @@ class PostgresStore(LiveStore):
             found[metric] = f"{expression.replace('%', '%%')} {operand}"
         if given is None and len(found) > 1:
             raise StoreError(f"{self.identity} has indexes by {sorted(found)}: give metric=")
-        metric = given or next(iter(found), "cosine")
-        return checked_metric(metric, _METRICS, self.identity), found.get(metric)
+        used = checked_metric(given or next(iter(found), "cosine"), METRICS, self.identity)
+        return used, found.get(used)
 
     def _as_filter(self, chosen: Any) -> str:
         try:
             text, values = (chosen, None) if isinstance(chosen, str) else chosen
             condition = self._psycopg.ClientCursor(self._live()).mogrify(text, values)
-            both = f"{self.filter} AND ({condition.replace('%', '%%')})"
+            both = f"{self._all} AND ({condition.replace('%', '%%')})"
             self._rows(self._sql("SELECT FROM {table} WHERE {filter} LIMIT 0", filter=both))
         except (self._psycopg.ProgrammingError, TypeError, ValueError) as error:
             raise DataError(
@@ -274,17 +244,12 @@ class PostgresStore(LiveStore):
         query = self._sql("SELECT count(*) FROM {rows}")
         return int(self.with_retries("count", self._rows, query)[0][0])
 
-    def ids(self) -> Iterator[str]:
-        """Every id, page by page."""
-        return (name for name, _ in self.records(texts=False))
-
     def records(self, *, texts: bool = True) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Id and all columns of every row, by a cursor of the server."""
         columns = "to_jsonb(stored)" if texts else "NULL"
         query = self._sql("SELECT {id}::text, " + columns + " FROM {rows}")
-        with self._connect() as connection, connection.cursor("rows") as cursor:
-            cursor.itersize = 5000
-            yield from cursor.execute(query, ())
+        with self._connect() as connection, connection.transaction():
+            yield from connection.cursor("rows").execute(query, ())
 
     def _read(self, ids: list[str]) -> Iterable[tuple[str, Any]]:
         read = "SELECT {id}::text, {vector}::vector FROM {rows} "
@@ -294,61 +259,20 @@ class PostgresStore(LiveStore):
         operator, score = _OPERATORS[self.metric]
         order = "far" if exact or self._order is None else self._order
         query = self._sql(_NEAREST, operator=operator, score=score, order=order)
-        # An HNSW scan ends after ef_search rows, however many are asked for and pass the filter.
-        settings = {"hnsw.ef_search": str(max(200, min(1000, 4 * k))), "ivfflat.probes": "20"}
-        if self._iterative:
-            settings["hnsw.iterative_scan"] = "strict_order"
         with self._lock, self._live().transaction():
-            for each in settings.items():
-                self._rows("SELECT set_config(%s, %s, true)", each)
+            self._rows(_DEEPER, (str(max(200, min(1000, 4 * k))),))
             found = (self._rows(query, {"vector": vector, "k": k}) for vector in vectors)
             return [finite(rows) for rows in found]
 
     def _write(self, ids: list[str], vectors: FloatMatrix, expected: FloatMatrix) -> None:
         values = {"ids": ids, "new": list(vectors), "old": list(expected), "size": self.dimension}
-        kept, noted = (KEPT, NOTED) if self.journaled else ("", "SELECT")
+        kept, noted = (_KEPT, _NOTED) if self.journaled.is_set() else ("", "SELECT")
         query = _UPDATE.replace("{kept}", kept).replace("{noted}", noted)
         self._rows(self._sql(query), {**values, **self.key})
-
-    def _transient(self) -> tuple[type[BaseException], ...]:
-        return (self._psycopg.OperationalError,)
-
-    def _forbidden(self, error: BaseException) -> bool:
-        errors = self._psycopg.errors
-        return isinstance(error, (errors.InsufficientPrivilege, errors.ReadOnlySqlTransaction))
 
     def _sql(self, text: str, **more: str) -> Any:
         """A query of quoted names and of parts that this module, or the user's filter, wrote."""
         sql = self._psycopg.sql.SQL
-        kind = "vector" if self.numbers is np.float32 else "halfvec"
-        plain = {"type": self._type, "kind": kind, "filter": self.filter, **more}
+        plain = {"type": self._type, "kind": self._kind, "filter": self.filter or self._all, **more}
         parts = {**self._parts, **{name: sql(each) for name, each in plain.items()}}
         return sql(text.replace("{rows}", _ROWS)).format(**parts)
-
-    def _live(self) -> Any:
-        """One connection for all; a broken one is replaced."""
-        if self._connection is None or self._connection.closed:
-            self._connection = self._connect(autocommit=True)
-        return self._connection
-
-    def _rows(self, query: Any, values: Any = ()) -> list[tuple[Any, ...]]:
-        with self._lock:
-            cursor = self._live().execute(query, values, binary=True)
-            return cursor.fetchall() if cursor.description else []
-
-    def _connect(self, autocommit: bool = False) -> Any:
-        register = require("pgvector.psycopg", "postgres").register_vector
-        try:
-            # Poolers hand one session to many clients: nothing may be prepared in it.
-            connection = self._psycopg.connect(
-                self._url, autocommit=autocommit, prepare_threshold=None
-            )
-            register(connection)
-        except self._psycopg.ProgrammingError:
-            raise StoreError(
-                f"{self.identity}: this database has no pgvector (CREATE EXTENSION vector)"
-            ) from None
-        except self._psycopg.Error as error:
-            shown = hidden(error, self.secrets)
-            raise StoreError(f"{self.identity} cannot be reached: {shown}") from None
-        return connection
