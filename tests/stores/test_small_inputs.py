@@ -550,36 +550,6 @@ def _role(connection: Any) -> bool:
     return bool(connection.execute("SELECT 1 FROM pg_roles WHERE rolname = 'partial'").fetchone())
 
 
-def test_an_index_on_an_expression_tells_the_metric(make: Make) -> None:
-    backend = make(Postgres)
-    _, data, _ = opened(backend)
-    with backend.connect() as connection:
-        connection.execute(
-            f"CREATE INDEX ON {backend._quoted} USING hnsw ((embedding::vector(24)) vector_l2_ops)"
-        )
-    store = open_store(f"{backend.url}#{backend.table}")
-    assert store.metric == "l2"
-    assert data.ids
-
-
-def test_a_table_shared_by_several_collections_is_refused(make: Make) -> None:
-    from nudge_integrations.errors import UnsupportedStoreError
-
-    backend = make(Postgres)
-    with backend.connect() as connection:
-        connection.execute("DROP TABLE IF EXISTS langchain_pg_embedding")
-        connection.execute(
-            "CREATE TABLE langchain_pg_embedding (id text, collection_id uuid, cmetadata jsonb, "
-            "embedding vector(3))"
-        )
-        connection.execute(
-            "INSERT INTO langchain_pg_embedding VALUES ('a', gen_random_uuid(), NULL, '[1,2,3]'), "
-            "('b', gen_random_uuid(), NULL, '[1,2,3]')"
-        )
-    with pytest.raises(UnsupportedStoreError, match="2 collections in one table"):
-        open_store(f"{backend.url}#langchain_pg_embedding")
-
-
 def test_ids_have_one_form(make: Make) -> None:
     backend = make(QdrantOnDisk)
     held, data, store = opened(backend)
