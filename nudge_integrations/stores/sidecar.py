@@ -2,29 +2,33 @@
 
 A sidecar lives in the collection's own database, so that every process that can open the
 collection sees the same. It holds small text records by kind and key; a backend stores, lists and
-deletes them. Vectors are base64 of little-endian float32 with a checksum: nothing is pickled.
+deletes them.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hashlib
 import json
 import os
 import secrets
 import socket
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from nudge_integrations.errors import CorruptFileError, StoreBusyError
-from nudge_integrations.stores.store import FloatVector, same
+from nudge_integrations.stores.entries import (
+    Entry,
+    TrainingQuestion,
+    facts_record,
+    question_record,
+    read_facts,
+    read_question,
+    read_row,
+    row_record,
+)
 
 if TYPE_CHECKING:
     from nudge_integrations.stores.store import LiveStore
@@ -32,60 +36,7 @@ if TYPE_CHECKING:
 LEASE_SECONDS = 60.0
 WATCH_SECONDS = 5.0
 _SETTLE_SECONDS, _PATIENCE = 0.05, 10.0
-_RECENT = 4
-"""Tuned vectors of earlier runs that are still recognised, for rows that come from a backup."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A row that is tuned, or is about to be.
-
-    Attributes:
-        original: What to put back if the row holds `tuned`.
-        tuned: What it holds, or will.
-        known: Other vectors that this package left in the row, each with its original. More than
-            one original is known if somebody replaced the row's vector between two runs.
-    """
-
-    original: FloatVector
-    tuned: FloatVector
-    known: tuple[tuple[FloatVector, FloatVector], ...] = ()
-
-    def original_of(self, vector: FloatVector) -> FloatVector | None:
-        """What to put back where the row holds `vector`; None if somebody else put it there."""
-        pairs = ((self.tuned, self.original), *self.known)
-        originals = [original for _, original in pairs]
-        for held, original in (*pairs, *zip(originals, originals, strict=True)):
-            if same(vector, held):
-                return original
-        return None
-
-    def then(self, original: FloatVector, current: FloatVector, tuned: FloatVector) -> Entry:
-        """The entry of a further run that found the row at `current`."""
-        kept: list[tuple[FloatVector, FloatVector]] = []
-        recent = 0
-        for held, back in ((current, original), (self.tuned, self.original), *self.known):
-            again = np.array_equal(back, original)
-            if any(np.array_equal(held, k) and np.array_equal(back, b) for k, b in kept):
-                continue
-            if again and (np.array_equal(held, original) or recent == _RECENT):
-                continue
-            recent += again
-            kept.append((held, back))
-        return Entry(original, tuned, tuple(kept))
-
-
-@dataclass(frozen=True)
-class TrainingQuestion:
-    """A question that shaped the tuned vectors; its text is not kept.
-
-    Attributes:
-        vector: Its embedding.
-        answers: Document id -> grade.
-    """
-
-    vector: FloatVector
-    answers: Mapping[str, int]
+T = TypeVar("T")
 
 
 class Sidecar(ABC):
@@ -95,6 +46,8 @@ class Sidecar(ABC):
         store: The collection.
         where: What messages call the place of the records.
     """
+
+    kinds: ClassVar[tuple[str, ...]] = ("row", "question", "facts")
 
     def __init__(self, store: LiveStore, where: str) -> None:
         self.store, self.where = store, where
@@ -117,8 +70,7 @@ class Sidecar(ABC):
         Raises:
             CorruptFileError: A record does not match its checksum.
         """
-        found = self._all("row")
-        return {name: self._entry(name, found[name]) for name in sorted(found)}
+        return dict(sorted(self._parsed("row", read_row).items()))
 
     def put(self, entries: Mapping[str, Entry]) -> None:
         """Keep the originals of rows, durably, before the first of them is written.
@@ -127,11 +79,7 @@ class Sidecar(ABC):
             ReadOnlyStoreError: This user may not create the sidecar, or not write to it.
             StoreError: The database did not answer, or its disk is full.
         """
-        records = {}
-        for name, each in entries.items():
-            parts = [each.original, each.tuned, *(part for pair in each.known for part in pair)]
-            records[name] = _sealed(name, ",".join(map(_encoded, parts)))
-        self._put("row", records)
+        self._put("row", {name: row_record(name, each) for name, each in entries.items()})
 
     def forget(self, ids: Iterable[str]) -> None:
         """Drop originals: of rows that were read back with their original in place."""
@@ -139,35 +87,35 @@ class Sidecar(ABC):
 
     def facts(self) -> dict[str, Any]:
         """What is known of the last run: `state`, `epoch`, `method`, ...; empty for none."""
-        found = self._all("facts").get("facts")
-        facts: dict[str, Any] = json.loads(self._unsealed("facts", found)) if found else {}
-        return facts
+        return self._parsed("facts", read_facts).get("facts", {})
 
     def note(self, facts: Mapping[str, Any]) -> None:
         """Replace the facts, all at once."""
-        self._put("facts", {"facts": _sealed("facts", json.dumps(dict(facts)))})
+        self._put("facts", {"facts": facts_record(facts)})
 
     def questions(self) -> dict[str, TrainingQuestion]:
         """Questions behind the vectors, by the hash of their text."""
-        found = {}
-        for key, value in self._all("question").items():
-            vector, _, answers = self._unsealed(key, value).partition(",")
-            found[key] = TrainingQuestion(_decoded(vector), json.loads(answers))
-        return found
+        return self._parsed("question", read_question)
 
     def put_questions(self, asked: Mapping[str, TrainingQuestion]) -> None:
         """Keep questions beside those that are there."""
-        self._put(
-            "question",
-            {
-                key: _sealed(key, f"{_encoded(each.vector)},{json.dumps(dict(each.answers))}")
-                for key, each in asked.items()
-            },
-        )
+        self._put("question", {key: question_record(key, each) for key, each in asked.items()})
 
-    def keep_questions(self, keys: Iterable[str]) -> None:
+    def keep_questions(self, keys: Collection[str]) -> None:
         """Drop all questions but these."""
         self._delete("question", list(set(self._all("question")) - set(keys)))
+
+    def dump(self) -> dict[str, Mapping[str, str]]:
+        """All that is kept, kind -> key -> record."""
+        return {kind: self._all(kind) for kind in self.kinds}
+
+    def restore(self, records: Mapping[str, Mapping[str, str]]) -> None:
+        """Put back what `dump` gave; the facts last, which make it count."""
+        for kind in self.kinds:
+            self._put(kind, records.get(kind, {}))
+
+    def mark(self, token: str) -> None:  # noqa: B027
+        """Note on the collection where its originals are, if others would not find them."""
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[Callable[[], None]]:
@@ -233,51 +181,33 @@ class Sidecar(ABC):
             f"{self.where}): wait for it to finish"
         )
 
+    def _parsed(self, kind: str, parse: Callable[[str, str], T]) -> dict[str, T]:
+        records, found, key = self._all(kind), {}, ""
+        try:
+            for key, value in records.items():
+                found[key] = parse(key, value)
+        except ValueError:
+            raise CorruptFileError(
+                f"the journal in {self.where} is damaged at {key!r}: it holds the way back; "
+                "restore it from a backup before you delete it"
+            ) from None
+        return found
+
     def _all(self, kind: str) -> Mapping[str, str]:
         return self.store.with_retries("read what is kept of the tuning", self._load, kind)
 
     def _put(self, kind: str, records: Mapping[str, str]) -> None:
-        names = list(records)
-        for start in range(0, len(names), self.store.batch):
-            part = {name: records[name] for name in names[start : start + self.store.batch]}
-            self.store.with_retries("keep the originals", self._save, kind, part)
+        for part in self._batches(list(records)):
+            some = {name: records[name] for name in part}
+            self.store.with_retries("keep the originals", self._save, kind, some)
 
     def _delete(self, kind: str, keys: list[str]) -> None:
-        for start in range(0, len(keys), self.store.batch):
-            part = keys[start : start + self.store.batch]
+        for part in self._batches(keys):
             self.store.with_retries("drop what was kept of the tuning", self._drop, kind, part)
 
-    def _entry(self, name: str, value: str) -> Entry:
-        original, tuned, *more = map(_decoded, self._unsealed(name, value).split(","))
-        return Entry(original, tuned, tuple(zip(more[::2], more[1::2], strict=True)))
-
-    def _unsealed(self, key: str, value: str) -> str:
-        digest, _, content = value.partition(":")
-        if digest != _digest(key, content):
-            raise CorruptFileError(
-                f"the journal in {self.where} is damaged at {key!r}: it holds the way back; "
-                "restore it from a backup before you delete it"
-            )
-        return content
-
-
-def _sealed(key: str, content: str) -> str:
-    return f"{_digest(key, content)}:{content}"
-
-
-def _digest(key: str, content: str) -> str:
-    return hashlib.sha256(
-        f"{len(key)}:{key}:{content}".encode("utf-8", "surrogatepass")
-    ).hexdigest()
-
-
-def _encoded(vector: FloatVector) -> str:
-    return base64.b64encode(np.ascontiguousarray(vector, "<f4").tobytes()).decode()
-
-
-def _decoded(text: str) -> FloatVector:
-    vector: FloatVector = np.frombuffer(base64.b64decode(text), "<f4").astype(np.float32)
-    return vector
+    def _batches(self, keys: list[str]) -> list[list[str]]:
+        size = self.store.batch
+        return [keys[start : start + size] for start in range(0, len(keys), size)]
 
 
 def _host() -> str:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nudge_integrations.common.arrays import FloatMatrix, as_matrix, name_some
 from nudge_integrations.errors import DataError, StoreError
 from nudge_integrations.relevance import RelevanceDataset
-from nudge_integrations.stores.questions import (
-    Questions,
-    ids_of,
-)
-from nudge_integrations.stores.search import Nearby, nearby, scale_of
-from nudge_integrations.stores.sidecar import Entry, Sidecar, TrainingQuestion
-from nudge_integrations.stores.store import FloatVector, LiveStore
+from nudge_integrations.stores.entries import Entry, TrainingQuestion
+from nudge_integrations.stores.formats import FloatVector
+from nudge_integrations.stores.questions import Embed, Questions, ids_of
+from nudge_integrations.stores.search import nearby, scale_of
+from nudge_integrations.stores.sidecar import Sidecar
+from nudge_integrations.stores.store import LiveStore
+from nudge_integrations.stores.undo import outside
 
 if TYPE_CHECKING:
     from nudge_integrations.methods.field import Field
@@ -30,148 +29,152 @@ _SMALL = 10_000  # a store of so many documents is read whole: the field then mo
 _LARGEST = 1e37  # squared length of a vector; float32 ends at 3.4e38
 
 
-@dataclass(frozen=True, eq=False)
 class Snapshot:
     """What was read from a store and its sidecar, at one epoch.
 
-    Attributes:
-        store: The collection.
+    Args:
+        store: The collection, or the part of it that a filter lets through.
         sidecar: What is known of earlier runs.
+        given: Judged questions: for training, and for validation if there are any.
+        embed: What `query_embedder` gave.
+        fresh: Forget the questions of earlier runs.
+        nearest: How many other documents a question are looked at.
+        around: How many documents around each question may move, too.
+        show_progress: Whether to draw progress bars.
+
+    Attributes:
         epoch: The sidecar's state that everything here belongs to.
         count: Documents in the store.
         entries: Rows that were tuned before.
-        rows: Documents that answer a question or were tuned before: where they stand.
+        rows: Documents that answer a question, were tuned before or may move with them: the
+            original, and where it stands.
         originals: Shape `(len(rows), d)`, float32: their originals.
         parts: Training questions, and validation questions if there are any.
         earlier: How many training questions come from earlier runs.
+        elsewhere: Questions of earlier runs as far as rows outside the filter answer them.
         labelled: How many documents answer a question.
         missing: Answers that are not in the store.
         replaced: Documents that somebody gave another vector since they were tuned.
         unreadable: Documents left out, each with the reason.
         near: The nearest other documents of each question.
+
+    Raises:
+        DataError: Judgments of another store, or vectors that cannot be tuned.
+        StoreError: The store is empty, failed, or was tuned by another process meanwhile.
     """
 
-    store: LiveStore
-    sidecar: Sidecar
-    epoch: str | None
-    count: int
-    entries: Mapping[str, Entry]
-    rows: dict[str, tuple[FloatVector, FloatVector]]
-    originals: FloatMatrix
-    parts: list[Questions]
-    earlier: int
-    labelled: int
-    missing: tuple[str, ...]
-    replaced: tuple[str, ...]
-    unreadable: Mapping[str, str]
-    near: Nearby
+    def __init__(
+        self,
+        store: LiveStore,
+        sidecar: Sidecar,
+        given: list[RelevanceDataset],
+        embed: Embed,
+        *,
+        fresh: bool,
+        nearest: int,
+        around: int,
+        show_progress: bool,
+    ) -> None:
+        self.store, self.sidecar, self.count = store, sidecar, store.count()
+        if not self.count:
+            raise StoreError(f"{store.identity} is empty: add documents first")
+        self.epoch, self.entries = sidecar.facts().get("epoch"), sidecar.entries()
+        self.rows: dict[str, tuple[FloatVector, FloatVector]] = {}
+        self.replaced: list[str] = []
+        self.unreadable: dict[str, str] = {}
+        train, old, *validation = self._questions(given, embed, fresh)
+        self._documents([train, *validation], around)
+        self.earlier = sum(key in old.asked for key in self.parts[0].asked)
+        self.near = nearby(
+            store,
+            np.concatenate([part.vectors() for part in self.parts]),
+            {*self.rows, *self.unreadable},
+            nearest,
+            scale_of(store, self.originals),
+            show_progress,
+        )
+        if sidecar.facts().get("epoch") != self.epoch:
+            raise StoreError(
+                f"{store.identity} was tuned or reverted by another process while it was read: "
+                "make the plan again"
+            )
+
+    def _questions(
+        self, given: list[RelevanceDataset], embed: Embed, fresh: bool
+    ) -> list[Questions]:
+        """All training questions, those of them from earlier runs, and validation questions."""
+        asked = self.sidecar.questions()
+        self.elsewhere = outside(self.store, asked)
+        if fresh:
+            asked = {}
+        elif self.elsewhere:
+            inside = {key: each.without(self._answers(key)) for key, each in asked.items()}
+            asked = {key: each for key, each in inside.items() if each.answers}
+        if not asked:
+            _check_there(self.store, given)
+        new, *validation = (Questions.embed(each, embed, self.store) for each in given)
+        held = {key for part in (new, *validation) for key in part.asked}
+        old = {key: each for key, each in asked.items() if key not in held}
+        width = new.vectors().shape[1]
+        other = [len(each.vector) for each in old.values() if len(each.vector) != width]
+        if other:
+            raise DataError(
+                f"questions of earlier runs have {other[0]} dimensions and these {width}: was the "
+                "store embedded anew? Then begin anew with fresh=True"
+            )
+        # In one order, whenever each came: several runs then give what one would, bit for bit.
+        together = dict(sorted({**old, **new.asked}.items()))
+        return [Questions(together, new.texts), Questions(old, {}), *validation]
+
+    def _documents(self, parts: list[Questions], around: int) -> None:
+        """Read the documents that answer the questions, were tuned before, or may move as well."""
+        labelled = ids_of(parts)
+        others: Iterable[str] = ()
+        if around and self.count <= _SMALL:
+            others = self.store.ids()
+        elif around:
+            others = _hits(self.store, np.concatenate([part.vectors() for part in parts]), around)
+        self._add([*labelled, *others, *self.entries], labelled)
+        there = [name for name in labelled if name in self.rows]
+        if not there:
+            raise _strangers(labelled, self.store)
+        kept = [part.answered_by(self.rows) for part in parts]
+        if not kept[0].asked:
+            raise DataError(f"no training question has an answer in {self.store.identity}")
+        self.parts = [kept[0], *(part for part in kept[1:] if part.asked)]
+        self.labelled = len(there)
+        self.missing = [name for name in labelled if name not in {*there, *self.unreadable}]
 
     @property
     def places(self) -> dict[str, int]:
         """Row of each document."""
         return {name: row for row, name in enumerate(self.rows)}
 
-    @classmethod
-    def read(
-        cls,
-        store: LiveStore,
-        sidecar: Sidecar,
-        given: list[RelevanceDataset],
-        embed: Any,
-        *,
-        fresh: bool,
-        nearest: int,
-        around: int,
-        show_progress: bool,
-    ) -> Snapshot:
-        """Read judged documents, those tuned before, and what is nearest to each question.
+    def spread(self, field: Field) -> None:
+        """Read the documents around those with questions, too, which the field moves as well."""
+        if self.count > _SMALL:
+            length = float(np.linalg.norm(self.originals, axis=1).mean())
+            hits = _hits(self.store, length * field.anchors[field.labelled], _AROUND)
+            self._add(name for name in hits if name not in {*self.rows, *self.unreadable})
 
-        Raises:
-            DataError: Judgments of another store, or vectors that cannot be tuned.
-            StoreError: The store is empty, failed, or was tuned by another process meanwhile.
-        """
-        count = store.count()
-        if not count:
-            raise StoreError(f"{store.identity} is empty: add documents first")
-        epoch = sidecar.facts().get("epoch")
-        entries = sidecar.entries()
-        before = {} if fresh else sidecar.questions()
-        if not before:
-            _check_there(store, given)
-        questions = [Questions.embed(each, embed, store, show_progress) for each in given]
-        train, earlier = _with_earlier(questions, before)
-        parts = [train, *questions[1:]]
-        labelled = ids_of(parts)
-        others: list[str] = []
-        if around and count <= _SMALL:
-            others = list(store.ids())
-        elif around:
-            others = _hits(store, np.concatenate([part.vectors() for part in parts]), around)
-        found = read_rows(store, labelled, others, entries)
-        there = [name for name in labelled if name in found.vectors]
-        if not there:
-            raise _strangers(labelled, store)
-        kept = [part.answered_by(found.vectors) for part in parts]
-        if not kept[0].asked:
-            raise DataError(f"no training question has an answer in {store.identity}")
-        parts = [kept[0], *(part for part in kept[1:] if part.asked)]
-        originals = np.stack([original for original, _ in found.rows.values()])
-        near = nearby(
-            store,
-            np.concatenate([part.vectors() for part in parts]),
-            {**found.rows, **found.bad},
-            nearest,
-            scale_of(store, originals),
-            show_progress,
-        )
-        if sidecar.facts().get("epoch") != epoch:
-            raise StoreError(
-                f"{store.identity} was tuned or reverted by another process while it was read: "
-                "make the plan again"
-            )
-        return cls(
-            store=store,
-            sidecar=sidecar,
-            epoch=epoch,
-            count=count,
-            entries=entries,
-            rows=found.rows,
-            originals=originals,
-            parts=parts,
-            earlier=sum(key in earlier for key in parts[0].asked),
-            labelled=len(there),
-            missing=tuple(
-                name for name in labelled if name not in found.vectors and name not in found.bad
-            ),
-            replaced=tuple(found.replaced),
-            unreadable=found.bad,
-            near=near,
-        )
+    def asked(self) -> dict[str, TrainingQuestion]:
+        """Training questions, together with what they and others ask elsewhere."""
+        train = self.parts[0].asked
+        both = {key: each.plus(self._answers(key)) for key, each in train.items()}
+        return {**self.elsewhere, **both}
 
-    def spread(self, field: Field) -> Snapshot:
-        """The same with the documents around those with questions, which the field moves, too."""
-        if self.count <= _SMALL:
-            return self
-        length = float(np.linalg.norm(self.originals, axis=1).mean())
-        hits = _hits(self.store, length * field.anchors[field.labelled], _AROUND)
-        fresh = [name for name in hits if name not in self.rows and name not in self.unreadable]
-        known = {name: self.entries[name] for name in fresh if name in self.entries}
-        found = read_rows(self.store, [], fresh, known)
-        originals = [original[None] for original, _ in found.rows.values()]
-        return replace(
-            self,
-            rows={**self.rows, **found.rows},
-            originals=np.concatenate([self.originals, *originals]),
-            unreadable={**self.unreadable, **found.bad},
-        )
+    def _answers(self, key: str) -> Mapping[str, int]:
+        return self.elsewhere[key].answers if key in self.elsewhere else {}
 
-
-@dataclass(frozen=True)
-class _Found:
-    vectors: dict[str, FloatVector]
-    rows: dict[str, tuple[FloatVector, FloatVector]]
-    replaced: list[str]
-    bad: dict[str, str]
+    def _add(self, names: Iterable[str], labelled: Iterable[str] = ()) -> None:
+        """Read documents that can move, or did; with the original of each."""
+        rows, replaced, bad = read_rows(self.store, names, self.entries)
+        _refuse_bad(self.store, {name: bad[name] for name in labelled if name in bad})
+        self.rows |= rows
+        self.replaced += replaced
+        self.unreadable |= bad
+        if self.rows:
+            self.originals: FloatMatrix = np.stack([original for original, _ in self.rows.values()])
 
 
 def _hits(store: LiveStore, vectors: FloatMatrix, k: int) -> list[str]:
@@ -182,11 +185,14 @@ def _hits(store: LiveStore, vectors: FloatMatrix, k: int) -> list[str]:
 
 
 def read_rows(
-    store: LiveStore, labelled: list[str], others: list[str], entries: Mapping[str, Entry]
-) -> _Found:
-    """Read every document that can move, or did; with the original of each."""
-    vectors, bad = store.look(list(dict.fromkeys([*labelled, *others, *entries])))
-    _refuse_bad(store, {name: bad[name] for name in labelled if name in bad})
+    store: LiveStore, names: Iterable[str], entries: Mapping[str, Entry]
+) -> tuple[dict[str, tuple[FloatVector, FloatVector]], list[str], dict[str, str]]:
+    """Original and present vector of rows; those replaced since they were tuned; bad ones.
+
+    Raises:
+        DataError: Vectors so long that their arithmetic overflows.
+    """
+    vectors, bad = store.look(names)
     rows, replaced = {}, []
     for name, vector in vectors.items():
         original = entries[name].original_of(vector) if name in entries else vector
@@ -204,29 +210,7 @@ def read_rows(
                 f"vectors of {name_some(huge)} in {store.identity} are too long for float32 "
                 "arithmetic (their squared length overflows): scale them down, or leave them out"
             )
-    return _Found(vectors, rows, replaced, bad)
-
-
-def _with_earlier(
-    given: list[Questions], earlier: Mapping[str, TrainingQuestion]
-) -> tuple[Questions, set[str]]:
-    """The training questions, and those of earlier runs that none of these datasets has."""
-    held = {key for part in given[1:] for key in part.asked}
-    old = {
-        key: asked
-        for key, asked in earlier.items()
-        if key not in held and key not in given[0].asked
-    }
-    width = len(next(iter(given[0].asked.values())).vector)
-    other = [asked for asked in old.values() if len(asked.vector) != width]
-    if other:
-        raise DataError(
-            f"questions of earlier runs have {len(other[0].vector)} dimensions and these {width}: "
-            "was the store embedded anew? Then begin anew with fresh=True"
-        )
-    # In one order, whenever each of them came: several runs then give what one would, bit for bit.
-    together = dict(sorted({**old, **given[0].asked}.items()))
-    return Questions(together, given[0].texts), set(old)
+    return rows, replaced, bad
 
 
 def _check_there(store: LiveStore, datasets: list[RelevanceDataset]) -> None:

@@ -2,43 +2,29 @@
 
 from __future__ import annotations
 
-import math
-import re
-import uuid
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import tenacity
 
-from nudge_integrations.common.arrays import FloatMatrix, as_matrix, name_some, unit_rows
+from nudge_integrations.common.arrays import FloatMatrix, as_matrix
 from nudge_integrations.errors import (
     DataError,
-    NudgeError,
-    ReadOnlyStoreError,
-    StoreError,
     UnsupportedStoreError,
 )
-from nudge_integrations.stores.secrets import hidden
+from nudge_integrations.stores.formats import FloatVector, Hits, Metric, same
+from nudge_integrations.stores.retries import Retrying
 
-Metric = Literal["cosine", "dot", "l2"]
-FloatVector = npt.NDArray[np.float32]
-Hits = list[tuple[str, float]]
-"""Ids and scores of what a query found, best first."""
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
-ATTEMPTS = 5
-FIRST_WAIT = 0.2  # seconds; doubled from try to try, up to
-LONGEST_WAIT = 10.0
-_SAME = 1e-6  # of a vector's length: stores that normalise round the last digit
 _ULP = 6e-8
-_WHOLE = re.compile(r"-?[0-9]{1,20}")
-
-T = TypeVar("T")
 
 
-class LiveStore(ABC):
+class LiveStore(Retrying, ABC):
     """Vectors by id in a store that is in use.
 
     Ids are strings here, whatever the store makes of them, in one canonical form. A backend
@@ -50,6 +36,9 @@ class LiveStore(ABC):
         identity: What messages call this collection; holds no secret.
         uid: Names the very collection, however its address is spelled.
         secrets: Values that must never appear in a message.
+        numbers: The type in which the store keeps the numbers of a vector.
+        filter: In the backend's own form; None for the whole collection. See `within`.
+        owner: The framework's store, where that keeps the texts.
     """
 
     kind: ClassVar[str]
@@ -59,9 +48,10 @@ class LiveStore(ABC):
     tries: int = 300
     """How often `write_exactly` writes the few rows that are not yet exact."""
     metric: Metric
-    identity: str
     uid: str
-    secrets: tuple[str, ...] = ()
+    numbers: npt.DTypeLike = np.float32
+    filter: Any = None
+    owner: Any = None
 
     @property
     @abstractmethod
@@ -77,9 +67,30 @@ class LiveStore(ABC):
     def count(self) -> int:
         """Number of vectors."""
 
-    @abstractmethod
     def ids(self) -> Iterator[str]:
         """Every id, in the store's order, page by page."""
+        return (name for name, _ in self.records(texts=False))
+
+    def records(self, *, texts: bool = True) -> Iterator[tuple[str, Mapping[str, Any]]]:  # noqa: ARG002
+        """Id, and text and metadata as the store names them, of every row, page by page.
+
+        Args:
+            texts: Whether text and metadata are needed, too.
+
+        Raises:
+            UnsupportedStoreError: The store keeps vectors only.
+        """
+        for name in ("get_by_ids", "get_nodes"):  # LangChain's stores, and LlamaIndex's
+            if hasattr(self.owner, name):
+                for each in getattr(self.owner, name)(list(self.ids())):
+                    text = getattr(each, "page_content", None)
+                    text = each.get_content(metadata_mode="none") if text is None else text
+                    id_ = str(getattr(each, "node_id", None) or each.id)
+                    yield id_, {**each.metadata, "page_content": text}
+                return
+        raise UnsupportedStoreError(
+            f"{self.identity} keeps no texts that can be read here; pass the documents or nodes"
+        )
 
     @abstractmethod
     def _read(self, ids: list[str]) -> Iterable[tuple[str, Any]]:
@@ -92,6 +103,27 @@ class LiveStore(ABC):
     @abstractmethod
     def _write(self, ids: list[str], vectors: FloatMatrix, expected: FloatMatrix) -> None:
         """Replace the vectors of rows that are there, and nothing else of them."""
+
+    def within(self, chosen: Any) -> Self:
+        """The same collection as if it held only the rows that a filter lets through.
+
+        Args:
+            chosen: A filter in the store's own form; None for the whole collection.
+
+        Raises:
+            DataError: The store knows no filters of this form.
+        """
+        if chosen is None:
+            return self
+        inside = copy.copy(self)
+        inside.filter = self._as_filter(chosen)
+        shown = chosen if isinstance(chosen, (str, dict)) else "a filter"
+        inside.identity = f"{self.identity} within {shown}"
+        return inside
+
+    def _as_filter(self, chosen: Any) -> Any:  # noqa: ARG002
+        """A filter in the form in which the backend uses it."""
+        raise DataError(f"{self.identity} keeps no metadata to filter by: leave out filter=")
 
     def sidecar(self) -> Any:
         """The `Sidecar` in the collection's own database; None if that has no room for one."""
@@ -109,13 +141,9 @@ class LiveStore(ABC):
         """The one spelling of an id; None for what cannot be an id of this store."""
         return name
 
-    def _transient(self) -> tuple[type[BaseException], ...]:
-        """Errors of the store's client after which the same call may succeed."""
-        return ()
-
-    def _forbidden(self, error: BaseException) -> bool:  # noqa: ARG002
-        """Whether an error says that this user may not write."""
-        return False
+    def stored(self, vectors: FloatMatrix) -> FloatMatrix:
+        """What the store makes of vectors when it keeps them, as float32."""
+        return vectors.astype(self.numbers).astype(np.float32)
 
     def can_search_exactly(self) -> bool:
         """Whether `search(..., exact=True)` is more exact than without."""
@@ -146,9 +174,10 @@ class LiveStore(ABC):
         found: dict[str, FloatVector] = {}
         bad: dict[str, str] = {}
         size = self.dimension if wanted else 0
+        pairs = lambda part: list(self._read(part))  # noqa: E731
         for start in range(0, len(wanted), self.batch):
             part = wanted[start : start + self.batch]
-            for name, value in self.with_retries("read vectors", self._pairs, part):
+            for name, value in self.with_retries("read vectors", pairs, part):
                 vector = np.asarray(value, np.float32)
                 if vector.shape != (size,):
                     bad[name] = f"has {vector.size} dimensions instead of {size}"
@@ -243,102 +272,3 @@ class LiveStore(ABC):
             for name in ids
             if name not in found or not np.array_equal(found[name], targets[name])
         ]
-
-    def _pairs(self, ids: list[str]) -> list[tuple[str, Any]]:
-        return list(self._read(ids))
-
-    def with_retries(self, doing: str, call: Callable[..., T], *given: Any, **named: Any) -> T:
-        """Call with retries; raise `StoreError` if the error persists.
-
-        Raises:
-            ReadOnlyStoreError: This user may not do it.
-            StoreError: Any other error of the store.
-        """
-        kinds: tuple[type[BaseException], ...] = (
-            ConnectionError,
-            TimeoutError,
-            *self._transient(),
-        )
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(kinds),
-            stop=tenacity.stop_after_attempt(ATTEMPTS),
-            wait=tenacity.wait_random_exponential(FIRST_WAIT, LONGEST_WAIT),
-            reraise=True,
-        )
-        try:
-            return retrying(call, *given, **named)
-        except NudgeError:
-            raise
-        except Exception as error:
-            shown = hidden(error, self.secrets)
-            if self._forbidden(error):
-                raise ReadOnlyStoreError(
-                    f"{self.identity} does not let this user {doing}: {shown}"
-                ) from None
-            tries = f" {ATTEMPTS} times" if isinstance(error, kinds) else ""
-            raise StoreError(
-                f"{self.identity} failed{tries} to {doing}: {type(error).__name__}: {shown}"
-            ) from None
-
-
-def same(one: FloatVector, other: FloatVector) -> bool:
-    """Whether two vectors differ by no more than a store's rounding."""
-    if one.shape != other.shape:
-        return False
-    size = float(np.linalg.norm(other.astype(np.float64)))
-    return bool(np.abs(one - other).max(initial=0.0) <= _SAME * max(size, 1e-30))
-
-
-def scores_of(metric: Metric, queries: FloatMatrix, vectors: FloatMatrix) -> FloatMatrix:
-    """Scores of the contract, shape `(queries, vectors)`, worked out here."""
-    if metric == "cosine":
-        queries, vectors = unit_rows(queries), unit_rows(vectors)
-    scores: FloatMatrix = queries @ vectors.T
-    if metric == "l2":
-        squares = (queries * queries).sum(axis=1)[:, None] + (vectors * vectors).sum(axis=1)
-        scores = 2 * scores - squares
-    return scores
-
-
-def similarity(metric: Metric, distance: float) -> float:
-    """The score of the contract from a distance: `1 - cos`, `1 - q.x` or `|q - x|^2`."""
-    return -distance if metric == "l2" else 1.0 - distance
-
-
-def checked_metric(name: Any, known: Mapping[str, Metric], where: str) -> Metric:
-    """The metric that a store's own name means.
-
-    Raises:
-        UnsupportedStoreError: It means none of the three.
-    """
-    if name not in known:
-        raise UnsupportedStoreError(
-            f"{where} ranks by {name!r}; vectors can be tuned for {name_some(list(known))}"
-        )
-    return known[name]
-
-
-def whole_id(name: str, low: int, high: int) -> str | None:
-    """The canonical form of an integer id from `low` to `high`; None for anything else."""
-    if not _WHOLE.fullmatch(name) or not low <= int(name) <= high:
-        return None
-    return str(int(name))
-
-
-def uuid_id(name: str) -> str | None:
-    """The canonical form of a UUID in any spelling; None for anything else."""
-    try:
-        return str(uuid.UUID(name))
-    except ValueError:
-        return None
-
-
-def as_lists(vectors: FloatMatrix) -> list[list[float]]:
-    """Rows as lists, exact: every float32 is a float."""
-    return vectors.tolist()  # type: ignore[no-any-return]
-
-
-def finite(hits: Iterable[tuple[str, float]]) -> Hits:
-    """Hits with a finite score, best first."""
-    kept = [(name, float(score)) for name, score in hits if math.isfinite(score)]
-    return sorted(kept, key=lambda hit: -hit[1])

@@ -1,6 +1,6 @@
 """`tune`: a plan for the store that is already running.
 
-Read a snapshot (`Snapshot.read`), work out where documents go (`_fit`), and say what that would
+Read a `Snapshot`, work out where documents go (`_fit`), and say what that would
 change (`_plan`). Nothing is written.
 """
 
@@ -10,6 +10,7 @@ import asyncio
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,14 +19,11 @@ from nudge_integrations.common.arrays import name_some
 from nudge_integrations.common.options import read_options
 from nudge_integrations.errors import DataError, MetricMismatchError
 from nudge_integrations.relevance import RelevanceDataset, check_leaks
+from nudge_integrations.stores.files import sidecar_of
 from nudge_integrations.stores.open import STORE_OPTIONS, open_store
 from nudge_integrations.stores.plan import Plan, Row
-from nudge_integrations.stores.questions import (
-    answers_look_random,
-    query_embedder,
-)
+from nudge_integrations.stores.questions import answers_look_random, query_embedder
 from nudge_integrations.stores.report import Cost, PlanReport, turned
-from nudge_integrations.stores.runs import new_facts, sidecar_of
 from nudge_integrations.stores.search import measured_recall
 from nudge_integrations.stores.snapshot import Snapshot
 from nudge_integrations.stores.store import LiveStore
@@ -46,6 +44,7 @@ def tune(
     val_dataset: Any = None,
     method: str | Method = "c",
     reach: float | None = None,
+    filter: Any = None,
     fresh: bool = False,
     journal: str | os.PathLike[str] | None = None,
     show_progress: bool = True,
@@ -69,6 +68,8 @@ def tune(
         reach: How near a document must be to one that took part, to move along with it (NUDGE-C):
             the Euclidean distance of unit vectors, 0 to 2. Left out: as far as the field reaches.
             0: nothing but documents that answer a question is moved.
+        filter: Tune only the documents that it lets through, such as those of one tenant, as if
+            the store held no others; see below. Left out: all.
         fresh: Forget the questions of earlier runs. Otherwise they stay in force, so that several
             runs give what one with all questions would; a question that comes again brings its
             new answers.
@@ -78,6 +79,10 @@ def tune(
         store_options: For `open_store`, such as `{"collection": "docs"}`.
         options: `gamma`, `selection`, `protect_unseen`, `validation_metric`, `seed`, `device`:
             see the engines.
+
+    A filter is of the store's own form: Chroma's `where` dictionary, Qdrant's `models.Filter`, an
+    expression of LanceDB or Milvus, a condition of PostgreSQL (or a pair of one with `%s` and its
+    values), a function of a document's metadata for a store in memory.
 
     Raises:
         DataError: Data that cannot be used; the offending id is named.
@@ -109,8 +114,8 @@ def tune(
         raise DataError(f"reach must be a distance of unit vectors, 0 to 2, got {reach!r}")
     opened = open_store(store, **(store_options or {}))
     _check_ranking(mover, opened)
-    snapshot = Snapshot.read(
-        opened,
+    snapshot = Snapshot(
+        opened.within(filter),
         sidecar_of(opened, journal),
         given,
         query_embedder(embed_query, show_progress),
@@ -121,7 +126,7 @@ def tune(
     )
     fit = _fit(mover, snapshot, chosen)
     if fit.field is not None and reach != 0:
-        snapshot = snapshot.spread(fit.field)
+        snapshot.spread(fit.field)
     return _plan(snapshot, fit, reach, show_progress)
 
 
@@ -166,13 +171,13 @@ def _plan(snapshot: Snapshot, fit: Fit, reach: float | None, show_progress: bool
     moves = fit.rows, fit.vectors
     if fit.field is not None:
         moves = fit.field.move(snapshot.originals, reach=reach)
-    targets = {names[row]: vector for row, vector in zip(*moves, strict=True)}
+    targets = dict(zip((names[row] for row in moves[0]), store.stored(moves[1]), strict=True))
     rows = {
         name: Row(original, current, targets.get(name, original))
         for name, (original, current) in snapshot.rows.items()
     }
     # A document that already wins all its questions stays where it is, bit for bit.
-    moved = [name for name, row in rows.items() if not np.array_equal(row.target, row.original)]
+    moved = [name for name, row in rows.items() if row.moves]
     wrong = [name for name in moved if not np.isfinite(rows[name].target).all()]
     if wrong:
         raise DataError(f"tuning {name_some(wrong)} gives no finite vector: leave them out")
@@ -194,13 +199,17 @@ def _plan(snapshot: Snapshot, fit: Fit, reach: float | None, show_progress: bool
             sum(row.to_write for row in rows.values()),
         ),
         recall=None if store.exact else measured_recall(store, train.vectors()),
-        missing=snapshot.missing,
-        replaced=snapshot.replaced,
+        missing=tuple(snapshot.missing),
+        replaced=tuple(snapshot.replaced),
         unreadable=dict(snapshot.unreadable),
         strange=answers_look_random(train, snapshot.places, snapshot.originals),
     )
-    facts, epochs = new_facts(fit.method, fit.step), {snapshot.epoch}
-    return Plan(report, store, snapshot.sidecar, rows, train.asked, facts, epochs, show_progress)
+    when = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    facts = {"method": fit.method, "step": fit.step, "when": when}
+    epochs = {snapshot.epoch}
+    return Plan(
+        report, store, snapshot.sidecar, rows, snapshot.asked(), facts, epochs, show_progress
+    )
 
 
 def _quality(fit: Fit, snapshot: Snapshot, moved: int) -> EvaluationReport | None:

@@ -15,8 +15,8 @@ from killing import STORES, open_again
 
 from nudge_integrations.errors import StoreError
 from nudge_integrations.stores import recover, revert
+from nudge_integrations.stores.files import sidecar_of
 from nudge_integrations.stores.plan import Plan, Row
-from nudge_integrations.stores.runs import new_facts, sidecar_of
 from nudge_integrations.stores.snapshot import read_rows
 
 if __name__ == "__main__":
@@ -38,9 +38,11 @@ if __name__ == "__main__":
                 epoch, entries = sidecar.facts().get("epoch"), sidecar.entries()
                 chosen = [names[row] for row in rng.choice(len(names), 40, replace=False)]
                 rows = {}
-                for name, (original, current) in read_rows(store, chosen, [], entries).rows.items():
+                for name, (original, current) in read_rows(store, [*chosen, *entries], entries)[
+                    0
+                ].items():
                     target = original + 0.3 * rng.normal(size=original.shape)
                     target = (target / np.linalg.norm(target)).astype(np.float32)
                     rows[name] = Row(original, current, target if name in chosen else original)
-                facts = new_facts("n", 0.3)
+                facts = {"method": "n", "step": 0.3, "when": "today"}
                 Plan(None, store, sidecar, rows, {}, facts, {epoch}, False).apply()  # type: ignore[arg-type]

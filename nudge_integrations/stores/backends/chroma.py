@@ -8,6 +8,8 @@ read differs from what was written.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,16 +17,11 @@ import numpy as np
 
 from nudge_integrations.common.arrays import FloatMatrix
 from nudge_integrations.common.lazy import require
-from nudge_integrations.errors import StoreError, UnsupportedStoreError
+from nudge_integrations.errors import DataError, StoreError, UnsupportedStoreError
+from nudge_integrations.stores.formats import Hits, checked_metric, finite, json_or, similarity
 from nudge_integrations.stores.places import existing_path, is_web, no_such, shown_place
 from nudge_integrations.stores.sidecar import Sidecar
-from nudge_integrations.stores.store import (
-    Hits,
-    LiveStore,
-    checked_metric,
-    finite,
-    similarity,
-)
+from nudge_integrations.stores.store import LiveStore
 
 _METRICS: dict[str, Any] = {"cosine": "cosine", "ip": "dot", "l2": "l2"}
 _PAGE = 1000
@@ -32,23 +29,26 @@ _MARK = "nudge_journal"
 
 
 class ChromaStore(LiveStore):
-    """A Chroma collection.
+    """A Chroma collection; filters are `where` dictionaries, or their JSON.
 
     Args:
         collection: `chromadb.Collection`.
     """
 
     kind = "Chroma"
+    exact = False
 
     def __init__(self, collection: Any) -> None:
         self._collection = collection
         self.identity = f"Chroma collection {collection.name!r} ({collection.id})"
-        self.uid = f"chroma {collection.id}"
+        settings = collection._client.get_settings()
+        # A copy of an embedded database has collections of the same ids.
+        place = Path(settings.persist_directory).resolve() if settings.is_persistent else ""
+        self.uid = f"chroma {place} {collection.id}"
         self.batch = min(_PAGE, int(collection._client.get_max_batch_size()))
-        settings = collection.configuration_json
-        space = (settings.get("hnsw") or settings.get("spann") or {}).get("space")
+        config = collection.configuration_json
+        space = (config.get("hnsw") or config.get("spann") or {}).get("space")
         self.metric = checked_metric(space, _METRICS, self.identity)
-        self._dimension = 0
 
     @classmethod
     def from_address(cls, where: str, collection: str) -> ChromaStore:
@@ -56,10 +56,11 @@ class ChromaStore(LiveStore):
         chromadb = require("chromadb", "chroma")
         if is_web(where):
             parts = urlsplit(where)
+            secure = parts.scheme == "https"
             client = chromadb.HttpClient(
                 host=parts.hostname or "localhost",
-                port=parts.port or (443 if parts.scheme == "https" else 8000),
-                ssl=parts.scheme == "https",
+                port=parts.port or (443 if secure else 8000),
+                ssl=secure,
             )
         else:
             # The client would make an empty database of any folder.
@@ -80,56 +81,64 @@ class ChromaStore(LiveStore):
 
     def mark(self) -> str | None:
         """In the collection's metadata."""
-        return (self._fresh().metadata or {}).get(_MARK) or None
+        return self._metadata().get(_MARK) or None
 
     def set_mark(self, mark: str | None) -> bool:
         """In the collection's metadata, which may not be empty: an empty text is no mark."""
-        metadata = {**(self._fresh().metadata or {}), _MARK: mark or ""}
+        metadata = {**self._metadata(), _MARK: mark or ""}
         self.with_retries("leave a note", self._collection.modify, metadata=metadata)
         return True
 
-    def _fresh(self) -> Any:
-        """The collection as the database has it now, whoever renamed it."""
-        return self.with_retries(
-            "read its metadata", self._collection._client.get_collection_by_id, self._collection.id
-        )
+    def _metadata(self) -> dict[str, Any]:
+        """As the database has it now, whoever renamed the collection."""
+        find = self._collection._client.get_collection_by_id
+        return self.with_retries("read metadata", find, self._collection.id).metadata or {}
 
-    @property
+    def _as_filter(self, chosen: Any) -> dict[str, Any]:
+        where = json_or(chosen, chosen)
+        if not isinstance(where, dict) or not where:
+            raise DataError(
+                f"filter= for {self.identity} must be a where dictionary, such as "
+                f"{{'tenant': 'acme'}}, got {chosen!r:.80}"
+            )
+        return where
+
+    @cached_property
     def dimension(self) -> int:
         """Number of dimensions of the vectors."""
-        if not self._dimension:
-            found = self.with_retries(
-                "read a vector", self._collection.get, limit=1, include=["embeddings"]
-            )
-            vectors = found["embeddings"]
-            if vectors is None or len(vectors) == 0:
-                raise StoreError(f"{self.identity} is empty: add documents first")
-            self._dimension = len(vectors[0])
-        return self._dimension
-
-    @property
-    def exact(self) -> bool:
-        """No: an HNSW graph."""
-        return False
+        get = self._collection.get
+        vectors = self.with_retries("read a vector", get, limit=1, include=["embeddings"])
+        found = vectors["embeddings"]
+        if found is None or len(found) == 0:
+            raise StoreError(f"{self.identity} is empty: add documents first")
+        return len(found[0])
 
     def count(self) -> int:
         """Number of vectors."""
+        if self.filter is not None:
+            return sum(1 for _ in self.ids())
         return int(self.with_retries("count", self._collection.count))
 
-    def ids(self) -> Iterator[str]:
-        """Every id."""
-        for page in _pages(self, self._collection, []):
-            yield from page["ids"]
+    def records(self, *, texts: bool = True) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Id, text and metadata of every row, page by page."""
+        include = ["documents", "metadatas"] if texts else []
+        for page in _pages(self, self._collection, include, self.filter):
+            for row, name in enumerate(page["ids"]):
+                fields = {"page_content": page["documents"][row]} if texts else {}
+                yield name, {**(page["metadatas"][row] or {}), **fields} if texts else {}
 
     def _read(self, ids: list[str]) -> Iterable[tuple[str, Any]]:
-        found = self._collection.get(ids=ids, include=["embeddings"])
+        found = self._collection.get(ids=ids, where=self.filter, include=["embeddings"])
         if found["ids"] and found["embeddings"] is None:
             raise UnsupportedStoreError(f"{self.identity} gives no vectors back")
         return zip(found["ids"], found["embeddings"], strict=True)
 
     def _search(self, vectors: FloatMatrix, k: int, exact: bool) -> list[Hits]:  # noqa: ARG002
         found = self._collection.query(
-            query_embeddings=vectors, n_results=min(k, max(1, self.count())), include=["distances"]
+            query_embeddings=vectors,
+            n_results=min(k, max(1, self._collection.count())),
+            where=self.filter,
+            include=["distances"],
         )
         return [
             finite((name, similarity(self.metric, far)) for name, far in zip(*each, strict=True))
@@ -138,17 +147,6 @@ class ChromaStore(LiveStore):
 
     def _write(self, ids: list[str], vectors: FloatMatrix, expected: FloatMatrix) -> None:  # noqa: ARG002
         self._collection.update(ids=ids, embeddings=vectors)
-
-    def _transient(self) -> tuple[type[BaseException], ...]:
-        import httpx
-        from chromadb.errors import RateLimitError
-
-        return (httpx.TransportError, RateLimitError)
-
-    def _forbidden(self, error: BaseException) -> bool:
-        from chromadb.errors import AuthorizationError
-
-        return isinstance(error, AuthorizationError) or "readonly" in str(error).lower()
 
 
 class ChromaSidecar(Sidecar):
@@ -165,33 +163,26 @@ class ChromaSidecar(Sidecar):
         from chromadb.errors import NotFoundError
 
         place = {"tenant": self._of.tenant, "database": self._of.database}
-        if create:
-            model = self._client.get_or_create_collection(self._name, **place)
-        else:
-            try:
-                model = self._client.get_collection(self._name, **place)
-            except NotFoundError:
-                return None
+        find = self._client.get_or_create_collection if create else self._client.get_collection
+        try:
+            model = find(self._name, **place)
+        except NotFoundError:
+            return None
         return Collection(client=self._client, model=model, embedding_function=None)
 
     def _load(self, kind: str) -> Mapping[str, str]:
         sibling = self._open()
         if sibling is None:
             return {}
-        found = {}
-        for page in _pages(self.store, sibling, ["metadatas"], where={"kind": kind}):
-            found.update({each["key"]: each["value"] for each in page["metadatas"]})
-        return found
+        pages = _pages(self.store, sibling, ["metadatas"], {"kind": kind})
+        return {each["key"]: each["value"] for page in pages for each in page["metadatas"]}
 
     def _save(self, kind: str, records: Mapping[str, str]) -> None:
-        # Chroma insists on vectors; these are never searched.
-        vectors = np.random.default_rng(0).random((len(records), 2), np.float32)
         self._open(create=True).upsert(
             ids=[f"{kind}:{key}" for key in records],
-            embeddings=vectors,
-            metadatas=[
-                {"kind": kind, "key": key, "value": value} for key, value in records.items()
-            ],
+            # Chroma insists on vectors; these are never searched.
+            embeddings=np.random.default_rng(0).random((len(records), 2), np.float32),
+            metadatas=[{"kind": kind, "key": k, "value": value} for k, value in records.items()],
         )
 
     def _drop(self, kind: str, keys: list[str]) -> None:
@@ -200,13 +191,10 @@ class ChromaSidecar(Sidecar):
             sibling.delete(ids=[f"{kind}:{key}" for key in keys])
 
 
-def _pages(store: LiveStore, collection: Any, include: list[str], **given: Any) -> Iterator[Any]:
-    offset = 0
-    while True:
-        page = store.with_retries(
-            "list rows", collection.get, limit=_PAGE, offset=offset, include=include, **given
-        )
+def _pages(store: LiveStore, collection: Any, include: list[str], where: Any) -> Iterator[Any]:
+    offset, size = 0, _PAGE
+    while size == _PAGE:
+        given = {"limit": _PAGE, "offset": offset, "include": include, "where": where}
+        page = store.with_retries("list rows", collection.get, **given)
         yield page
-        if len(page["ids"]) < _PAGE:
-            return
-        offset += _PAGE
+        size, offset = len(page["ids"]), offset + _PAGE

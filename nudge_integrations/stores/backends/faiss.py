@@ -16,17 +16,11 @@ import numpy as np
 from nudge_integrations.common.arrays import FloatMatrix
 from nudge_integrations.common.lazy import require
 from nudge_integrations.errors import UnsupportedStoreError
+from nudge_integrations.stores.entries import Entry
 from nudge_integrations.stores.files import FileSidecar
-from nudge_integrations.stores.sidecar import Entry, Sidecar
-from nudge_integrations.stores.store import (
-    FloatVector,
-    Hits,
-    LiveStore,
-    Metric,
-    checked_metric,
-    finite,
-    same,
-)
+from nudge_integrations.stores.formats import Hits, Metric, checked_metric, finite, same
+from nudge_integrations.stores.sidecar import Sidecar
+from nudge_integrations.stores.store import LiveStore
 
 
 class FaissStore(LiveStore):
@@ -39,6 +33,10 @@ class FaissStore(LiveStore):
     """
 
     kind = "FAISS"
+    exact = True
+    dimension = 0
+    exact = True
+    dimension = 0
 
     def __init__(self, index: Any, names: Mapping[str, int] | None = None) -> None:
         faiss = require("faiss", "faiss")
@@ -47,24 +45,24 @@ class FaissStore(LiveStore):
         mapped = type(index).__name__.startswith("IndexIDMap")
         self._flat = faiss.downcast_index(index.index) if mapped else index
         if not isinstance(self._flat, faiss.IndexFlat):
+            graph = "HNSW" in type(self._flat).__name__
+            graph = "HNSW" in type(self._flat).__name__
             raise UnsupportedStoreError(
                 f"FAISS {type(self._flat).__name__} cannot exchange a vector exactly"
-                + (
-                    ": the links of its graph were made for the old ones and cannot be removed"
-                    if "HNSW" in type(self._flat).__name__
-                    else ""
-                )
-                + "; use IndexFlatIP or IndexFlatL2, under IndexIDMap2 or not, or rebuild the "
-                "index from tuned vectors"
+                f"{': the links of its graph were made for the old ones' if graph else ''}; use "
+                "IndexFlatIP or IndexFlatL2, under IndexIDMap2 or not, or rebuild the index from "
+                "tuned vectors"
             )
-        self._mapped, self._names = mapped, names
+        self._mapped, self._names, self.dimension = mapped, names, int(index.d)
         known: dict[int, Metric] = {faiss.METRIC_INNER_PRODUCT: "dot", faiss.METRIC_L2: "l2"}
         self.metric = checked_metric(index.metric_type, known, self.identity)  # type: ignore[arg-type]
 
     @classmethod
     def from_langchain(cls, store: Any) -> FaissStore:
         """LangChain's `FAISS`."""
-        return cls(store.index, {name: row for row, name in store.index_to_docstore_id.items()})
+        opened = cls(store.index, {name: row for row, name in store.index_to_docstore_id.items()})
+        opened.owner = store
+        return opened
 
     @classmethod
     def from_llama_index(cls, store: Any) -> FaissStore:
@@ -76,16 +74,6 @@ class FaissStore(LiveStore):
         if self.uid == self.identity:
             return FaissSidecar(self, folder)
         return FileSidecar(self, folder)
-
-    @property
-    def dimension(self) -> int:
-        """Number of dimensions of the vectors."""
-        return int(self._index.d)
-
-    @property
-    def exact(self) -> bool:
-        """Yes: flat."""
-        return True
 
     def count(self) -> int:
         """Number of vectors."""
@@ -110,11 +98,6 @@ class FaissStore(LiveStore):
     def numbered(self) -> bool:
         """Whether ids are positions, which change if rows are removed."""
         return not self._mapped and self._names is None
-
-    def all_rows(self) -> Iterator[tuple[str, FloatVector]]:
-        """Every id and its vector."""
-        for row, vector in enumerate(self._stored()):
-            yield str(row), vector
 
     def _stored(self) -> FloatMatrix:
         """The vectors themselves, not a copy."""
@@ -171,16 +154,36 @@ class FaissSidecar(FileSidecar):
     def entries(self) -> dict[str, Entry]:
         """Rows whose originals are kept; without an id map, rows move up if others are removed."""
         found = super().entries()
-        self._keys = {}
         if self.store.numbered:
-            held, _ = self.store.look(found)
-            rows = {each.tobytes(): name for name, each in self.store.all_rows()}
-            for name, entry in found.items():
-                stays = name in held and entry.original_of(held[name]) is not None
-                row = name if stays else rows.get(entry.tuned.tobytes(), name)
-                self._keys[name if row in self._keys else row] = name
+            self._keys = self._rows_of(found)
             found = {row: found[name] for row, name in self._keys.items()}
         return found
+
+    def _rows_of(self, entries: Mapping[str, Entry]) -> dict[str, str]:
+        """Where each entry's row is now -> the name under which it is kept.
+
+        First those that are in their place, then those whose vector stands elsewhere; an entry
+        whose vector is nowhere keeps its place if no other row is there, else it is gone.
+        """
+        names = {
+            name: name
+            for name, held in self.store.look(entries)[0].items()
+            if entries[name].original_of(held) is not None
+        }
+        free: dict[bytes, list[str]] = {}
+        for row, vector in enumerate(self.store._stored()):
+            if str(row) not in names:
+                free.setdefault(vector.tobytes(), []).append(str(row))
+        lost = []
+        for name in sorted(set(entries) - set(names), key=int):
+            entry = entries[name]
+            held = (entry.tuned, entry.original, *(each for each, _ in entry.known))
+            rows = next((free[each.tobytes()] for each in held if free.get(each.tobytes())), None)
+            if rows:
+                names[rows.pop(0)] = name
+            else:
+                lost.append(name)
+        return {**names, **{n if n not in names else f"{n} (removed)": n for n in lost}}
 
     def _drop(self, kind: str, keys: list[str]) -> None:
         moved = self._keys if kind == "row" else {}

@@ -16,36 +16,37 @@ import numpy as np
 
 from nudge_integrations.common.arrays import FloatMatrix
 from nudge_integrations.common.lazy import require
-from nudge_integrations.errors import StoreError, UnsupportedStoreError
-from nudge_integrations.stores.places import existing_path, no_such, shown_place
-from nudge_integrations.stores.sidecar import Sidecar
-from nudge_integrations.stores.store import (
+from nudge_integrations.errors import DataError, StoreError, UnsupportedStoreError
+from nudge_integrations.stores.formats import (
+    METRICS,
     Hits,
-    LiveStore,
     Metric,
     checked_metric,
     finite,
     similarity,
     whole_id,
 )
+from nudge_integrations.stores.places import existing_path, no_such, shown_place
+from nudge_integrations.stores.sidecar import Sidecar
+from nudge_integrations.stores.store import LiveStore
 
-_METRICS: dict[str, Metric] = {"cosine": "cosine", "dot": "dot", "l2": "l2"}
 _PAGE = 4096
 _PROBES, _REFINE, _BEAM = 50, 3, 1000
 
 
 class LanceStore(LiveStore):
-    """A LanceDB table.
+    """A LanceDB table; filters are SQL conditions on its columns.
 
     Args:
         table: `lancedb.table.Table`.
         id_column: Holds the ids; strings or whole numbers.
-        vector_column: Holds the vectors.
+        vector_column: Holds the vectors, of float32 or float16.
         metric: How the application searches; LanceDB itself takes l2 where nothing is said. Left
             out: that of the vector index, else `"l2"`.
     """
 
     kind = "LanceDB"
+    dimension = 0
 
     def __init__(
         self,
@@ -68,14 +69,15 @@ class LanceStore(LiveStore):
             if column not in schema.names:
                 raise StoreError(f"{self.identity} has no column {column!r}, only {schema.names}")
         kind = schema.field(vector_column).type
-        if not pa.types.is_fixed_size_list(kind) or kind.value_type != pa.float32():
+        numbers = {pa.float32(): np.float32, pa.float16(): np.float16}
+        if not pa.types.is_fixed_size_list(kind) or kind.value_type not in numbers:
             raise UnsupportedStoreError(
-                f"{self.identity}: column {vector_column!r} is {kind}; only lists of float32 of "
-                "one length can be tuned"
+                f"{self.identity}: column {vector_column!r} is {kind}; only lists of float32 or "
+                "float16 of one length can be tuned"
             )
-        self._dimension = int(kind.list_size)
-        self._id_type = schema.field(id_column).type
-        self._whole = pa.types.is_integer(self._id_type)
+        self.numbers, self.dimension = numbers[kind.value_type], int(kind.list_size)
+        self._types = schema.field(id_column).type, kind
+        self._whole = pa.types.is_integer(self._types[0])
         self.metric = self._metric(metric)
         self._writing = threading.Lock()
 
@@ -112,15 +114,18 @@ class LanceStore(LiveStore):
         """Text, or a whole number that the column can hold."""
         if not self._whole:
             return name
-        bits, signed = self._id_type.bit_width, not str(self._id_type).startswith("u")
+        bits, signed = self._types[0].bit_width, not str(self._types[0]).startswith("u")
         low = -(1 << (bits - 1)) if signed else 0
         return whole_id(name, low, (1 << (bits - signed)) - 1)
 
     def _metric(self, given: Metric | None) -> Metric:
-        found = self._index_metric()
+        index = self._index()
+        stats = None if index is None else self._table.index_stats(index.name)
+        name = getattr(stats, "distance_type", None)
+        found = checked_metric(str(name).lower(), METRICS, self.identity) if name else None
         if given is None:
             return found or "l2"
-        wanted = checked_metric(given, _METRICS, self.identity)
+        wanted = checked_metric(given, METRICS, self.identity)
         if found not in (None, wanted):
             raise StoreError(
                 f"{self.identity} has an index by {found!r}, so metric={given!r} would rank "
@@ -133,17 +138,6 @@ class LanceStore(LiveStore):
         found = (each for each in self._table.list_indices() if self._vector in each.columns)
         return next(found, None)
 
-    def _index_metric(self) -> Metric | None:
-        index = self._index()
-        stats = None if index is None else self._table.index_stats(index.name)
-        name = getattr(stats, "distance_type", None)
-        return checked_metric(str(name).lower(), _METRICS, self.identity) if name else None
-
-    @property
-    def dimension(self) -> int:
-        """Number of dimensions of the vectors."""
-        return self._dimension
-
     @property
     def exact(self) -> bool:
         """Whether the vector column has no index."""
@@ -153,39 +147,42 @@ class LanceStore(LiveStore):
         """Yes."""
         return True
 
+    def _as_filter(self, chosen: Any) -> str:
+        if not isinstance(chosen, str):
+            raise DataError(f"filter= for {self.identity} must be SQL text, got {chosen!r:.80}")
+        self.with_retries("filter", self._table.count_rows, chosen)
+        return f"({chosen})"
+
     def count(self) -> int:
         """Number of rows."""
-        return int(self.with_retries("count", self._table.count_rows))
+        return int(self.with_retries("count", self._table.count_rows, self.filter))
 
-    def ids(self) -> Iterator[str]:
-        """Every id."""
-        query = self._table.search().select([self._id])
-        for batch in query.to_batches(_PAGE):
-            yield from map(str, batch.column(self._id).to_pylist())
+    def records(self, *, texts: bool = True) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Id and all columns but the vector of every row, page by page."""
+        columns = [each for each in self._table.schema.names if each != self._vector]
+        query = self._table.search().select(columns if texts else [self._id])
+        for batch in (query.where(self.filter) if self.filter else query).to_batches(_PAGE):
+            yield from ((str(row[self._id]), row) for row in batch.to_pylist())
 
     def _read(self, ids: list[str]) -> Iterable[tuple[str, Any]]:
-        known = self._literals(ids)
-        if not known:
-            return ()
         # An open table does not see what other processes wrote since.
         self._table.checkout_latest()
+        known = ids if self._whole else [_quoted(name) for name in ids]
+        wanted = f"{_quoted(self._id, '`')} IN ({', '.join(known)})"
         found = (
             self._table.search()
-            .where(f"{_quoted(self._id, '`')} IN ({', '.join(known)})")
+            .where(f"{wanted} AND {self.filter}" if self.filter else wanted)
             .select([self._id, self._vector])
             .limit(None)
             .to_arrow()
         )
-        return zip(
-            map(str, found.column(self._id).to_pylist()),
-            _matrix(found.column(self._vector), self._dimension),
-            strict=True,
-        )
-
-    def _literals(self, ids: list[str]) -> list[str]:
-        if self._whole:
-            return ids
-        return [_quoted(name, "'") for name in ids]
+        parts = [
+            chunk.flatten().to_numpy(zero_copy_only=False)
+            for chunk in found.column(self._vector).chunks
+        ]
+        flat = np.concatenate(parts) if parts else np.zeros(0, np.float32)
+        names = map(str, found.column(self._id).to_pylist())
+        return zip(names, flat.astype(np.float32).reshape(-1, self.dimension), strict=True)
 
     def _search(self, vectors: FloatMatrix, k: int, exact: bool) -> list[Hits]:
         query = (
@@ -194,6 +191,8 @@ class LanceStore(LiveStore):
             .select([self._id, "_distance"])
             .limit(k)
         )
+        if self.filter:
+            query = query.where(self.filter, prefilter=True)
         if exact:
             query = query.bypass_vector_index()
         elif (index := self._index()) is not None:
@@ -216,12 +215,10 @@ class LanceStore(LiveStore):
     def _write(self, ids: list[str], vectors: FloatMatrix, expected: FloatMatrix) -> None:  # noqa: ARG002
         import pyarrow as pa
 
-        names = pa.array([int(name) for name in ids] if self._whole else ids).cast(self._id_type)
-        flat = pa.array(np.ascontiguousarray(vectors).ravel(), pa.float32())
-        columns = {
-            self._id: names,
-            self._vector: pa.FixedSizeListArray.from_arrays(flat, self._dimension),
-        }
+        names = pa.array([int(name) for name in ids] if self._whole else ids)
+        flat = pa.array(vectors.astype(self.numbers).ravel())
+        lists = pa.FixedSizeListArray.from_arrays(flat, self.dimension)
+        columns = {self._id: names.cast(self._types[0]), self._vector: lists}
         with self._writing:
             self._table.merge_insert(self._id).when_matched_update_all().execute(pa.table(columns))
 
@@ -253,38 +250,30 @@ class LanceSidecar(Sidecar):
         table = self._open()
         if table is None:
             return {}
-        chosen = f"kind = {_quoted(f'{self._field}/{kind}', chr(39))}"
+        chosen = f"kind = {_quoted(f'{self._field}/{kind}')}"
         found = table.search().where(chosen).select(["key", "value"]).limit(None).to_arrow()
         return dict(
-            zip(found.column("key").to_pylist(), found.column("value").to_pylist(), strict=True)
+            zip(*(found.column(each).to_pylist() for each in ("key", "value")), strict=True)
         )
 
     def _save(self, kind: str, records: Mapping[str, str]) -> None:
         import pyarrow as pa
 
         field = f"{self._field}/{kind}"
-        columns = {
-            "id": [f"{field}:{key}" for key in records],
-            "kind": [field] * len(records),
-            "key": list(records),
-            "value": list(records.values()),
-        }
-        rows = pa.table({n: pa.array(each, pa.large_string()) for n, each in columns.items()})
-        merge = self._open(create=True).merge_insert("id").when_matched_update_all()
-        merge.when_not_matched_insert_all().execute(rows)
+        rows = [
+            {"id": f"{field}:{key}", "kind": field, "key": key, "value": value}
+            for key, value in records.items()
+        ]
+        sibling = self._open(create=True)
+        merge = sibling.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
+        merge.execute(pa.Table.from_pylist(rows, schema=sibling.schema))
 
     def _drop(self, kind: str, keys: list[str]) -> None:
         table = self._open()
         if table is not None and keys:
-            ids = ", ".join(_quoted(f"{self._field}/{kind}:{key}", "'") for key in keys)
+            ids = ", ".join(_quoted(f"{self._field}/{kind}:{key}") for key in keys)
             table.delete(f"id IN ({ids})")
 
 
-def _matrix(column: Any, dimension: int) -> FloatMatrix:
-    parts = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks]
-    flat = np.concatenate(parts) if parts else np.zeros(0, np.float32)
-    return flat.astype(np.float32, copy=False).reshape(-1, dimension)
-
-
-def _quoted(text: str, mark: str) -> str:
+def _quoted(text: str, mark: str = "'") -> str:
     return mark + text.replace(mark, mark + mark) + mark

@@ -7,6 +7,7 @@ partial one keeps the other fields; strings have a largest length; ids stand in 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import sys
@@ -15,18 +16,11 @@ from typing import Any
 
 from nudge_integrations.common.arrays import FloatMatrix, name_some
 from nudge_integrations.common.lazy import require
-from nudge_integrations.errors import StoreError, UnsupportedStoreError
+from nudge_integrations.errors import DataError, StoreError, UnsupportedStoreError
+from nudge_integrations.stores.formats import Hits, Metric, checked_metric, finite, whole_id
 from nudge_integrations.stores.places import existing_path, is_web, no_such, shown_place
 from nudge_integrations.stores.sidecar import Sidecar
-from nudge_integrations.stores.store import (
-    Hits,
-    LiveStore,
-    Metric,
-    as_lists,
-    checked_metric,
-    finite,
-    whole_id,
-)
+from nudge_integrations.stores.store import LiveStore
 
 _METRICS: dict[str, Metric] = {"COSINE": "cosine", "IP": "dot", "L2": "l2"}
 _MARK, _SIDECAR = "nudge_journal", "nudge_sidecar"
@@ -36,7 +30,7 @@ _EXACT = ("FLAT", "AUTOINDEX_FLAT")
 
 
 class MilvusStore(LiveStore):
-    """A Milvus collection.
+    """A Milvus collection; filters are Milvus expressions.
 
     Args:
         client: `pymilvus.MilvusClient`.
@@ -46,46 +40,46 @@ class MilvusStore(LiveStore):
 
     kind = "Milvus"
     batch = 500
+    dimension = 0
+    exact = False
 
     def __init__(self, client: Any, collection: str, vector_field: str | None = None) -> None:
-        self._client, self._name = client, collection
+        self._client, place = client, _where(client)
         if not client.has_collection(collection):
             there = client.list_collections()
-            raise no_such(f"Milvus at {_where(client)}", "collection", collection, there)
+            raise no_such(f"Milvus at {place}", "collection", collection, there)
         described = client.describe_collection(collection)
         # An alias, resolved.
         self._name = collection = described["collection_name"]
-        fields = described["fields"]
-        vectors = [each for each in fields if _type(each) == "FLOAT_VECTOR"]
-        names = [each["name"] for each in vectors]
-        if vector_field is None and len(names) == 1:
-            vector_field = names[0]
-        if vector_field not in names:
+        self._fields = described["fields"]
+        sizes = {
+            each["name"]: int(each["params"]["dim"])
+            for each in self._fields
+            if _type(each) == "FLOAT_VECTOR"
+        }
+        if vector_field is None and len(sizes) == 1:
+            vector_field = next(iter(sizes))
+        if vector_field not in sizes:
             raise StoreError(
-                f"Milvus collection {collection!r} has float32 vectors in {name_some(names)}: say "
-                f"which with vector_field=..., not {vector_field!r}"
+                f"Milvus collection {collection!r} has float32 vectors in "
+                f"{name_some(list(sizes)) or 'no field'}: say which with vector_field=..., not "
+                f"{vector_field!r}"
             )
         self._vector = str(vector_field)
-        key = next(each for each in fields if each.get("is_primary"))
+        self.dimension = sizes[self._vector]
+        key = next(each for each in self._fields if each.get("is_primary"))
         self._id, self._whole = key["name"], _type(key) == "INT64"
-        self._dimension = int(vectors[names.index(self._vector)]["params"]["dim"])
-        where, number = _where(client), described.get("collection_id") or collection
-        self.identity = f"Milvus collection {collection!r} at {where}, field {self._vector}"
+        self._dynamic = bool(described.get("enable_dynamic_field"))
+        self.identity = f"Milvus collection {collection!r} at {place}, field {self._vector}"
         database = getattr(getattr(client, "_config", None), "db_name", "") or ""
-        self.uid = f"milvus {where} {database} {number} {self._vector}"
-        self._rest = [
-            each["name"]
-            for each in fields
-            if each is not key
-            and "VECTOR" not in _type(each)
-            and not each.get("is_function_output")
-        ]
+        number = described.get("collection_id") or collection
+        self.uid = f"milvus {place} {database} {number} {self._vector}"
         index = self._index()
         self.metric = checked_metric(index.get("metric_type"), _METRICS, self.identity)
-        self._exact = index.get("index_type") in _EXACT
+        self.exact = index.get("index_type") in _EXACT
         # A process that opens Milvus Lite anew finds its collections released: not to be searched.
         self.with_retries("load", client.load_collection, collection)
-        if any(each.get("auto_id") for each in fields):
+        if any(each.get("auto_id") for each in self._fields):
             raise UnsupportedStoreError(
                 f"{self.identity} numbers its rows itself (auto_id), so a vector cannot be "
                 "exchanged under its id; make the collection with ids of your own"
@@ -115,20 +109,22 @@ class MilvusStore(LiveStore):
 
     def noted(self, name: str) -> str | None:
         """A property of the collection, which survives a new name."""
-        found = self._client.describe_collection(self._name).get("properties") or {}
-        return found.get(name) or None
+        describe = self._client.describe_collection
+        found = self.with_retries("read its properties", describe, self._name)
+        return (found.get("properties") or {}).get(name) or None
 
     def set_property(self, name: str, value: str) -> None:
         """Set a property of the collection."""
-        self._client.alter_collection_properties(self._name, properties={name: value})
+        alter = self._client.alter_collection_properties
+        self.with_retries("leave a note", alter, self._name, properties={name: value})
 
     def mark(self) -> str | None:
         """In a property."""
-        return self.with_retries("read its properties", self.noted, _MARK)
+        return self.noted(_MARK)
 
     def set_mark(self, mark: str | None) -> bool:
         """In a property."""
-        self.with_retries("leave a note", self.set_property, _MARK, mark or "")
+        self.set_property(_MARK, mark or "")
         return True
 
     def canonical(self, name: str) -> str | None:
@@ -142,55 +138,57 @@ class MilvusStore(LiveStore):
         found: dict[str, Any] = self._client.describe_index(self._name, names[0])
         return found
 
-    @property
-    def dimension(self) -> int:
-        """Number of dimensions of the vectors."""
-        return self._dimension
-
-    @property
-    def exact(self) -> bool:
-        """Whether the index is a flat one."""
-        return self._exact
+    def _as_filter(self, chosen: Any) -> str:
+        if not isinstance(chosen, str):
+            raise DataError(f"filter= for {self.identity} must be text, got {chosen!r:.80}")
+        self.with_retries("filter", self._client.query, self._name, filter=chosen, limit=1)
+        return f"({chosen})"
 
     def count(self) -> int:
         """Number of rows."""
-        found = self.with_retries(
-            "count", self._client.query, self._name, filter="", output_fields=["count(*)"]
-        )
+        wanted = {"filter": self.filter or "", "output_fields": ["count(*)"]}
+        found = self.with_retries("count", self._client.query, self._name, **wanted)
         return int(found[0]["count(*)"])
 
-    def ids(self) -> Iterator[str]:
-        """Every id."""
-        pages = self._client.query_iterator(
-            self._name, batch_size=self.batch, output_fields=[self._id]
-        )
-        try:
-            while page := pages.next():
-                yield from (str(row[self._id]) for row in page)
-        finally:
-            pages.close()
+    def records(self, *, texts: bool = True) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Id and all fields but the vector of every row, page by page."""
+        fields = [self._id]
+        if texts:
+            fields += [*self._rest(), *(["*"] if self._dynamic else [])]
+        for row in _pages(self._client, self._name, self.filter or "", fields):
+            row.pop(self._vector, None)
+            yield str(row[self._id]), row
 
-    def _key(self, name: str) -> Any:
-        return int(name) if self._whole else name
+    def _rest(self) -> list[str]:
+        """Fields that are neither the id nor a vector."""
+        return [
+            each["name"]
+            for each in self._fields
+            if not (each.get("is_primary") or each.get("is_function_output"))
+            and "VECTOR" not in _type(each)
+        ]
 
     def _read(self, ids: list[str]) -> Iterable[tuple[str, Any]]:
         return [(str(row[self._id]), row[self._vector]) for row in self._rows(ids, [self._vector])]
 
-    def _rows(self, ids: list[str], fields: list[str]) -> Any:
-        if not ids:
-            return []
+    def _rows(self, ids: Iterable[str], fields: list[str]) -> Any:
         # Not get(ids=...), which puts a backslash into its filter as it is.
+        wanted = f"{self._id} in [{', '.join(_literal(self._key(name)) for name in ids)}]"
         return self._client.query(
             self._name,
-            filter=f"{self._id} in [{', '.join(_literal(self._key(name)) for name in ids)}]",
+            filter=f"{wanted} and {self.filter}" if self.filter else wanted,
             output_fields=[self._id, *fields],
         )
+
+    def _key(self, name: str) -> Any:
+        return int(name) if self._whole else name
 
     def _search(self, vectors: FloatMatrix, k: int, exact: bool) -> list[Hits]:  # noqa: ARG002
         found = self._client.search(
             self._name,
-            data=as_lists(vectors),
+            data=vectors.tolist(),
             anns_field=self._vector,
+            filter=self.filter or "",
             limit=k,
             output_fields=[self._id],
         )
@@ -201,33 +199,25 @@ class MilvusStore(LiveStore):
         ]
 
     def _write(self, ids: list[str], vectors: FloatMatrix, expected: FloatMatrix) -> None:  # noqa: ARG002
-        before = {str(row[self._id]): row for row in self._rows(ids, self._rest)}
+        rest = self._rest()
+        before = {str(row[self._id]): row for row in self._rows(ids, rest)}
         rows = [
             {self._id: self._key(name), self._vector: vector}
-            for name, vector in zip(ids, as_lists(vectors), strict=True)
+            for name, vector in zip(ids, vectors.tolist(), strict=True)
             if name in before
         ]
         if not rows:
             return
         self._client.upsert(self._name, rows, partial_update=True)
-        if self._rest:
-            # A row that was deleted in between came back without its other fields.
-            ghosts = [
-                row[self._id]
-                for row in self._rows(list(before), self._rest)
-                if all(row.get(name) is None for name in self._rest)
-                and any(before[str(row[self._id])].get(name) is not None for name in self._rest)
-            ]
-            if ghosts:
-                self._client.delete(self._name, ids=ghosts)
-
-    def _transient(self) -> tuple[type[BaseException], ...]:
-        from pymilvus.exceptions import MilvusUnavailableException
-
-        return (MilvusUnavailableException,)
-
-    def _forbidden(self, error: BaseException) -> bool:
-        return "permission deny" in str(error).lower()
+        # A row that was deleted in between came back without its other fields.
+        ghosts = [
+            row[self._id]
+            for row in (self._rows(before, rest) if rest else ())
+            if all(row.get(name) is None for name in rest)
+            and any(before[str(row[self._id])].get(name) is not None for name in rest)
+        ]
+        if ghosts:
+            self._client.delete(self._name, ids=ghosts)
 
 
 class MilvusSidecar(Sidecar):
@@ -252,10 +242,9 @@ class MilvusSidecar(Sidecar):
         name = f"nudge_{secrets.token_hex(8)}"
         schema = self._client.create_schema(auto_id=False)
         schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=65_535)
-        schema.add_field("kind", DataType.VARCHAR, max_length=20)
-        schema.add_field("key", DataType.VARCHAR, max_length=65_535)
+        for field in ("kind", "key", "value"):
+            schema.add_field(field, DataType.VARCHAR, max_length=65_535)
         schema.add_field("part", DataType.INT64)
-        schema.add_field("value", DataType.VARCHAR, max_length=65_535)
         # Milvus insists on a vector; it is never searched.
         schema.add_field("vector", DataType.FLOAT_VECTOR, dim=2)
         index = self._client.prepare_index_params()
@@ -274,18 +263,9 @@ class MilvusSidecar(Sidecar):
 
     def _rows(self, chosen: str, fields: list[str]) -> Iterator[dict[str, Any]]:
         name = self._name()
-        if name is None:
-            return
-        self._client.load_collection(name)
-        given = {"filter": chosen, "output_fields": fields}
-        page = self._client.query(name, limit=_WINDOW, **given)
-        if len(page) < _WINDOW:
-            yield from page
-            return
-        pages = self._client.query_iterator(name, batch_size=_PAGE, **given)
-        with contextlib.closing(pages):
-            while page := pages.next():
-                yield from page
+        if name is not None:
+            self._client.load_collection(name)
+            yield from _pages(self._client, name, chosen, fields)
 
     def _save(self, kind: str, records: Mapping[str, str]) -> None:
         name = self._name() or self._create()
@@ -295,27 +275,36 @@ class MilvusSidecar(Sidecar):
             for key, value in records.items()
             for part, start in enumerate(range(0, max(1, len(value)), _LONGEST))
         ]
-        longer = [row["id"] for row in self._parts(kind, records)]
-        stale = sorted(set(longer) - {row["id"] for row in rows})
+        longer = set(self._parts(kind, records)) - {row["id"] for row in rows}
         self._client.upsert(name, rows)
-        if stale:
-            self._client.delete(name, ids=stale)
+        if longer:
+            self._client.delete(name, ids=sorted(longer))
 
     def _drop(self, kind: str, keys: list[str]) -> None:
-        name = self._name()
-        gone = [row["id"] for row in self._parts(kind, keys)]
-        if name is not None and gone:
-            self._client.delete(name, ids=gone)
+        gone = self._parts(kind, keys)
+        if gone:
+            self._client.delete(self._name(), ids=gone)
 
-    def _parts(self, kind: str, keys: Iterable[str]) -> Iterator[dict[str, Any]]:
+    def _parts(self, kind: str, keys: Iterable[str]) -> list[str]:
         listed = ", ".join(map(_literal, keys))
-        return self._rows(f"kind == {_literal(kind)} and key in [{listed}]", ["id"])
+        chosen = f"kind == {_literal(kind)} and key in [{listed}]"
+        return [row["id"] for row in self._rows(chosen, ["id"])]
+
+
+def _pages(client: Any, name: str, chosen: str, fields: list[str]) -> Iterator[dict[str, Any]]:
+    given = {"filter": chosen, "output_fields": fields}
+    # An iterator takes several calls, and most of what is kept of a tuning is short.
+    page = client.query(name, limit=_WINDOW, **given)
+    if len(page) < _WINDOW:
+        yield from page
+        return
+    with contextlib.closing(client.query_iterator(name, batch_size=_PAGE, **given)) as pages:
+        while page := pages.next():
+            yield from page
 
 
 def _literal(key: str | int) -> str:
-    if isinstance(key, int):
-        return str(key)
-    return '"' + key.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return json.dumps(key, ensure_ascii=False)
 
 
 def _type(field: dict[str, Any]) -> str:

@@ -1,88 +1,102 @@
-"""PostgreSQL with pgvector: any table with an id and a vector column.
+"""PostgreSQL with pgvector: any table with an id column and a `vector` or `halfvec` column.
 
-Vectors are replaced by one statement a batch that compares what is there with what was read, so a
-row that somebody wrote meanwhile is left alone. Values are parameters and names are quoted, always.
+A batch is written by one statement. It changes a row only if the row still holds what was read and
+its original is in the sidecar, and notes there when it did. Values are parameters, names quoted.
 """
 
 from __future__ import annotations
 
-import contextlib
 import re
-import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from nudge_integrations.common.arrays import FloatMatrix
-from nudge_integrations.common.lazy import require
-from nudge_integrations.errors import StoreError, UnsupportedStoreError
-from nudge_integrations.stores.backends.postgres_sidecar import (
-    PostgresSidecar,
-    libpq,
-    literal,
-    parsed,
-)
-from nudge_integrations.stores.secrets import hidden
-from nudge_integrations.stores.sidecar import Sidecar
-from nudge_integrations.stores.store import (
+import numpy as np
+
+from nudge_integrations.common.arrays import FloatMatrix, name_some
+from nudge_integrations.errors import DataError, StoreError, UnsupportedStoreError
+from nudge_integrations.stores.backends.postgres_sidecar import Connected, PostgresSidecar, libpq
+from nudge_integrations.stores.formats import (
+    METRICS,
     Hits,
-    LiveStore,
     Metric,
     checked_metric,
     finite,
     uuid_id,
     whole_id,
 )
+from nudge_integrations.stores.places import no_such
+from nudge_integrations.stores.sidecar import Sidecar
 
-_OPERATORS: dict[str, str] = {"cosine": "<=>", "dot": "<#>", "l2": "<->"}
-_METRICS: dict[str, Metric] = {"cosine": "cosine", "dot": "dot", "l2": "l2"}
-_STRATEGIES: dict[str, Metric] = {
-    "COSINE_DISTANCE": "cosine",
-    "INNER_PRODUCT": "dot",
-    "EUCLIDEAN": "l2",
-}
-_CLASSES: dict[str, Metric] = {
-    "vector_cosine_ops": "cosine",
-    "vector_ip_ops": "dot",
-    "vector_l2_ops": "l2",
-}
+# The operator of each metric, and its score from what the operator gives.
+_OPERATORS = {"cosine": ("<=>", "1 - far"), "dot": ("<#>", "-far"), "l2": ("<->", "-far * far")}
+# As they occur in names of operator classes and of LangChain's strategies.
+_CALLED: dict[str, Metric] = {"cos": "cosine", "ip": "dot", "inner": "dot", "l2": "l2", "eu": "l2"}
 _BITS = {"smallint": 15, "integer": 31, "bigint": 63}
-_PAGE = 5000
-_PROBES = "20"
-_COLUMN = """
-SELECT a.attname, format_type(a.atttypid, a.atttypmod)
-FROM pg_attribute a WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped
-"""
-_PLACE = """
-SELECT c.oid, d.oid, current_database(), c.relkind
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, pg_database d
-WHERE n.nspname = %s AND c.relname = %s AND d.datname = current_database()
-"""
-# The column itself, or an expression of it such as (embedding::vector(3)).
-_INDEXES = """
-SELECT m.amname, o.opcname
-FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam
-JOIN pg_opclass o ON o.oid = i.indclass[0]
-JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attname = %s
-WHERE i.indrelid = %s AND (i.indkey[0] = a.attnum OR (i.indkey[0] = 0 AND EXISTS (
-  SELECT FROM pg_depend d WHERE d.objid = i.indexrelid AND d.refobjid = i.indrelid
-  AND d.refobjsubid = a.attnum)))
-"""
-_GRAPHS = ("hnsw", "ivfflat")
+_SHARED = "langchain_pg_embedding"
+_PLACE = """SELECT c.oid, d.oid, datname FROM pg_class c, pg_namespace n, pg_database d
+WHERE n.oid = relnamespace AND nspname = %s AND relname = %s AND datname = current_database()"""
+_COLUMNS = """SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
+WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped"""
+# On the column itself, or on an expression of it such as (embedding::halfvec(3072)).
+_INDEXES = """SELECT opcname, pg_get_indexdef(i.indexrelid, 1, false) FROM pg_index i
+JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam
+JOIN pg_opclass o ON o.oid = indclass[0] JOIN pg_attribute a ON attrelid = indrelid
+WHERE attname = %s AND indrelid = %s AND indisvalid AND amname IN ('hnsw', 'ivfflat')
+AND opcname ~ '^(vector|halfvec)_(cosine|ip|l2)_ops$' AND (indkey[0] = attnum OR EXISTS (
+  SELECT FROM pg_depend WHERE indkey[0] = 0 AND objid = indexrelid AND refobjid = indrelid
+  AND refobjsubid = attnum))"""
+_COLLECTIONS = """SELECT name, uuid::text FROM langchain_pg_collection
+WHERE uuid IN (SELECT collection_id FROM {table})"""
+_ROWS = "(SELECT * FROM {table} WHERE {vector} IS NOT NULL AND {filter}) AS stored"
+_COMMONEST = """SELECT mode() WITHIN GROUP (ORDER BY size)
+FROM (SELECT vector_dims({vector}) AS size FROM {rows} LIMIT 1000) AS sizes"""
+# An HNSW scan ends after ef_search rows, however many are asked for, unless it is iterative, as
+# from pgvector 0.8 on. Settings are known only once a vector made the server load pgvector.
+_DEEPER = """SELECT set_config(name, value, true) FROM (VALUES ('hnsw.ef_search', %s),
+  ('ivfflat.probes', '20'), ('hnsw.iterative_scan', 'strict_order')) AS given (name, value)
+WHERE vector_dims('[1]'::vector) = 1 AND current_setting(name, true) IS NOT NULL"""
+# No index serves the order by a sum.
+_NEAREST = """SELECT id, {score} FROM (
+  SELECT {id}::text AS id, 0 + ({vector}::vector {operator} %(vector)b) AS far FROM {rows}
+  ORDER BY {order} LIMIT %(k)s) AS nearest"""
+# Rows that somebody else changed are left alone; vectors of other sizes cannot be compared.
+_UPDATE = """WITH given AS (SELECT given.* FROM
+  unnest(%(ids)s::text[]::{type}[], %(new)b::vector[], %(old)b::vector[])
+  AS given (nudge_id, nudge_new, nudge_old) {kept}),
+changed AS (UPDATE {table} SET {vector} = nudge_new::{kind} FROM given
+  WHERE {table}.{id} = nudge_id AND {filter} AND CASE vector_dims({table}.{vector})
+  WHEN %(size)s THEN {table}.{vector} = nudge_old::{kind} ELSE false END
+  RETURNING nudge_id::text AS name) {noted}"""
+_KEPT = """JOIN {sidecar} AS kept ON kept.kind = 'row' AND kept.key = nudge_id::text
+  AND kept.collection = %(collection)s AND kept.field = %(field)s FOR UPDATE OF kept"""
+_NOTED = """UPDATE {sidecar} SET written = now() FROM changed WHERE kind = 'row' AND key = name
+AND collection = %(collection)s AND field = %(field)s"""
 
 
-class PostgresStore(LiveStore):
-    """A table of PostgreSQL with a pgvector column.
+class PostgresStore(Connected):
+    """A table of PostgreSQL with a pgvector column; filters are conditions in SQL.
 
     Args:
         url: `postgresql://user:password@host:port/database`, or any libpq connection string.
-        table: Its name, as it is.
+        table: Its name as it is, if `schema` is given; else `TABLE` or `SCHEMA.TABLE`. One of the
+            collections that share LangChain's table may be named after it:
+            `langchain_pg_embedding/COLLECTION`.
         id_column: Holds the ids, of any type; unique.
-        vector_column: Holds the vectors, of type `vector`.
-        schema: Of the table.
+        vector_column: Holds the vectors, of type `vector` or `halfvec`.
         metric: How the application searches. Left out: that of the vector index, else `"cosine"`.
+        schema: Of the table; else `public`.
+        collection: Which of the collections that share LangChain's table `langchain_pg_embedding`.
+
+    Raises:
+        DataError: The address cannot be parsed.
+        StoreError: The database cannot be reached, or has no such table, column or collection.
+        UnsupportedStoreError: The column is of another type; or several collections share the
+            table, and none is chosen.
     """
 
     kind = "PostgreSQL"
+    dimension = 0
+    exact = True
 
     def __init__(
         self,
@@ -90,149 +104,129 @@ class PostgresStore(LiveStore):
         table: str,
         id_column: str = "id",
         vector_column: str = "embedding",
-        schema: str = "public",
         metric: Metric | None = None,
+        schema: str | None = None,
+        collection: str | None = None,
     ) -> None:
-        psycopg = require("psycopg", "postgres")
-        sql = psycopg.sql
-        self._psycopg, self._url = psycopg, url
-        self._lock = threading.RLock()
-        self._connection: Any = None
-        self._vector = vector_column
-        info = parsed(psycopg, url)
-        self.secrets = tuple(str(info[k]) for k in ("password", "sslpassword") if info.get(k))
-        where = ", ".join(f"{k} {info[k]}" for k in ("host", "port", "dbname") if info.get(k))
-        self.identity = f"PostgreSQL table {schema}.{table}" + (f" at {where}" if where else "")
-        self._names = {
-            name: sql.Identifier(*(each.replace("%", "%%") for each in parts))
-            for name, parts in (
-                ("table", (schema, table)),
-                ("id", (id_column,)),
-                ("vector", (vector_column,)),
-                ("sidecar", (schema, "nudge_originals")),
-            )
+        if schema is None:
+            path, shared, name = table.partition(f"{_SHARED}/")
+            schema, _, table = (path + shared.rstrip("/")).rpartition(".")
+            schema, collection = schema or "public", collection or name or None
+        super().__init__(url)
+        self.identity = f"PostgreSQL table {schema}.{table} at {self._place}"
+        self._all = "true"
+
+        def quoted(*parts: str) -> Any:
+            return self._psycopg.sql.Identifier(*(part.replace("%", "%%") for part in parts))
+
+        self._parts = {
+            "table": quoted(schema, table),
+            "id": quoted(id_column),
+            "vector": quoted(vector_column),
+            "sidecar": quoted(schema, "nudge_originals"),
         }
         found = self.with_retries("look for the table", self._rows, _PLACE, (schema, table))
         if not found:
             raise StoreError(f"{self.identity}: there is no such table, or it may not be read")
-        self.oid, database, name, _ = found[0]
-        self.uid = f"postgresql {self._system()}/{database}/{self.oid}/{vector_column}"
-        self.identity = f"PostgreSQL table {schema}.{table} in database {name}" + (
-            f" at {where}" if where else ""
-        )
-        self._id_type = "text"
-        self._dimension = self._checked_columns(id_column, vector_column)
-        self.metric = self._metric(metric)
-
-    @classmethod
-    def from_address(
-        cls,
-        where: str,
-        collection: str,
-        id_column: str = "id",
-        vector_column: str = "embedding",
-        metric: Metric | None = None,
-        schema: str = "public",
-    ) -> PostgresStore:
-        """`postgresql://USER@HOST/DATABASE#TABLE`, or `#SCHEMA.TABLE`."""
-        named, _, table = collection.rpartition(".")
-        return cls(where, table, id_column, vector_column, named or schema, metric)
+        (oid, database, name), field = found[0], vector_column
+        self.identity = f"PostgreSQL table {schema}.{table} in database {name} at {self._place}"
+        self._check_columns(oid, id_column, vector_column)
+        if table == _SHARED:
+            field += self._choose(collection)
+        self.key = {"collection": oid, "field": field}
+        self.uid = f"postgresql {self._system()}/{database}/{oid}/{field}"
+        self.dimension = self.dimension or self._rows(self._sql(_COMMONEST))[0][0]
+        if self.dimension is None:
+            raise StoreError(f"{self.identity} is empty: add documents first")
+        self.metric, self._order = self._served(metric, oid, vector_column)
+        self.exact = self._order is None
 
     @classmethod
     def from_langchain(cls, store: Any) -> PostgresStore:
-        """LangChain's `PGVectorStore`."""
-        inner = store._PGVectorStore__vs
-        strategy = str(getattr(inner.distance_strategy, "name", inner.distance_strategy))
-        return cls(
-            libpq(inner.engine.url),
-            inner.table_name,
-            inner.id_column,
-            inner.embedding_column,
-            inner.schema_name,
-            _STRATEGIES.get(strategy),
-        )
+        """LangChain's `PGVectorStore`, or its older `PGVector`."""
+        inner = getattr(store, "_PGVectorStore__vs", None)
+        strategy = store._distance_strategy if inner is None else inner.distance_strategy
+        called = getattr(strategy, "name", strategy).lower()
+        metric = next((each for sign, each in _CALLED.items() if sign in called), None)
+        if inner is None:
+            url = libpq((store._engine or store._async_engine).url)
+            return cls(url, _SHARED, metric=metric, collection=store.collection_name)
+        names = (inner.table_name, inner.id_column, inner.embedding_column)
+        return cls(libpq(inner.engine.url), *names, metric, inner.schema_name)
 
     @classmethod
     def from_llama_index(cls, store: Any) -> PostgresStore:
         """LlamaIndex's `PGVectorStore`."""
-        engine = getattr(store, "_engine", None)
-        url = engine.url if engine is not None else store.connection_string
+        url = store._engine.url if store._engine is not None else store.connection_string
         table = f"data_{store.table_name}"
-        return cls(libpq(url), table, "node_id", "embedding", store.schema_name, "cosine")
+        return cls(libpq(url), table, "node_id", "embedding", "cosine", store.schema_name)
 
     def _system(self) -> str:
         try:
-            return str(self._rows("SELECT system_identifier FROM pg_control_system()", ())[0][0])
+            return str(self._rows("SELECT system_identifier FROM pg_control_system()")[0][0])
         except self._psycopg.Error:  # a managed service that does not let its users ask
             return "server"
 
-    def _checked_columns(self, id_column: str, vector_column: str) -> int:
-        found = dict(self._rows(_COLUMN, (self.oid,)))
+    def _check_columns(self, oid: int, id_column: str, vector_column: str) -> None:
+        found = dict(self._rows(_COLUMNS, (oid,)))
         for column in (id_column, vector_column):
             if column not in found:
                 raise StoreError(f"{self.identity} has no column {column!r}, only {list(found)}")
-        if found[id_column] in (*_BITS, "uuid"):
-            self._id_type = found[id_column]
-        kind = str(found[vector_column]).rpartition(".")[2]
-        if not re.match(r"vector\b", kind):
+        kind = re.fullmatch(r"(?:.*\.)?(vector|halfvec)(?:\((\d+)\))?", found[vector_column])
+        if kind is None:
             raise UnsupportedStoreError(
-                f"{self.identity} is of type {kind}; only pgvector's `vector` can be tuned and put "
-                "back to the last bit"
+                f"{self.identity}: column {vector_column!r} is of type {found[vector_column]}; "
+                "only pgvector's vector and halfvec can be tuned and put back bit for bit"
             )
-        if id_column == "id" and "collection_id" in found and "cmetadata" in found:
-            self._one_collection()
-        if "(" in kind:
-            return int(kind.split("(")[1].rstrip(")"))
-        rows = self._rows(
-            self._sql(
-                "SELECT vector_dims({vector}) AS d FROM (SELECT {vector} FROM {table} "
-                "WHERE {vector} IS NOT NULL LIMIT 1000) AS some "
-                "GROUP BY d ORDER BY count(*) DESC LIMIT 1"
-            ),
-            (),
-        )
-        if not rows:
-            raise StoreError(f"{self.identity} is empty: add documents first")
-        return int(rows[0][0])
+        self._type = found[id_column] if found[id_column] in (*_BITS, "uuid") else "text"
+        self._kind, self.dimension = kind[1], int(kind[2] or 0)
+        self.numbers = np.float16 if self._kind == "halfvec" else np.float32
 
-    def _one_collection(self) -> None:
-        """Refuse the table that LangChain's older `PGVector` shares between collections."""
-        rows = self._rows(self._sql("SELECT count(DISTINCT collection_id) FROM {table}"), ())
-        if int(rows[0][0]) > 1:
+    def _choose(self, collection: str | None) -> str:
+        """Keep to one of the collections that share LangChain's table; what its field is called."""
+        found = dict(self._rows(self._sql(_COLLECTIONS)))
+        if collection is None and len(found) != 1:
             raise UnsupportedStoreError(
-                f"{self.identity} holds {rows[0][0]} collections in one table, so their documents "
-                "would be tuned against each other: give each collection a table of its own "
-                "(langchain_postgres.PGVectorStore does)"
+                f"{self.identity} is shared by {len(found)} collections "
+                f"({name_some(sorted(found))}), whose documents would be tuned against each "
+                f"other: open one of them, by its PGVector or as #{_SHARED}/COLLECTION"
             )
+        name = next(iter(found)) if collection is None else collection
+        if name not in found:
+            raise no_such(self.identity, "collection", name, list(found))
+        self.identity += f", collection {name}"
+        self._all = f"collection_id = '{found[name]}'"
+        return f"/{found[name]}"
 
-    def _metric(self, given: Metric | None) -> Metric:
-        found = {
-            _CLASSES[name]
-            for method, name in self._indexes()
-            if method in _GRAPHS and name in _CLASSES
-        }
-        if given is None:
-            if len(found) > 1:
-                raise StoreError(f"{self.identity} has indexes by {sorted(found)}: give metric=")
-            return next(iter(found), "cosine")
-        return checked_metric(given, _METRICS, self.identity)
+    def _served(self, given: Metric | None, oid: int, column: str) -> tuple[Metric, str | None]:
+        """The metric, and the order by which an index serves it."""
+        found: dict[Metric, str] = {}
+        for name, expression in self._rows(_INDEXES, (column, oid)):
+            kind, called, _ = name.split("_")
+            metric = _CALLED[called[:3]]
+            operand = f"{_OPERATORS[metric][0]} %(vector)b::{kind}"
+            found[metric] = f"{expression.replace('%', '%%')} {operand}"
+        if given is None and len(found) > 1:
+            raise StoreError(f"{self.identity} has indexes by {sorted(found)}: give metric=")
+        used = checked_metric(given or next(iter(found), "cosine"), METRICS, self.identity)
+        return used, found.get(used)
 
-    def _indexes(self) -> list[tuple[str, str]]:
-        return self._rows(_INDEXES, (self._vector, self.oid))
+    def _as_filter(self, chosen: Any) -> str:
+        try:
+            text, values = (chosen, None) if isinstance(chosen, str) else chosen
+            condition = self._psycopg.ClientCursor(self._live()).mogrify(text, values)
+            both = f"{self._all} AND ({condition.replace('%', '%%')})"
+            self._rows(self._sql("SELECT FROM {table} WHERE {filter} LIMIT 0", filter=both))
+        except (self._psycopg.ProgrammingError, TypeError, ValueError) as error:
+            raise DataError(
+                f"filter= of {self.identity} must be a condition in SQL, or a condition with %s "
+                f"and its values, such as ('tenant = %s', ['a']): {error}"
+            ) from None
+        return both
 
     def sidecar(self) -> Sidecar:
         """A table in the same schema, whose rows belong to this table's oid."""
         return PostgresSidecar(self)
-
-    @property
-    def dimension(self) -> int:
-        """Number of dimensions of the vectors."""
-        return self._dimension
-
-    @property
-    def exact(self) -> bool:
-        """Whether the column has no approximate index."""
-        return not any(method in _GRAPHS for method, _ in self._indexes())
 
     def can_search_exactly(self) -> bool:
         """Yes."""
@@ -240,108 +234,45 @@ class PostgresStore(LiveStore):
 
     def canonical(self, name: str) -> str | None:
         """As the type of the id column spells it."""
-        if self._id_type in _BITS:
-            limit = 1 << _BITS[self._id_type]
+        if self._type in _BITS:
+            limit = 1 << _BITS[self._type]
             return whole_id(name, -limit, limit - 1)
-        if self._id_type == "uuid":
-            return uuid_id(name)
-        return None if "\0" in name else name
+        return uuid_id(name) if self._type == "uuid" else None if "\0" in name else name
 
     def count(self) -> int:
         """Number of rows with a vector."""
-        count = self._sql("SELECT count(*) FROM {table} WHERE {vector} IS NOT NULL")
-        return int(self.with_retries("count", self._rows, count, ())[0][0])
+        query = self._sql("SELECT count(*) FROM {rows}")
+        return int(self.with_retries("count", self._rows, query)[0][0])
 
-    def ids(self) -> Iterator[str]:
-        """Every id, by a cursor of the server."""
-        query = self._sql("SELECT {id}::text FROM {table} WHERE {vector} IS NOT NULL")
-        with self._connect() as connection, connection.cursor("ids") as cursor:
-            cursor.itersize = _PAGE
-            for (name,) in cursor.execute(query, ()):
-                yield name
+    def records(self, *, texts: bool = True) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Id and all columns of every row, by a cursor of the server."""
+        columns = "to_jsonb(stored)" if texts else "NULL"
+        query = self._sql("SELECT {id}::text, " + columns + " FROM {rows}")
+        with self._connect() as connection, connection.transaction():
+            yield from connection.cursor("rows").execute(query, ())
 
     def _read(self, ids: list[str]) -> Iterable[tuple[str, Any]]:
-        query = self._sql(
-            "SELECT {id}::text, {vector} FROM {table} "
-            "WHERE {id} = ANY(%s::text[]::{type}[]) AND {vector} IS NOT NULL"
-        )
-        return self._rows(query, (ids,))
+        read = "SELECT {id}::text, {vector}::vector FROM {rows} "
+        return self._rows(self._sql(read + "WHERE {id} = ANY(%s::text[]::{type}[])"), (ids,))
 
     def _search(self, vectors: FloatMatrix, k: int, exact: bool) -> list[Hits]:
-        query = self._sql(
-            "SELECT {id}::text, {vector} {operator} %s AS far FROM {table} "
-            "WHERE {vector} IS NOT NULL ORDER BY far LIMIT %s",
-            operator=self._psycopg.sql.SQL(_OPERATORS[self.metric]),
-        )
-        hits = []
-        with self._lock, self._connected() as connection, connection.transaction():
-            if exact:
-                connection.execute("SET LOCAL enable_indexscan = off")
-            elif not self.exact:
-                # An HNSW scan stops after ef_search rows, however many are asked for.
-                deep = str(max(200, min(1000, 4 * k)))
-                connection.execute("SELECT set_config('hnsw.ef_search', %s, true)", (deep,))
-                connection.execute("SELECT set_config('ivfflat.probes', %s, true)", (_PROBES,))
-            for vector in vectors:
-                rows = connection.execute(query, (vector, k), binary=True).fetchall()
-                hits.append(finite((name, self._score(far)) for name, far in rows))
-        return hits
-
-    def _score(self, far: float) -> float:
-        if self.metric == "cosine":
-            return 1.0 - far
-        # <#> is minus the product, <-> the distance itself
-        return -far if self.metric == "dot" else -far * far
+        operator, score = _OPERATORS[self.metric]
+        order = "far" if exact or self._order is None else self._order
+        query = self._sql(_NEAREST, operator=operator, score=score, order=order)
+        with self._lock, self._live().transaction():
+            self._rows(_DEEPER, (str(max(200, min(1000, 4 * k))),))
+            found = (self._rows(query, {"vector": vector, "k": k}) for vector in vectors)
+            return [finite(rows) for rows in found]
 
     def _write(self, ids: list[str], vectors: FloatMatrix, expected: FloatMatrix) -> None:
-        query = self._sql(
-            "UPDATE {table} AS t SET {vector} = v.new::vector "
-            "FROM unnest(%s::text[]::{type}[], %s::text[], %s::text[]) AS v(id, new, old) "
-            "WHERE t.{id} = v.id AND vector_dims(t.{vector}) = %s AND t.{vector} = v.old::vector"
-        )
-        new, old = ([literal(row) for row in each] for each in (vectors, expected))
-        self._rows(query, (ids, new, old, self._dimension))
+        values = {"ids": ids, "new": list(vectors), "old": list(expected), "size": self.dimension}
+        kept, noted = (_KEPT, _NOTED) if self.journaled.is_set() else ("", "SELECT")
+        query = _UPDATE.replace("{kept}", kept).replace("{noted}", noted)
+        self._rows(self._sql(query), {**values, **self.key})
 
-    def _transient(self) -> tuple[type[BaseException], ...]:
-        errors = self._psycopg.errors
-        return (
-            self._psycopg.OperationalError,
-            errors.SerializationFailure,
-            errors.DeadlockDetected,
-            errors.LockNotAvailable,
-        )
-
-    def _forbidden(self, error: BaseException) -> bool:
-        errors = self._psycopg.errors
-        return isinstance(error, (errors.InsufficientPrivilege, errors.ReadOnlySqlTransaction))
-
-    def _sql(self, text: str, **more: Any) -> Any:
-        sql = self._psycopg.sql
-        return sql.SQL(text).format(**self._names, type=sql.SQL(self._id_type), **more)
-
-    def _rows(self, query: Any, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        with self._lock, self._connected() as connection:
-            cursor = connection.execute(query, values, binary=True)
-            return cursor.fetchall() if cursor.description else []
-
-    def _connect(self, **given: Any) -> Any:
-        try:
-            # Poolers hand one session to many clients: nothing may be prepared in it.
-            return self._psycopg.connect(self._url, prepare_threshold=None, **given)
-        except self._psycopg.Error as error:
-            shown = hidden(error, self.secrets)
-            raise StoreError(f"{self.identity} cannot be reached: {shown}") from None
-
-    @contextlib.contextmanager
-    def _connected(self) -> Iterator[Any]:
-        """One connection for all; a broken one is replaced."""
-        if self._connection is None or self._connection.closed:
-            self._connection = self._connect(autocommit=True)
-            register = require("pgvector.psycopg", "postgres").register_vector
-            try:
-                register(self._connection)
-            except self._psycopg.ProgrammingError:
-                raise StoreError(
-                    f"{self.identity}: this database has no pgvector (CREATE EXTENSION vector)"
-                ) from None
-        yield self._connection
+    def _sql(self, text: str, **more: str) -> Any:
+        """A query of quoted names and of parts that this module, or the user's filter, wrote."""
+        sql = self._psycopg.sql.SQL
+        plain = {"type": self._type, "kind": self._kind, "filter": self.filter or self._all, **more}
+        parts = {**self._parts, **{name: sql(each) for name, each in plain.items()}}
+        return sql(text.replace("{rows}", _ROWS)).format(**parts)

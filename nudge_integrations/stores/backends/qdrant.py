@@ -15,29 +15,25 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nudge_integrations.common.arrays import FloatMatrix, name_some
+import numpy as np
+
+from nudge_integrations.common.arrays import FloatMatrix, name_some, unit_rows
 from nudge_integrations.common.lazy import require
-from nudge_integrations.errors import StoreError, UnsupportedStoreError
+from nudge_integrations.errors import DataError, StoreError, UnsupportedStoreError
+from nudge_integrations.stores.formats import Hits, checked_metric, finite, uuid_id, whole_id
 from nudge_integrations.stores.places import existing_path, is_web, no_such, shown_place
 from nudge_integrations.stores.sidecar import Sidecar
-from nudge_integrations.stores.store import (
-    Hits,
-    LiveStore,
-    as_lists,
-    checked_metric,
-    finite,
-    uuid_id,
-    whole_id,
-)
+from nudge_integrations.stores.store import LiveStore
 
 _METRICS: dict[str, Any] = {"Cosine": "cosine", "Dot": "dot", "Euclid": "l2"}
+_NUMBERS: dict[str, Any] = {"float32": np.float32, "float16": np.float16}
 _PAGE = 1000
 _MARK = "nudge_journal"
 _SPACE = uuid.UUID("5c1f6f0e-6d3b-4f63-9a43-0d4f2b1c6a10")
 
 
 class QdrantStore(LiveStore):
-    """One vector of each point of a Qdrant collection.
+    """One vector of each point of a Qdrant collection; filters are `models.Filter`, or its JSON.
 
     Args:
         client: `qdrant_client.QdrantClient`.
@@ -47,41 +43,48 @@ class QdrantStore(LiveStore):
 
     kind = "Qdrant"
     batch = 500
+    dimension = 0
+    exact = False
 
     def __init__(self, client: Any, collection: str, vector: str | None = None) -> None:
         self._client = client
-        if not client.collection_exists(collection):
+        place, name = _where(client), collection
+        if not client.collection_exists(name):
             there = [each.name for each in client.get_collections().collections]
-            raise no_such(f"Qdrant at {_where(client)}", "collection", collection, there)
+            raise no_such(f"Qdrant at {place}", "collection", name, there)
         aliases = {each.alias_name: each.collection_name for each in client.get_aliases().aliases}
-        self._name = collection = aliases.get(collection, collection)
-        config = client.get_collection(collection).config.params.vectors
+        self._name = name = aliases.get(name, name)
+        config = client.get_collection(name).config.params.vectors
         named = config if isinstance(config, dict) else {"": config}
         if vector is None:
-            vector = "" if "" in named else None
-            if vector is None and len(named) == 1:
-                vector = next(iter(named))
-        if vector is None or vector not in named:
+            vector = "" if "" in named or len(named) != 1 else next(iter(named))
+        if vector not in named:
             raise StoreError(
-                f"Qdrant collection {collection!r} has vectors named {name_some(list(named))}: "
-                f"say which with vector=..., not {vector!r}"
+                f"Qdrant collection {name!r} has vectors named {name_some(list(named))}: say which "
+                f"with vector=..., not {vector or None!r}"
             )
         self._vector, params = vector, named[vector]
-        self.identity = f"Qdrant collection {collection!r} at {_where(client)}"
-        self.uid = f"qdrant {_where(client)} {collection} {vector}"
+        self.identity = f"Qdrant collection {name!r} at {place}"
+        self.uid = f"qdrant {place} {name} {vector}"
         if vector:
             self.identity += f", vector {vector!r}"
         if getattr(params, "multivector_config", None) is not None:
             raise UnsupportedStoreError(f"{self.identity} holds several vectors a point")
-        kind = getattr(params, "datatype", None)
-        if kind is not None and str(getattr(kind, "value", kind)) != "float32":
+        kind = getattr(params, "datatype", None) or "float32"
+        kind = str(getattr(kind, "value", kind))
+        if kind not in _NUMBERS:
             raise UnsupportedStoreError(
-                f"{self.identity} keeps {kind} numbers; only float32 can be tuned and put back"
+                f"{self.identity} keeps {kind} numbers; only float32 and float16 can be tuned and "
+                "put back"
             )
+        # Local mode keeps float32, whatever the collection says.
+        self.numbers = np.float32 if _local(client) else _NUMBERS[kind]
         distance = getattr(params.distance, "value", params.distance)
         self.metric = checked_metric(distance, _METRICS, self.identity)
-        self._dimension = int(params.size)
-        if _local(client):
+        self.dimension = int(params.size)
+        # A server searches a graph once a segment is large.
+        self.exact = _local(client)
+        if self.exact:
             self.tries = 4  # what is left then cannot be had: see above
 
     @classmethod
@@ -96,14 +99,14 @@ class QdrantStore(LiveStore):
         return cls(opened, collection, vector)
 
     @classmethod
-    def from_langchain(cls, store: Any) -> QdrantStore:
-        """LangChain's `QdrantVectorStore`."""
-        return cls(store.client, store.collection_name, store.vector_name)
+    def from_wrapper(cls, store: Any) -> QdrantStore:
+        """The vector stores of LangChain and LlamaIndex."""
+        return cls(store.client, store.collection_name, getattr(store, "vector_name", None))
 
-    @classmethod
-    def from_llama_index(cls, store: Any) -> QdrantStore:
-        """LlamaIndex's `QdrantVectorStore`."""
-        return cls(store.client, store.collection_name)
+    def stored(self, vectors: FloatMatrix) -> FloatMatrix:
+        """Rounded to the collection's numbers; under cosine, at unit length."""
+        half = self.numbers != np.float32
+        return super().stored(unit_rows(vectors) if half and self.metric == "cosine" else vectors)
 
     def sidecar(self) -> Sidecar:
         """A sibling collection without vectors, named after this one."""
@@ -116,64 +119,61 @@ class QdrantStore(LiveStore):
 
     def set_mark(self, mark: str | None) -> bool:
         """In the collection's metadata, where the server knows such."""
-        self.with_retries(
-            "leave a note",
-            self._client.update_collection,
-            self._name,
-            metadata={_MARK: mark or ""},
-        )
+        update, note = self._client.update_collection, {_MARK: mark or ""}
+        self.with_retries("leave a note", update, self._name, metadata=note)
         return self.mark() == mark
 
     def canonical(self, name: str) -> str | None:
         """A whole number, or a UUID in lower case."""
         return whole_id(name, 0, (1 << 64) - 1) or uuid_id(name)
 
-    @property
-    def dimension(self) -> int:
-        """Number of dimensions of the vectors."""
-        return self._dimension
-
-    @property
-    def exact(self) -> bool:
-        """Whether it is local; a server searches a graph once a segment is large."""
-        return _local(self._client)
-
     def can_search_exactly(self) -> bool:
         """Yes."""
         return True
 
+    def _as_filter(self, chosen: Any) -> Any:
+        from qdrant_client import models
+
+        try:
+            if isinstance(chosen, str):
+                return models.Filter.model_validate_json(chosen)
+            return models.Filter.model_validate(chosen)
+        except ValueError:
+            raise DataError(
+                f"filter= for {self.identity} must be a qdrant_client.models.Filter or its JSON, "
+                f"got {chosen!r:.80}"
+            ) from None
+
+    def _only(self, ids: list[str]) -> Any:
+        """The filter, and of its points only some."""
+        from qdrant_client import models
+
+        own = [models.HasIdCondition(has_id=list(map(_point, ids)))]
+        return models.Filter(must=[*own, *([self.filter] if self.filter is not None else [])])
+
     def count(self) -> int:
         """Number of points."""
-        return int(self.with_retries("count", self._client.count, self._name, exact=True).count)
+        given = {"count_filter": self.filter, "exact": True}
+        return int(self.with_retries("count", self._client.count, self._name, **given).count)
 
-    def ids(self) -> Iterator[str]:
-        """Every id."""
-        offset: Any = None
-        while True:
-            points, offset = self.with_retries(
-                "list ids",
-                self._client.scroll,
-                self._name,
-                limit=_PAGE,
-                offset=offset,
-                with_payload=False,
-                with_vectors=False,
-            )
-            yield from (str(point.id) for point in points)
-            if offset is None:
-                return
+    def records(self, *, texts: bool = True) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Id and payload of every point, page by page."""
+        for point in _points(self, self._name, self.filter, with_payload=texts):
+            yield str(point.id), point.payload or {}
 
     def _read(self, ids: list[str]) -> Iterable[tuple[str, Any]]:
-        found = self._client.retrieve(
-            self._name,
-            ids=list(map(_point, ids)),
-            with_payload=False,
-            with_vectors=[self._vector] if self._vector else True,
-        )
-        pairs = ((str(point.id), point.vector) for point in found)
-        if self._vector:
-            return [(name, of[self._vector]) for name, of in pairs if of and self._vector in of]
-        return [(name, vector) for name, vector in pairs if vector is not None]
+        wanted = [self._vector] if self._vector else True
+        if self.filter is None:
+            found = self._client.retrieve(
+                self._name, ids=list(map(_point, ids)), with_payload=False, with_vectors=wanted
+            )
+        else:
+            chosen = self._only(ids)
+            found = _points(self, self._name, chosen, with_payload=False, with_vectors=wanted)
+        for point in found:
+            vector = (point.vector or {}).get(self._vector) if self._vector else point.vector
+            if vector is not None:
+                yield str(point.id), vector
 
     def _search(self, vectors: FloatMatrix, k: int, exact: bool) -> list[Hits]:
         from qdrant_client import models
@@ -182,10 +182,11 @@ class QdrantStore(LiveStore):
             models.QueryRequest(
                 query=vector,
                 using=self._vector or None,
+                filter=self.filter,
                 limit=k,
                 params=models.SearchParams(exact=True) if exact else None,
             )
-            for vector in as_lists(vectors)
+            for vector in vectors.tolist()
         ]
         found = self._client.query_batch_points(self._name, requests=requests)
         # Euclid is the distance itself, not its square.
@@ -200,37 +201,26 @@ class QdrantStore(LiveStore):
     def _write(self, ids: list[str], vectors: FloatMatrix, expected: FloatMatrix) -> None:  # noqa: ARG002
         from qdrant_client import models
 
-        while True:
-            there = {name for name, _ in self._read(ids)}
+        while there := {name for name, _ in self._read(ids)}:
             points = [
                 models.PointVectors(
                     id=_point(name), vector={self._vector: vector} if self._vector else vector
                 )
-                for name, vector in zip(ids, as_lists(vectors), strict=True)
+                for name, vector in zip(ids, vectors.tolist(), strict=True)
                 if name in there
             ]
-            if not points:
-                return
             try:
                 self._client.update_vectors(self._name, points=points, wait=True)
+                return
             except KeyError:  # local mode: a point was deleted since it was read
                 if {name for name, _ in self._read(ids)} == there:
                     raise
-                continue
-            return
-
-    def _transient(self) -> tuple[type[BaseException], ...]:
-        import httpx
-        from qdrant_client.http.exceptions import ResponseHandlingException
-
-        return (httpx.TransportError, ResponseHandlingException)
-
-    def _forbidden(self, error: BaseException) -> bool:
-        return getattr(error, "status_code", None) in (401, 403)
 
 
 class QdrantSidecar(Sidecar):
     """Records in the payload of a sibling collection, those of each named vector apart."""
+
+    store: QdrantStore
 
     def __init__(self, store: QdrantStore, client: Any, name: str, vector: str) -> None:
         self._client, self._name, self._vector = client, name, vector
@@ -248,15 +238,8 @@ class QdrantSidecar(Sidecar):
                 for key, value in wanted.items()
             ]
         )
-        found: dict[str, str] = {}
-        offset: Any = None
-        while True:
-            points, offset = self._client.scroll(
-                self._name, scroll_filter=chosen, limit=_PAGE, offset=offset, with_payload=True
-            )
-            found |= {point.payload["key"]: point.payload["value"] for point in points}
-            if offset is None:
-                return found
+        points = _points(self.store, self._name, chosen, with_payload=True)
+        return {point.payload["key"]: point.payload["value"] for point in points}
 
     def _save(self, kind: str, records: Mapping[str, str]) -> None:
         from qdrant_client import models
@@ -264,13 +247,13 @@ class QdrantSidecar(Sidecar):
         if not self._client.collection_exists(self._name):
             with contextlib.suppress(ValueError):  # made by somebody else meanwhile
                 self._client.create_collection(self._name, vectors_config={})
-        payloads = [
-            {"kind": kind, "vector": self._vector, "key": key, "value": value}
-            for key, value in records.items()
-        ]
         points = [
-            models.PointStruct(id=self._id(kind, each["key"]), vector={}, payload=each)
-            for each in payloads
+            models.PointStruct(
+                id=self._id(kind, key),
+                vector={},
+                payload={"kind": kind, "vector": self._vector, "key": key, "value": value},
+            )
+            for key, value in records.items()
         ]
         self._client.upsert(self._name, points, wait=True)
 
@@ -279,6 +262,19 @@ class QdrantSidecar(Sidecar):
 
     def _id(self, kind: str, key: str) -> str:
         return str(uuid.uuid5(_SPACE, f"{kind}:{self._vector}:{key}"))
+
+
+def _points(
+    store: QdrantStore, name: str, chosen: Any, with_vectors: Any = False, **given: Any
+) -> Iterator[Any]:
+    given |= {"scroll_filter": chosen, "limit": _PAGE, "with_vectors": with_vectors}
+    offset: Any = None
+    while True:
+        scroll = store._client.scroll
+        points, offset = store.with_retries("list points", scroll, name, offset=offset, **given)
+        yield from points
+        if offset is None:
+            return
 
 
 def _point(name: str) -> int | str:
