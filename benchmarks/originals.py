@@ -4,7 +4,8 @@
 
 Each history is a dozen random events on one small collection (see tests/stores/histories.py), and
 ends with a recovery and a revert; a row that then holds other bytes than its user's, and is not
-named as left alone, counts as lost. Figures go to originals.json, added to those of other stores.
+named as left alone, counts as lost. Figures go to originals.json, added to those of other stores;
+`--add` goes on after the last seed of an earlier run of the same code.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def measured(name: str, count: int, first: int, seconds: float) -> dict[str, Any
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--histories", type=int, default=10_000)
-    parser.add_argument("--first", type=int, default=0, help="first seed")
+    parser.add_argument("--add", action="store_true", help="go on after the earlier run")
     parser.add_argument("--seconds", type=float, default=1e9, help="at most, for each store")
     parser.add_argument("--stores", nargs="+", default=["langchain-memory"], choices=sorted(KINDS))
     args = parser.parse_args()
@@ -69,10 +70,13 @@ def main() -> None:
             kind.url = url  # type: ignore[attr-defined]
     file = HERE / "originals.json"
     for name in args.stores:
-        result = measured(name, args.histories, args.first, args.seconds)
-        print(name, result)
         kept = json.loads(file.read_text()) if file.exists() else {}
-        kept[name] = {**result, "first_seed": args.first, "machine": described()}
+        before = kept.get(name, {}) if args.add else {}
+        first = before.get("histories", 0)
+        result = measured(name, args.histories - first, first, args.seconds)
+        print(name, result)
+        total = {key: before[key] + value if before else value for key, value in result.items()}
+        kept[name] = {**total, "machine": described()}
         file.write_text(json.dumps(kept, indent=1) + "\n")
 
 

@@ -51,7 +51,8 @@ PUBLIC = {
         rows_from_langsmith rows_from_phoenix text_key
     """,
     "nudge_integrations.stores": """
-        LiveStore Outcome Plan PlanReport Status atune open_store recover revert status tune
+        LiveStore Outcome Plan PlanReport Status atune export_journal import_journal open_store
+        recover revert status tune
     """,
 }
 

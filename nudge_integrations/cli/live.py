@@ -1,4 +1,4 @@
-"""`nudge tune`, `nudge recover`, `nudge status`, and `nudge revert` for stores that are running."""
+"""`nudge tune`, `recover`, `status`, `journal` and `revert` for stores that are running."""
 
 from __future__ import annotations
 
@@ -50,6 +50,12 @@ Finish an --apply or a revert that was interrupted; or undo it.
 
 {_STORES}"""
 
+_JOURNAL = f"""\
+Write what is known of a tuned store (originals, questions, facts) to a file, or
+read it into the store's own database, or into the folder given as --journal.
+
+{_STORES}"""
+
 _STATUS = f"""\
 Tell what is tuned in a store, by which run, and where the originals are.
 
@@ -60,7 +66,9 @@ def add_to(commands: Commands) -> None:
     """Add the commands to the parser."""
     tune = add_command(commands, "tune", run, "tune a store that is running", _TUNE, _TUNE_EXAMPLES)
     tune.usage = "nudge tune --store ADDRESS (--beir DIR | --pairs FILE | ...) [options]"
-    add_store(tune)
+    group = tune.add_argument_group("store")
+    flag(group, "--store ADDRESS", "see above", required=True)
+    add_details(group)
     _add_questions(tune)
     _add_tuning(tune)
     add_model(tune, "all-MiniLM-L6-v2")
@@ -73,7 +81,7 @@ def add_to(commands: Commands) -> None:
         _RECOVER,
         "  nudge recover --store chroma:./db#docs",
     )
-    add_store(recovering)
+    _add_store(recovering)
     flag(recovering, "--undo", "restore the originals instead of completing the write")
     add_quiet(recovering)
     telling = add_command(
@@ -84,18 +92,36 @@ def add_to(commands: Commands) -> None:
         _STATUS,
         "  nudge status --store chroma:./db#docs",
     )
-    add_store(telling)
+    _add_store(telling)
+
+    moving = add_command(
+        commands,
+        "journal",
+        journal,
+        "export or import the originals of a store",
+        _JOURNAL,
+        "  nudge journal export --store chroma:./db#docs --file originals.json",
+    )
+    moving.add_argument("action", choices=("export", "import"))
+    flag(moving, "--file FILE", "the JSON file to write or read", required=True)
+    _add_store(moving)
 
 
-def add_store(parser: argparse.ArgumentParser) -> None:
+def _add_store(parser: argparse.ArgumentParser) -> None:
     """Add the options that name a live store."""
     group = parser.add_argument_group("store")
     flag(group, "--store ADDRESS", "see above", required=True)
-    add_details(group)
+    _add_place(group)
 
 
 def add_details(group: Any) -> None:
-    """Add what an address does not tell."""
+    """Add what an address does not tell, and which part of the store is meant."""
+    _add_place(group)
+    text = "only these documents, such as a tenant's: Chroma's where or Qdrant's filter as JSON, "
+    flag(group, "--filter TEXT", text + "an expression of LanceDB or Milvus, SQL of PostgreSQL")
+
+
+def _add_place(group: Any) -> None:
     text = "how your application searches (LanceDB, PostgreSQL; default: as the index does)"
     flag(group, "--metric", text, choices=("cosine", "dot", "l2"))
     flag(group, "--id-column NAME", "LanceDB, PostgreSQL (default: id)")
@@ -128,6 +154,8 @@ def _add_questions(parser: argparse.ArgumentParser) -> None:
 def _add_tuning(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("tuning")
     flag(group, "--apply", "write to the store (without it: a dry run)")
+    text = "with --apply: how long to rest after each batch of 200 rows"
+    flag(group, "--pause SECONDS", text, type=float, default=0.0)
     add_engine_options(group, "method", "protect_unseen", "gamma", "seed")
 
 
@@ -147,6 +175,7 @@ def run(args: argparse.Namespace) -> int:
         train,
         embed_query=model,
         val_dataset=validation,
+        filter=args.filter,
         fresh=args.fresh,
         journal=args.journal,
         **{name: value for name, value in engine_options(args).items() if name in tuning},
@@ -156,7 +185,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.apply:
         say("A dry run: nothing was written. Add --apply to write.")
         return 0
-    say(str(plan.apply()))
+    say(str(plan.apply(pause=args.pause)))
     say(f"Undo: {_undo(args)}")
     return 0
 
@@ -180,16 +209,26 @@ def status(args: argparse.Namespace) -> int:
     return 0
 
 
+def journal(args: argparse.Namespace) -> int:
+    """Export or import what is known of a tuning."""
+    from nudge_integrations.stores import export_journal, import_journal, open_store
+
+    store = open_store(args.store, **details(args))
+    if args.action == "export":
+        say(f"{export_journal(store, args.file, journal=args.journal):,} originals written.")
+    else:
+        say(f"{import_journal(store, args.file, journal=args.journal):,} originals read.")
+    return 0
+
+
 def revert(args: argparse.Namespace) -> int:
     """Put the originals back."""
     from nudge_integrations.stores import open_store
     from nudge_integrations.stores import revert as put_back
 
     store = open_store(str(args.store), **details(args))
-    done = put_back(
-        store, forget=args.forget, journal=args.journal, show_progress=args.show_progress
-    )
-    say(str(done))
+    names = ("filter", "forget", "journal", "show_progress")
+    say(str(put_back(store, **{name: getattr(args, name) for name in names})))
     return 0
 
 
@@ -209,7 +248,7 @@ def _undo(args: argparse.Namespace) -> str:
 
     shown = shown_address(args.store)
     words = ["nudge", "revert", "--store", shown]
-    for name in ("metric", "id_column", "vector_column", "vector", "journal"):
+    for name in ("metric", "id_column", "vector_column", "vector", "journal", "filter"):
         value = getattr(args, name)
         if value is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]

@@ -138,7 +138,9 @@ class NudgeFinetuneEngine(FinetuneEngine):
         Raises:
             NotFinetunedError: `finetune()` has not run.
         """
-        return self._store(self.get_finetuned_model(), self.finetuned_embeddings)
+        store = self._store(self.get_finetuned_model(), self.finetuned_embeddings)
+        self._remember_bases(store._index)
+        return store
 
     def _store(self, embedding: NudgeEmbeddings, vectors: FloatMatrix) -> NudgeVectorStore:
         store = NudgeVectorStore(embedding, metric=self.metric)

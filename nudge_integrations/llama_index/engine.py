@@ -159,7 +159,9 @@ class NudgeFinetuneEngine(FinetuneEngine):
         Raises:
             NotFinetunedError: `finetune()` has not run.
         """
-        return self._store(self.finetuned_embeddings)
+        store = self._store(self.finetuned_embeddings)
+        self._remember_bases(store._index)
+        return store
 
     def as_index(self, **kwargs: Any) -> VectorStoreIndex:
         """An index over `get_finetuned_vector_store()`; nothing is embedded again.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from nudge_integrations.common.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from nudge_integrations.stores.journal import export_journal, import_journal
     from nudge_integrations.stores.open import open_store
     from nudge_integrations.stores.plan import Plan
     from nudge_integrations.stores.report import Outcome, PlanReport, Status
@@ -23,6 +24,8 @@ __all__ = [
     "PlanReport",
     "Status",
     "atune",
+    "export_journal",
+    "import_journal",
     "open_store",
     "recover",
     "revert",
@@ -39,6 +42,8 @@ __getattr__, __dir__ = lazy_names(
         "PlanReport": "report",
         "Status": "report",
         "atune": "tuning",
+        "export_journal": "journal",
+        "import_journal": "journal",
         "open_store": "open",
         "recover": "undo",
         "revert": "undo",

@@ -13,9 +13,11 @@ from tqdm import tqdm
 
 from nudge_integrations.common.arrays import name_some
 from nudge_integrations.errors import ReadOnlyStoreError, StoreError
+from nudge_integrations.stores.entries import Entry
+from nudge_integrations.stores.formats import FloatVector, same
 from nudge_integrations.stores.report import Outcome
-from nudge_integrations.stores.sidecar import Entry, Sidecar
-from nudge_integrations.stores.store import FloatVector, LiveStore, same
+from nudge_integrations.stores.sidecar import Sidecar
+from nudge_integrations.stores.store import LiveStore
 
 _log = logging.getLogger(__name__)
 _BATCH = 200
@@ -64,6 +66,11 @@ class Run:
         with sidecar.lock() as renew:
             run = cls(store, sidecar, action, renew)
             try:
+                if store.filter is not None and run.facts.get("state") in INTERRUPTED:
+                    raise StoreError(
+                        f"an earlier run on {store.identity} was interrupted, maybe in rows that "
+                        "the filter does not let through: call recover() first"
+                    )
                 yield run
             except StoreError as error:
                 raise type(error)(f"{error}; {run._so_far(error)}") from None

@@ -25,16 +25,10 @@ _SUPPORTED = (
     "QdrantClient or MilvusClient with collection=..., a lancedb Table, a FAISS index; or an "
     "address such as 'postgresql://host/database#table'"
 )
-STORE_OPTIONS = (
-    "collection",
-    "vector",
-    "vector_field",
-    "id_column",
-    "vector_column",
-    "metric",
-    "schema",
-    "names",
-)
+STORE_OPTIONS = {
+    *("collection", "vector", "vector_field", "id_column", "vector_column"),
+    *("metric", "schema", "names"),
+}
 """What `open_store` is told of a store besides the store itself."""
 
 # Package and class -> backend and how it opens; "" calls the class itself.
@@ -128,25 +122,17 @@ def _opened(
         DataError: An option that it does not know, or lacks.
         StoreError: Whatever the client of the store raises.
     """
-    target = open_it.__init__ if inspect.isclass(open_it) else open_it
-    known = dict(inspect.signature(target).parameters)
-    known.pop("self", None)
-    for name in list(known)[: len(given)]:
-        del known[name]
-    unknown = [each for each in options if each not in known]
-    if unknown:
-        raise DataError(
-            f"{what} has no option {unknown[0]!r}"
-            + (f", only {', '.join(known)}" if known else "")
-            + did_you_mean(unknown[0], known)
-        )
-    needed = [name for name, each in known.items() if each.default is each.empty]
-    missing = [name for name in needed if name not in options]
-    if missing:
-        raise DataError(
-            f"{what} alone does not say which {missing[0]}: pass "
-            f"{missing[0]}='...' (to tune: store_options={{{missing[0]!r}: '...'}})"
-        )
+    known = dict(list(inspect.signature(open_it).parameters.items())[len(given) :])
+    for name in options:
+        if name not in known:
+            only = f", only {', '.join(known)}" if known else ""
+            raise DataError(f"{what} has no option {name!r}{only}{did_you_mean(name, known)}")
+    for name, each in known.items():
+        if each.default is each.empty and name not in options:
+            raise DataError(
+                f"{what} alone does not say which {name}: pass {name}='...' (to tune: "
+                f"store_options={{{name!r}: '...'}})"
+            )
     try:
         return open_it(*given, **options)
     except (NudgeError, MissingExtraError):
@@ -160,20 +146,26 @@ def _opened(
 
 
 def _open_address(address: str, options: dict[str, Any]) -> LiveStore:
-    place, mark, collection = address.rpartition("#")
-    kind, _, where = (place if mark else address).partition(":")
+    place, _, collection = address.rpartition("#")
+    kind, _, where = (place or address).partition(":")
     kind = kind.lower()
-    wrong = _what_is_wrong(kind, where, collection if mark else "")
+    sql = kind in ("postgresql", "postgres")
+    wrong = ""
+    if kind not in _ADDRESSES:
+        wrong = f"there is no kind {kind!r}{did_you_mean(kind, _ADDRESSES)}"
+    elif not place or not collection:
+        wrong = "it names no collection: #COLLECTION is missing at its end"
+    elif not where or (sql and not where.startswith("//")):
+        wrong = f"{hidden(where)!r} is no place" + (": // is missing" if where else "")
     if wrong:
         raise DataError(
             f"{shown_address(address)!r} is no address of a store: give KIND:PLACE#COLLECTION, "
             "such as chroma:./db#docs, qdrant:http://localhost:6333#docs, lancedb:./db#docs, "
             f"postgresql://localhost/shop#docs or milvus:./milvus.db#docs; {wrong}"
         )
-    open_it = _backend(_ADDRESSES[kind])
-    given = place if kind in ("postgresql", "postgres") else where
     what = kind if options else shown_address(address)
-    return _opened(what, open_it, (given, collection), options)
+    open_it = _backend(_ADDRESSES[kind])
+    return _opened(what, open_it, (place if sql else where, collection), options)
 
 
 def shown_address(address: str) -> str:
@@ -189,35 +181,21 @@ def shown_address(address: str) -> str:
     return f"{shown}{mark}{'***' if '@' in collection else collection}"
 
 
-def _what_is_wrong(kind: str, where: str, collection: str) -> str:
-    if kind not in _ADDRESSES:
-        return f"there is no kind {kind!r}{did_you_mean(kind, _ADDRESSES)}"
-    if not collection:
-        return "it names no collection: #COLLECTION is missing at its end"
-    if not where or (kind in ("postgresql", "postgres") and not where.startswith("//")):
-        return f"{hidden(where)!r} is no place" + (": // is missing" if where else "")
-    return ""
-
-
 def _opener(store: Any) -> Callable[..., LiveStore]:
     """By the names of its classes and of the packages they come from: nothing is imported."""
+    names = {kind.__name__ for kind in type(store).__mro__}
     for kind in type(store).__mro__:
         package = kind.__module__.split(".")[0]
-        for name in (package, "faiss" if package.startswith("faiss") else package):
-            if (name, kind.__name__) in _OPENERS:
-                return _backend(_OPENERS[name, kind.__name__])
+        package = "faiss" if package.startswith("faiss") else package
+        if (package, kind.__name__) in _OPENERS:
+            return _backend(_OPENERS[package, kind.__name__])
+    instead = next((_INSTEAD[name] for name in _INSTEAD if name in names), _SUPPORTED)
+    if isinstance(store, os.PathLike):
+        instead = f"an address, with its kind and its collection: 'chroma:{store}#COLLECTION'"
+    if isinstance(store, type):
+        instead = f"the {store.__name__} that holds your documents, not its class"
     what = f"{type(store).__module__}.{type(store).__name__}"
     raise UnsupportedStoreError(
         f"{described(store) if isinstance(store, type) else what} is no store that can be tuned in "
-        f"place; give {_instead_of(store) or _SUPPORTED}"
+        f"place; give {instead}"
     )
-
-
-def _instead_of(store: Any) -> str:
-    """What was probably meant, where that can be seen; else nothing."""
-    if isinstance(store, os.PathLike):
-        return f"an address, which names its kind and its collection: 'chroma:{store}#COLLECTION'"
-    if isinstance(store, type):
-        return f"the {store.__name__} that holds your documents, not its class"
-    names = (kind.__name__ for kind in type(store).__mro__)
-    return next((_INSTEAD[name] for name in names if name in _INSTEAD), "")

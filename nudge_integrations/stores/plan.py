@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from nudge_integrations.errors import DataError, ReadOnlyStoreError, StoreError
+from nudge_integrations.stores.entries import Entry, TrainingQuestion
 from nudge_integrations.stores.exchange import Run
+from nudge_integrations.stores.formats import FloatVector, same
 from nudge_integrations.stores.report import Outcome, PlanReport
-from nudge_integrations.stores.sidecar import Entry, Sidecar, TrainingQuestion
-from nudge_integrations.stores.store import FloatVector, LiveStore, same
+from nudge_integrations.stores.sidecar import Sidecar
+from nudge_integrations.stores.store import LiveStore
 from nudge_integrations.stores.undo import reverted
 
 _LONGEST_PAUSE = 20.0  # seconds; well below the time after which the lock counts as abandoned

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +19,14 @@ from nudge_integrations.embedding.models import (
 )
 from nudge_integrations.errors import DataError
 from nudge_integrations.relevance import RelevanceDataset, question_key
-from nudge_integrations.stores.sidecar import TrainingQuestion
+from nudge_integrations.stores.entries import TrainingQuestion
 from nudge_integrations.stores.store import LiveStore
 
 if TYPE_CHECKING:
     from nudge_integrations.methods import Judgments
 
 _ENOUGH = 16
+Embed = Callable[[list[str]], FloatMatrix]
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,8 @@ class Questions:
     def embed(
         cls,
         dataset: RelevanceDataset,
-        embed_query: Embedder | Callable[[str], Any],
+        embed: Embed,
         store: LiveStore,
-        show_progress: bool,
     ) -> Questions:
         """Embed the questions of a dataset that have an answer; the same text is one question.
 
@@ -56,7 +56,7 @@ class Questions:
         names = list(dataset.judged_queries)
         texts = {question_key(dataset.queries[name]): dataset.queries[name] for name in names}
         first, *others = texts.values()
-        vectors = query_vectors([first], embed_query, show_progress)
+        vectors = embed([first])
         if vectors.shape[1] != store.dimension:
             raise DataError(
                 f"embed_query gives vectors of {vectors.shape[1]} dimensions, and those in "
@@ -64,8 +64,7 @@ class Questions:
                 "store was filled with"
             )
         if others:
-            rest = query_vectors(others, embed_query, show_progress)
-            vectors = np.concatenate([vectors, rest])
+            vectors = np.concatenate([vectors, embed(others)])
         answers: dict[str, dict[str, int]] = {key: {} for key in texts}
         for name in names:
             mine = answers[question_key(dataset.queries[name])]
@@ -74,13 +73,8 @@ class Questions:
                 if grade > 0:
                     # An id that cannot be one of this store is kept, to be named as missing.
                     mine[id_ or document] = max(grade, mine.get(id_ or document, 0))
-        return cls(
-            {
-                key: TrainingQuestion(vector, answers[key])
-                for key, vector in zip(texts, vectors, strict=True)
-            },
-            texts,
-        )
+        asked = map(TrainingQuestion, vectors, answers.values())
+        return cls(dict(zip(texts, asked, strict=True)), texts)
 
     def judgments(self, row_of: Mapping[str, int]) -> Judgments:
         """Which of some documents answer them; answers elsewhere are left out."""
@@ -98,66 +92,49 @@ class Questions:
         """Shape `(q, d)`."""
         return np.stack([each.vector for each in self.asked.values()])
 
-    def answered_by(self, documents: Mapping[str, Any]) -> Questions:
+    def answered_by(self, documents: Collection[str]) -> Questions:
         """Those with an answer among some documents."""
-        kept = {
-            key: each
-            for key, each in self.asked.items()
-            if any(name in documents for name in each.answers)
-        }
+        known = set(documents)
+        kept = {key: each for key, each in self.asked.items() if known & each.answers.keys()}
         return Questions(kept, self.texts)
 
 
-def query_embedder(embed_query: Any, show_progress: bool) -> Embedder | Callable[[str], Any]:
-    """A function of one text as it is, or an embedder of any embedding model.
+def query_embedder(embed_query: Any, show_progress: bool) -> Embed:
+    """Embeds texts by any embedding model, or by a function of one text.
 
     Raises:
-        DataError: Neither of these, or an async function.
+        DataError: Neither of these, or an async function; or, when called, a function that gives
+            something that is no vector; the query is named.
         NudgeError: No model of that name can be loaded.
     """
     known = (is_langchain, is_llama_index, is_sentence_transformer)
     is_model = isinstance(embed_query, (str, Embedder)) or any(test(embed_query) for test in known)
     if is_model or not callable(embed_query) or inspect.isclass(embed_query):
-        return as_embedder(embed_query, show_progress=show_progress)
+        return as_embedder(embed_query, show_progress=show_progress).embed_queries
     if inspect.iscoroutinefunction(embed_query):
         raise DataError(
             f"embed_query is async ({embed_query.__qualname__}): pass the embedding model itself, "
             "or its sync method"
         )
-    function: Callable[[str], Any] = embed_query
-    return function
 
+    def embed(texts: list[str]) -> FloatMatrix:
+        bar = tqdm(texts, "Embedding queries", delay=1, disable=not show_progress)
+        rows = [np.asarray(embed_query(text), np.float32) for text in bar]
+        for text, row in zip(texts, rows, strict=True):
+            if row.ndim != 1 or row.shape != rows[0].shape:
+                raise DataError(
+                    "embed_query must give one vector a text, always of one length; it gave shape "
+                    f"{row.shape} for {text!r:.80}"
+                )
+        return as_matrix(rows, "query vectors", ids=texts)
 
-def query_vectors(
-    texts: list[str], embed_query: Embedder | Callable[[str], Any], show_progress: bool
-) -> FloatMatrix:
-    """Embed queries with what `query_embedder` gave.
-
-    Raises:
-        DataError: The function gives something that is no vector; the query is named.
-    """
-    if isinstance(embed_query, Embedder):
-        return embed_query.embed_queries(texts)
-    rows = [
-        np.asarray(embed_query(text), np.float32)
-        for text in tqdm(texts, "Embedding queries", delay=1, disable=not show_progress)
-    ]
-    wrong = [text for text, row in zip(texts, rows, strict=True) if row.shape != rows[0].shape]
-    if wrong or rows[0].ndim != 1:
-        raise DataError(
-            f"embed_query must give one vector a text, always of one length; it gave shape "
-            f"{rows[texts.index(wrong[0]) if wrong else 0].shape} for {(wrong or texts)[0]!r:.80}"
-        )
-    return as_matrix(rows, "query vectors", ids=texts)
+    return embed
 
 
 def ids_of(questions: Sequence[Questions]) -> list[str]:
     """Every document that answers one of the questions, each once."""
-    return list(
-        dict.fromkeys(
-            name for part in questions for each in part.asked.values() for name in each.answers
-        )
-    )
+    asked = (each for part in questions for each in part.asked.values())
+    return list(dict.fromkeys(name for each in asked for name in each.answers))
 
 
 def answers_look_random(

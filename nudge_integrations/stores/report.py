@@ -12,7 +12,7 @@ from nudge_integrations.common.arrays import name_some, norms, unit_rows
 
 if TYPE_CHECKING:
     from nudge_integrations.evaluation import EvaluationReport
-    from nudge_integrations.stores.store import FloatVector
+    from nudge_integrations.stores.formats import FloatVector
 
 _ROW_BYTES = 200  # of an id, a score and what a protocol adds
 _GOOD_RECALL = 0.95
@@ -86,58 +86,52 @@ class PlanReport:
 
     def summary(self) -> str:
         """The report as plain text."""
-        return "\n\n".join(part for part in ("\n".join(self._facts()), self._quality()) if part)
+        quality = f"Nothing could be held out to measure a gain: {self.reason}."
+        facts = "\n".join(text for text in (*self._facts(), *self._notes()) if text)
+        return f"{facts}\n\n{quality if self.quality is None else self.quality}"
 
     __str__ = summary
 
-    def _quality(self) -> str:
-        if self.quality is None:
-            return f"Nothing could be held out to measure a gain: {self.reason}."
-        return str(self.quality)
-
     def _facts(self) -> list[str]:
-        cost = self.cost
-        lines = [
-            f"{self.store}: {self.documents:,} documents, {self.labelled:,} of them answer "
-            f"{self.questions:,} questions"
-            + (f" ({self.earlier_questions:,} from earlier runs)" if self.earlier_questions else "")
-            + ".",
-            f"{self.moved:,} vectors would stand elsewhere than they did at first"
-            + (
+        cost, earlier, turned = self.cost, "", ""
+        if self.earlier_questions:
+            earlier = f" ({self.earlier_questions:,} from earlier runs)"
+        if self.moved:
+            turned = (
                 f", turned by a median of {self.median_angle:.1f} degrees and by at most "
                 f"{self.largest_angle:.1f}"
-                if self.moved
-                else ""
             )
-            + f"; {cost.vectors_to_write:,} to write.",
+        return [
+            f"{self.store}: {self.documents:,} documents, {self.labelled:,} of them answer "
+            f"{self.questions:,} questions{earlier}.",
+            f"{self.moved:,} vectors would stand elsewhere than they did at first{turned}; "
+            f"{cost.vectors_to_write:,} to write.",
             f"Read so far: {cost.vectors_read:,} vectors and the hits of {cost.searches:,} "
             f"searches, at most {cost.bytes_read / 1e6:,.1f} MB. Nothing was written.",
         ]
-        if self.strange:
-            lines.append(
-                "WARNING: answers are no nearer to their questions than other documents are. Was "
-                "the store filled with the model that embed_query is?"
-            )
-        if self.recall is not None:
-            poor = self.recall < _GOOD_RECALL
-            lines.append(
-                f"The store's search is approximate: recall@10 {self.recall:.3f} on a sample of "
-                "questions" + ("; widen it for a better plan." if poor else ".")
-            )
-        if self.missing:
-            lines.append(
-                f"Not in the store, so without effect: {len(self.missing):,} answers "
-                f"({name_some(self.missing)})."
-            )
-        if self.replaced:
-            lines.append(
-                f"Replaced since they were tuned, so taken as new: {len(self.replaced):,} "
-                f"({name_some(self.replaced)})."
-            )
-        if self.unreadable:
-            name, reason = next(iter(self.unreadable.items()))
-            lines.append(f"Left out: {len(self.unreadable):,} documents; {name!r} {reason}.")
-        return lines
+
+    def _notes(self) -> list[str]:
+        """What is out of the ordinary; an empty text where nothing is."""
+        recall = 1.0 if self.recall is None else self.recall
+        widen = "; widen it for a better plan." if recall < _GOOD_RECALL else "."
+        name, reason = next(iter(self.unreadable.items()), ("", ""))
+        return [
+            "WARNING: answers are no nearer to their questions than other documents are. Was the "
+            "store filled with the model that embed_query is?"
+            if self.strange
+            else "",
+            f"The store's search is approximate: recall@10 {recall:.3f} on a sample of "
+            f"questions{widen}"
+            if self.recall is not None
+            else "",
+            _counted(self.missing, "Answers that are not in the store, so without effect"),
+            _counted(self.replaced, "Replaced since they were tuned, so taken as new"),
+            f"Left out: {len(self.unreadable):,} documents; {name!r} {reason}." if name else "",
+        ]
+
+
+def _counted(names: Sequence[str], what: str) -> str:
+    return f"{what}: {len(names):,} ({name_some(names)})." if names else ""
 
 
 def turned(originals: Sequence[FloatVector], targets: Sequence[FloatVector]) -> dict[str, float]:
@@ -225,11 +219,13 @@ class Status:
                 f"{self.store}: reverted but for {len(self.left):,} rows that were gone, replaced "
                 f"or unreadable ({name_some(self.left)}). Their originals: {self.journal}"
             )
-        text = (
-            f"{self.store}: {self.tuned:,} vectors tuned by {(self.method or '?').upper()} at step "
-            f"{self.step or 0:.4g} from {self.questions:,} questions, {self.when}. "
-            f"Originals: {self.journal}"
-        )
+        run = "an engine that filled the store"
+        if self.method is not None:
+            run = (
+                f"{self.method.upper()} at step {self.step or 0:.4g} from {self.questions:,} "
+                f"questions, {self.when}"
+            )
+        text = f"{self.store}: {self.tuned:,} vectors tuned by {run}. Originals: {self.journal}"
         if self.state != "tuned":
             text += f"\n{self.state} was interrupted: `recover` finishes it, or undoes it."
         return text

@@ -11,7 +11,8 @@ from tqdm import tqdm
 
 from nudge_integrations.common.arrays import FloatMatrix, norms
 from nudge_integrations.errors import UnsupportedStoreError
-from nudge_integrations.stores.store import LiveStore, scores_of
+from nudge_integrations.stores.formats import scores_of
+from nudge_integrations.stores.store import LiveStore
 
 _EQUAL_LENGTHS = 1e-3
 _FEW = 4

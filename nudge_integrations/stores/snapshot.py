@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nudge_integrations.common.arrays import FloatMatrix, as_matrix, name_some
 from nudge_integrations.errors import DataError, StoreError
 from nudge_integrations.relevance import RelevanceDataset
-from nudge_integrations.stores.questions import Questions, ids_of
+from nudge_integrations.stores.entries import Entry, TrainingQuestion
+from nudge_integrations.stores.formats import FloatVector
+from nudge_integrations.stores.questions import Embed, Questions, ids_of
 from nudge_integrations.stores.search import nearby, scale_of
-from nudge_integrations.stores.sidecar import Entry, Sidecar, TrainingQuestion
-from nudge_integrations.stores.store import FloatVector, LiveStore
+from nudge_integrations.stores.sidecar import Sidecar
+from nudge_integrations.stores.store import LiveStore
 from nudge_integrations.stores.undo import outside
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ class Snapshot:
         store: LiveStore,
         sidecar: Sidecar,
         given: list[RelevanceDataset],
-        embed: Any,
+        embed: Embed,
         *,
         fresh: bool,
         nearest: int,
@@ -77,38 +79,12 @@ class Snapshot:
         if not self.count:
             raise StoreError(f"{store.identity} is empty: add documents first")
         self.epoch, self.entries = sidecar.facts().get("epoch"), sidecar.entries()
-        asked = sidecar.questions()
-        self.elsewhere = outside(store, asked)
-        if fresh:
-            asked = {}
-        elif self.elsewhere:
-            answered = {key: each.without(self._answers(key)) for key, each in asked.items()}
-            asked = {key: each for key, each in answered.items() if each.answers}
-        if not asked:
-            _check_there(store, given)
-        questions = [Questions.embed(each, embed, store, show_progress) for each in given]
-        train, earlier = _with_earlier(questions, asked)
-        parts = [train, *questions[1:]]
-        labelled = ids_of(parts)
-        others: Iterable[str] = ()
-        if around and self.count <= _SMALL:
-            others = store.ids()
-        elif around:
-            others = _hits(store, np.concatenate([part.vectors() for part in parts]), around)
         self.rows: dict[str, tuple[FloatVector, FloatVector]] = {}
         self.replaced: list[str] = []
         self.unreadable: dict[str, str] = {}
-        self._add([*labelled, *others, *self.entries], labelled)
-        there = [name for name in labelled if name in self.rows]
-        if not there:
-            raise _strangers(labelled, store)
-        kept = [part.answered_by(self.rows) for part in parts]
-        if not kept[0].asked:
-            raise DataError(f"no training question has an answer in {store.identity}")
-        self.parts = [kept[0], *(part for part in kept[1:] if part.asked)]
-        self.earlier = sum(key in earlier for key in kept[0].asked)
-        self.labelled = len(there)
-        self.missing = [name for name in labelled if name not in {*there, *self.unreadable}]
+        train, old, *validation = self._questions(given, embed, fresh)
+        self._documents([train, *validation], around)
+        self.earlier = sum(key in old.asked for key in self.parts[0].asked)
         self.near = nearby(
             store,
             np.concatenate([part.vectors() for part in self.parts]),
@@ -122,6 +98,52 @@ class Snapshot:
                 f"{store.identity} was tuned or reverted by another process while it was read: "
                 "make the plan again"
             )
+
+    def _questions(
+        self, given: list[RelevanceDataset], embed: Embed, fresh: bool
+    ) -> list[Questions]:
+        """All training questions, those of them from earlier runs, and validation questions."""
+        asked = self.sidecar.questions()
+        self.elsewhere = outside(self.store, asked)
+        if fresh:
+            asked = {}
+        elif self.elsewhere:
+            inside = {key: each.without(self._answers(key)) for key, each in asked.items()}
+            asked = {key: each for key, each in inside.items() if each.answers}
+        if not asked:
+            _check_there(self.store, given)
+        new, *validation = (Questions.embed(each, embed, self.store) for each in given)
+        held = {key for part in (new, *validation) for key in part.asked}
+        old = {key: each for key, each in asked.items() if key not in held}
+        width = new.vectors().shape[1]
+        other = [len(each.vector) for each in old.values() if len(each.vector) != width]
+        if other:
+            raise DataError(
+                f"questions of earlier runs have {other[0]} dimensions and these {width}: was the "
+                "store embedded anew? Then begin anew with fresh=True"
+            )
+        # In one order, whenever each came: several runs then give what one would, bit for bit.
+        together = dict(sorted({**old, **new.asked}.items()))
+        return [Questions(together, new.texts), Questions(old, {}), *validation]
+
+    def _documents(self, parts: list[Questions], around: int) -> None:
+        """Read the documents that answer the questions, were tuned before, or may move as well."""
+        labelled = ids_of(parts)
+        others: Iterable[str] = ()
+        if around and self.count <= _SMALL:
+            others = self.store.ids()
+        elif around:
+            others = _hits(self.store, np.concatenate([part.vectors() for part in parts]), around)
+        self._add([*labelled, *others, *self.entries], labelled)
+        there = [name for name in labelled if name in self.rows]
+        if not there:
+            raise _strangers(labelled, self.store)
+        kept = [part.answered_by(self.rows) for part in parts]
+        if not kept[0].asked:
+            raise DataError(f"no training question has an answer in {self.store.identity}")
+        self.parts = [kept[0], *(part for part in kept[1:] if part.asked)]
+        self.labelled = len(there)
+        self.missing = [name for name in labelled if name not in {*there, *self.unreadable}]
 
     @property
     def places(self) -> dict[str, int]:
@@ -189,24 +211,6 @@ def read_rows(
                 "arithmetic (their squared length overflows): scale them down, or leave them out"
             )
     return rows, replaced, bad
-
-
-def _with_earlier(
-    given: list[Questions], earlier: Mapping[str, TrainingQuestion]
-) -> tuple[Questions, set[str]]:
-    """The training questions, and those of earlier runs that none of these datasets has."""
-    held = {key for part in given for key in part.asked}
-    old = {key: asked for key, asked in earlier.items() if key not in held}
-    width = len(next(iter(given[0].asked.values())).vector)
-    other = [asked for asked in old.values() if len(asked.vector) != width]
-    if other:
-        raise DataError(
-            f"questions of earlier runs have {len(other[0].vector)} dimensions and these {width}: "
-            "was the store embedded anew? Then begin anew with fresh=True"
-        )
-    # In one order, whenever each of them came: several runs then give what one would, bit for bit.
-    together = dict(sorted({**old, **given[0].asked}.items()))
-    return Questions(together, given[0].texts), set(old)
 
 
 def _check_there(store: LiveStore, datasets: list[RelevanceDataset]) -> None:

@@ -2,55 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import json
-import math
-import re
-import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import tenacity
 
-from nudge_integrations.common.arrays import FloatMatrix, as_matrix, name_some, unit_rows
+from nudge_integrations.common.arrays import FloatMatrix, as_matrix
 from nudge_integrations.errors import (
     DataError,
-    NudgeError,
-    ReadOnlyStoreError,
-    StoreError,
     UnsupportedStoreError,
 )
-from nudge_integrations.stores.places import hidden
+from nudge_integrations.stores.formats import FloatVector, Hits, Metric, same
+from nudge_integrations.stores.retries import Retrying
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-Metric = Literal["cosine", "dot", "l2"]
-FloatVector = npt.NDArray[np.float32]
-Hits = list[tuple[str, float]]
-"""Ids and scores of what a query found, best first."""
-
-METRICS: dict[str, Metric] = {"cosine": "cosine", "dot": "dot", "l2": "l2"}
-ATTEMPTS = 5
-FIRST_WAIT = 0.2  # seconds; doubled from try to try, up to
-LONGEST_WAIT = 10.0
-_SAME = 1e-6  # of a vector's length: stores that normalise round the last digit
 _ULP = 6e-8
-_WHOLE = re.compile(r"-?[0-9]{1,20}")
-# What the clients' errors are called after which the same call may succeed; none is imported.
-_TRANSIENT = {
-    *("ConnectionError", "TimeoutError", "TransportError"),
-    *("RateLimitError", "ResponseHandlingException", "MilvusUnavailableException"),
-}
-
-T = TypeVar("T")
 
 
-class LiveStore(ABC):
+class LiveStore(Retrying, ABC):
     """Vectors by id in a store that is in use.
 
     Ids are strings here, whatever the store makes of them, in one canonical form. A backend
@@ -74,9 +48,7 @@ class LiveStore(ABC):
     tries: int = 300
     """How often `write_exactly` writes the few rows that are not yet exact."""
     metric: Metric
-    identity: str
     uid: str
-    secrets: tuple[str, ...] = ()
     numbers: npt.DTypeLike = np.float32
     filter: Any = None
     owner: Any = None
@@ -145,9 +117,8 @@ class LiveStore(ABC):
             return self
         inside = copy.copy(self)
         inside.filter = self._as_filter(chosen)
-        inside.identity = (
-            f"{self.identity} within {chosen if isinstance(chosen, str) else 'filter'}"
-        )
+        shown = chosen if isinstance(chosen, (str, dict)) else "a filter"
+        inside.identity = f"{self.identity} within {shown}"
         return inside
 
     def _as_filter(self, chosen: Any) -> Any:  # noqa: ARG002
@@ -173,17 +144,6 @@ class LiveStore(ABC):
     def stored(self, vectors: FloatMatrix) -> FloatMatrix:
         """What the store makes of vectors when it keeps them, as float32."""
         return vectors.astype(self.numbers).astype(np.float32)
-
-    def _transient(self) -> tuple[type[BaseException], ...]:
-        """Further errors of the store's client after which the same call may succeed."""
-        return ()
-
-    def _forbidden(self, error: BaseException) -> bool:
-        """Whether an error says that this user may not write."""
-        text = f"{type(error).__name__} {error}".lower()
-        return getattr(error, "status_code", None) in (401, 403) or any(
-            sign in text for sign in ("authorizationerror", "readonly", "permission deny")
-        )
 
     def can_search_exactly(self) -> bool:
         """Whether `search(..., exact=True)` is more exact than without."""
@@ -312,101 +272,3 @@ class LiveStore(ABC):
             for name in ids
             if name not in found or not np.array_equal(found[name], targets[name])
         ]
-
-    def with_retries(self, doing: str, call: Callable[..., T], *given: Any, **named: Any) -> T:
-        """Call with retries; raise `StoreError` if the error persists.
-
-        Raises:
-            ReadOnlyStoreError: This user may not do it.
-            StoreError: Any other error of the store.
-        """
-
-        def transient(error: BaseException) -> bool:
-            names = {kind.__name__ for kind in type(error).__mro__}
-            return bool(names & _TRANSIENT) or isinstance(error, self._transient())
-
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(transient),
-            stop=tenacity.stop_after_attempt(ATTEMPTS),
-            wait=tenacity.wait_random_exponential(FIRST_WAIT, LONGEST_WAIT),
-            reraise=True,
-        )
-        try:
-            return retrying(call, *given, **named)
-        except NudgeError:
-            raise
-        except Exception as error:
-            shown = hidden(error, self.secrets)
-            if self._forbidden(error):
-                raise ReadOnlyStoreError(
-                    f"{self.identity} does not let this user {doing}: {shown}"
-                ) from None
-            tries = f" {ATTEMPTS} times" if transient(error) else ""
-            raise StoreError(
-                f"{self.identity} failed{tries} to {doing}: {type(error).__name__}: {shown}"
-            ) from None
-
-
-def same(one: FloatVector, other: FloatVector) -> bool:
-    """Whether two vectors differ by no more than a store's rounding."""
-    if one.shape != other.shape:
-        return False
-    size = float(np.linalg.norm(other.astype(np.float64)))
-    return bool(np.abs(one - other).max(initial=0.0) <= _SAME * max(size, 1e-30))
-
-
-def scores_of(metric: Metric, queries: FloatMatrix, vectors: FloatMatrix) -> FloatMatrix:
-    """Scores of the contract, shape `(queries, vectors)`, worked out here."""
-    if metric == "cosine":
-        queries, vectors = unit_rows(queries), unit_rows(vectors)
-    scores: FloatMatrix = queries @ vectors.T
-    if metric == "l2":
-        squares = (queries * queries).sum(axis=1)[:, None] + (vectors * vectors).sum(axis=1)
-        scores = 2 * scores - squares
-    return scores
-
-
-def similarity(metric: Metric, distance: float) -> float:
-    """The score of the contract from a distance: `1 - cos`, `1 - q.x` or `|q - x|^2`."""
-    return -distance if metric == "l2" else 1.0 - distance
-
-
-def checked_metric(name: Any, known: Mapping[str, Metric], where: str) -> Metric:
-    """The metric that a store's own name means.
-
-    Raises:
-        UnsupportedStoreError: It means none of the three.
-    """
-    if name not in known:
-        raise UnsupportedStoreError(
-            f"{where} ranks by {name!r}; vectors can be tuned for {name_some(list(known))}"
-        )
-    return known[name]
-
-
-def whole_id(name: str, low: int, high: int) -> str | None:
-    """The canonical form of an integer id from `low` to `high`; None for anything else."""
-    if not _WHOLE.fullmatch(name) or not low <= int(name) <= high:
-        return None
-    return str(int(name))
-
-
-def uuid_id(name: str) -> str | None:
-    """The canonical form of a UUID in any spelling; None for anything else."""
-    try:
-        return str(uuid.UUID(name))
-    except ValueError:
-        return None
-
-
-def json_or(text: Any, otherwise: Any) -> Any:
-    """What a text says as JSON; something else where it is no text, or no JSON."""
-    with contextlib.suppress(ValueError, TypeError):
-        return json.loads(text)
-    return otherwise
-
-
-def finite(hits: Iterable[tuple[str, float]]) -> Hits:
-    """Hits with a finite score, best first."""
-    kept = [(name, float(score)) for name, score in hits if math.isfinite(score)]
-    return sorted(kept, key=lambda hit: -hit[1])

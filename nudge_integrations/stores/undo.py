@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from nudge_integrations.errors import StoreError
+from nudge_integrations.stores.entries import Entry, TrainingQuestion
 from nudge_integrations.stores.exchange import INTERRUPTED, Run
 from nudge_integrations.stores.files import sidecar_of
 from nudge_integrations.stores.open import open_store
 from nudge_integrations.stores.report import Outcome, Status
-from nudge_integrations.stores.sidecar import Entry, Sidecar, TrainingQuestion
+from nudge_integrations.stores.sidecar import Sidecar
 from nudge_integrations.stores.store import LiveStore
 
 

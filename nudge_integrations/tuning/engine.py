@@ -11,7 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from nudge_integrations.common.arrays import FloatMatrix, name_some
+from nudge_integrations.common.rows import Moves
 from nudge_integrations.embedding import DEFAULT_MODEL, Encoder
 from nudge_integrations.embedding.encoders import original_model
 from nudge_integrations.errors import DataError, NotFinetunedError
@@ -27,6 +30,7 @@ from nudge_integrations.tuning.tuned import TunedVectors
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from nudge_integrations.common.index import ExactIndex
     from nudge_integrations.questions import GeneratedQuestions
 
 _log = logging.getLogger(__name__)
@@ -276,6 +280,12 @@ class FinetuneEngine:
                 "nothing is embedded yet: call finetune() first, or await afinetune()"
             )
         return self._corpus
+
+    def _remember_bases(self, index: ExactIndex) -> None:
+        """Let a store filled with tuned vectors know the originals, so that it counts as tuned."""
+        base, tuned = self.base_embeddings, self.finetuned_embeddings
+        rows = np.flatnonzero((base != tuned).any(axis=1))
+        index.moves = Moves(self.tuned.digest, {self.ids[row]: base[row].copy() for row in rows})
 
     def _measured(self, questions: Questions, judged_on: str) -> EvaluationReport:
         chosen = self.tuned.report

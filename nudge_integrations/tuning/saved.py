@@ -149,14 +149,13 @@ def _exchange(
     index, documents = layout.unpack(data, path)
     if checked:
         check_metric(tuned.method, index.metric)
+    before = index.matrix
     left = index.replace(tuned.ids, expected, vectors)
-    changed = len(tuned) - len(left)
-    before = len(index.moves.bases)
     if tuned.field is not None and checked:
         index.move(tuned.digest, tuned.move, set(tuned.ids))
     elif not checked:
         index.move_back(tuned.digest)
-    changed += abs(len(index.moves.bases) - before)
+    changed = int((index.matrix.view(np.uint32) != before.view(np.uint32)).any(axis=1).sum())
     if changed:
         write_atomically(path, layout.pack(index, documents))
     reasons = _reasons(index, tuned, left, vectors)

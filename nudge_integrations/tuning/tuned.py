@@ -186,8 +186,9 @@ class TunedVectors:
         Returns:
             Ids left alone: not in the store, or not with the tuned vector of this run.
         """
+        left = store.replace(self.ids, self.vectors, self.originals)
         store.move_back(self.digest)
-        return store.replace(self.ids, self.vectors, self.originals)
+        return left
 
     def check_model(self, model: ModelFingerprint) -> None:
         """Refuse another embedding model than the one that the vectors were tuned for.

@@ -16,7 +16,7 @@ from nudge_integrations.errors import MissingExtraError
 
 COMMANDS = (
     *("demo", "fit", "evaluate", "check", "show"),
-    *("apply", "revert", "tune", "recover", "status"),
+    *("apply", "revert", "tune", "recover", "status", "journal"),
 )
 
 

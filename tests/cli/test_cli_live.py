@@ -114,3 +114,33 @@ def test_revert_needs_a_run_for_a_saved_store(nudge: Any, tmp_path: Path) -> Non
     done = nudge("revert", "--store", tmp_path / "saved")
     assert done.code == 2
     assert "--tuned is needed" in done.err
+
+
+def test_a_filter_keeps_the_others_as_they_are(nudge: Any, address: str, tmp_path: Path) -> None:
+    before = stored(address)
+    judged = (tmp_path / "data" / "qrels" / "train.tsv").read_text("utf-8").splitlines()[1:]
+    spared = judged[0].split()[1]
+    arguments = ("--store", address, "--metric", "cosine", "--filter", f"id <> '{spared}'", "-q")
+    asked = ("--beir", tmp_path / "data", "--gamma", "0.8", "--pause", "0.01")
+
+    done = nudge("tune", *arguments, *asked, "--apply")
+
+    assert done.code == 0, done.err
+    assert f"{len(before) - 1} documents" in done.out
+    assert f"'{spared}'" in done.out  # an answer that is not there
+    changed = (stored(address) != before).any(axis=1)
+    names = sorted(stored_ids(address))
+    assert changed.any()
+    assert not changed[names.index(spared)]
+    undo = shlex.split(done.out.strip().splitlines()[-1].removeprefix("Undo: nudge "))
+    assert undo[-2:] == ["--filter", f"id <> '{spared}'"]
+    assert nudge(*undo).code == 0
+    np.testing.assert_array_equal(stored(address), before)
+
+
+def stored_ids(address: str) -> list[str]:
+    import lancedb
+
+    place, _, name = address.removeprefix("lancedb:").partition("#")
+    names: list[str] = lancedb.connect(place).open_table(name).to_arrow().column("id").to_pylist()
+    return names

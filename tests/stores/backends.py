@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -74,12 +75,21 @@ class Backend(ABC):
         """What the framework's own wrapper finds; None where there is none."""
         return None
 
+    def filter(self, tenant: str) -> Any:
+        """The store's own filter for the rows of one tenant."""
+        return lambda metadata: metadata["tenant"] == tenant
+
     def close(self) -> None:  # noqa: B027
         """Let go of files and processes."""
 
 
+def tenant_of(name: str) -> str:
+    return "ab"[zlib.crc32(name.encode()) % 2]
+
+
 def payload(name: str) -> dict[str, Any]:
-    return {"label": f"{name} — “quoted” 'it'", "number": len(name), "flag": True}
+    label = f"{name} — “quoted” 'it'"
+    return {"label": label, "number": len(name), "flag": True, "tenant": tenant_of(name)}
 
 
 def text_of(name: str) -> str:
@@ -244,6 +254,9 @@ class Chroma(Backend):
     def delete(self, ids: Sequence[str]) -> None:
         self.collection.delete(ids=list(ids))
 
+    def filter(self, tenant: str) -> Any:
+        return {"tenant": tenant}
+
 
 class LangChainChroma(Chroma):
     name = "langchain-chroma"
@@ -277,6 +290,7 @@ class Qdrant(Backend):
     vector: ClassVar[str | None] = None
     ids_of_any_kind = False
     rounding = 1.2e-7  # local mode normalises again what is of length 1
+    datatype: ClassVar[Any] = None
     _distances: ClassVar = {"cosine": "Cosine", "dot": "Dot", "l2": "Euclid"}
 
     def as_id(self, name: str) -> str:
@@ -292,7 +306,9 @@ class Qdrant(Backend):
 
         self.client = self.open()
         params = models.VectorParams(
-            size=vectors.shape[1], distance=models.Distance(self._distances[self.metric])
+            size=vectors.shape[1],
+            distance=models.Distance(self._distances[self.metric]),
+            datatype=self.datatype,
         )
         config = {self.vector: params, "other": params} if self.vector else params
         self.client.create_collection("docs", vectors_config=config)
@@ -327,8 +343,21 @@ class Qdrant(Backend):
     def delete(self, ids: Sequence[str]) -> None:
         self.client.delete("docs", list(ids))
 
+    def filter(self, tenant: str) -> Any:
+        from qdrant_client import models
+
+        match = models.MatchValue(value=tenant)
+        return models.Filter(must=[models.FieldCondition(key="metadata.tenant", match=match)])
+
     def close(self) -> None:
         self.client.close()
+
+
+class QdrantHalf(Qdrant):
+    """Local mode keeps float32, whatever the collection says."""
+
+    name = "qdrant-float16"
+    datatype = "float16"
 
 
 class QdrantOnDisk(Qdrant):
@@ -377,6 +406,7 @@ class LlamaIndexQdrant(Qdrant):
 
 class Lance(Backend):
     name = "lancedb"
+    numbers: ClassVar[Any] = np.float32
     metrics = ("cosine", "dot", "l2")
 
     def fill(self, ids: Sequence[str], vectors: np.ndarray) -> Any:
@@ -393,15 +423,19 @@ class Lance(Backend):
     def _rows(self, ids: Sequence[str], vectors: np.ndarray) -> Any:
         import pyarrow as pa
 
-        flat = pa.array(vectors.ravel(), pa.float32())
+        flat = pa.array(vectors.astype(self.numbers).ravel())
         return pa.table(
             {
                 "id": list(ids),
                 "vector": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]),
                 "text": [text_of(name) for name in ids],
                 "label": [payload(name)["label"] for name in ids],
+                "tenant": [payload(name)["tenant"] for name in ids],
             }
         )
+
+    def filter(self, tenant: str) -> Any:
+        return f"tenant = '{tenant}'"
 
     def put(self, ids: Sequence[str], vectors: np.ndarray) -> None:
         merge = self.table.merge_insert("id").when_matched_update_all()
@@ -414,6 +448,11 @@ class Lance(Backend):
     def delete(self, ids: Sequence[str]) -> None:
         quoted = ", ".join("'" + name.replace("'", "''") + "'" for name in ids)
         self.table.delete(f"id IN ({quoted})")
+
+
+class LanceHalf(Lance):
+    name = "lancedb-float16"
+    numbers = np.float16
 
 
 class LlamaIndexLance(Lance):
@@ -535,6 +574,9 @@ class Milvus(Backend):
     def delete(self, ids: Sequence[str]) -> None:
         self.client.delete(self.collection, ids=list(ids))
 
+    def filter(self, tenant: str) -> Any:
+        return f'tenant == "{tenant}"'
+
     def close(self) -> None:
         self.client.close()
 
@@ -563,6 +605,7 @@ class LangChainMilvus(Milvus):
 class Postgres(Backend):
     name = "postgres"
     metrics = ("cosine", "dot", "l2")
+    precision: ClassVar[str] = "vector"
     url: str = ""
     """Of a server; the fixture puts it here."""
 
@@ -582,7 +625,7 @@ class Postgres(Backend):
         with self.connect() as connection:
             connection.execute(
                 f"CREATE TABLE {self._quoted} (id text PRIMARY KEY, content text, label text, "
-                f"embedding vector({vectors.shape[1]}))"
+                f"tenant text, embedding {self.precision}({vectors.shape[1]}))"
             )
         self.put(ids, vectors)
         self.options = {"metric": self.metric}
@@ -595,22 +638,31 @@ class Postgres(Backend):
     def put(self, ids: Sequence[str], vectors: np.ndarray) -> None:
         with self.connect() as connection, connection.cursor() as cursor:
             cursor.executemany(
-                f"INSERT INTO {self._quoted} VALUES (%s, %s, %s, %s) "
+                f"INSERT INTO {self._quoted} VALUES (%s, %s, %s, %s, %s) "
                 "ON CONFLICT (id) DO UPDATE SET embedding = excluded.embedding",
                 [
-                    (name, text_of(name), payload(name)["label"], vector)
+                    (name, text_of(name), payload(name)["label"], tenant_of(name), vector)
                     for name, vector in zip(ids, vectors, strict=True)
                 ],
             )
 
     def rest(self) -> Rows:
         with self.connect() as connection:
-            rows = connection.execute(f"SELECT id, content, label FROM {self._quoted}").fetchall()
+            columns = "id, content, label, tenant"
+            rows = connection.execute(f"SELECT {columns} FROM {self._quoted}").fetchall()
         return {row[0]: row[1:] for row in rows}
 
     def delete(self, ids: Sequence[str]) -> None:
         with self.connect() as connection:
             connection.execute(f"DELETE FROM {self._quoted} WHERE id = ANY(%s)", (list(ids),))
+
+    def filter(self, tenant: str) -> Any:
+        return "tenant = %s AND label LIKE '%%“quoted”%%'", [tenant]
+
+
+class PostgresHalf(Postgres):
+    name = "postgres-halfvec"
+    precision = "halfvec"
 
 
 class LangChainPostgres(Postgres):

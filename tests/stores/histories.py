@@ -17,9 +17,10 @@ from backends import Backend
 from nudge_integrations.errors import StoreError
 from nudge_integrations.stores import open_store, recover, revert, status
 from nudge_integrations.stores.files import sidecar_of
+from nudge_integrations.stores.formats import same
 from nudge_integrations.stores.plan import Plan, Row
 from nudge_integrations.stores.snapshot import read_rows
-from nudge_integrations.stores.store import LiveStore, same
+from nudge_integrations.stores.store import LiveStore
 
 D, COUNT = 6, 8
 

@@ -15,15 +15,15 @@ from backends import Backend, Chroma, Lance, LangChainChroma, Postgres
 from test_plan import opened, planned
 
 from nudge_integrations.errors import CorruptFileError, StoreError
-from nudge_integrations.stores import open_store, recover, revert, status
-from nudge_integrations.stores import store as base
+from nudge_integrations.stores import open_store, recover, retries, revert, status
 from nudge_integrations.stores.files import FileSidecar
+from nudge_integrations.stores.formats import same
 
 
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "FIRST_WAIT", 0.001)
-    monkeypatch.setattr(base, "LONGEST_WAIT", 0.002)
+    monkeypatch.setattr(retries, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(retries, "LONGEST_WAIT", 0.002)
 
 
 @pytest.mark.parametrize("error", [TimeoutError, ConnectionResetError])
@@ -254,6 +254,6 @@ def test_readers_never_see_an_error_and_other_writers_lose_nothing(
     assert outcome.written + len(outcome.changed) == len(moved)
     after = store.read(data.ids)
     for name in list(fresh)[:2]:
-        assert base.same(after[name], fresh[name])
+        assert same(after[name], fresh[name])
     for name, vector in zip(still[:2], data.vectors[:2], strict=True):
-        assert base.same(after[name], vector)
+        assert same(after[name], vector)

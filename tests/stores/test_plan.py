@@ -26,8 +26,9 @@ from nudge_integrations.methods.folds import fold_numbers
 from nudge_integrations.relevance import question_key
 from nudge_integrations.stores import open_store, recover, revert, status, tune
 from nudge_integrations.stores.files import sidecar_of
+from nudge_integrations.stores.formats import same
 from nudge_integrations.stores.plan import Plan
-from nudge_integrations.stores.store import LiveStore, same
+from nudge_integrations.stores.store import LiveStore
 
 
 def opened(backend: Backend, **named: Any) -> tuple[Any, World, LiveStore]:

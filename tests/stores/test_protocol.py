@@ -11,7 +11,8 @@ from backends import Backend
 
 from nudge_integrations.errors import DataError
 from nudge_integrations.stores import open_store
-from nudge_integrations.stores.store import LiveStore, same
+from nudge_integrations.stores.formats import same
+from nudge_integrations.stores.store import LiveStore
 
 D = 24
 HOSTILE = [

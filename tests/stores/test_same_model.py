@@ -13,8 +13,8 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import InMemoryVectorStore
 
 from nudge_integrations.stores import tune
+from nudge_integrations.stores.entries import TrainingQuestion
 from nudge_integrations.stores.questions import Questions, answers_look_random
-from nudge_integrations.stores.sidecar import TrainingQuestion
 
 TOPICS = 60
 

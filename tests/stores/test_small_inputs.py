@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -253,7 +254,10 @@ def test_one_bad_row_stops_only_itself(make: Make) -> None:
     assert set(status(held).left) == {nan, short}
 
 
-def test_faiss_rows_that_moved_up_are_found_by_their_vectors(make: Make) -> None:
+@pytest.mark.parametrize("reach", [0, None], ids=["some rows tuned", "all rows tuned"])
+def test_faiss_rows_that_moved_up_are_found_by_their_vectors(
+    make: Make, reach: float | None
+) -> None:
     backend = make(Faiss)
     held, data, _ = opened(backend)
     numbers = [str(row) for row in range(len(data.ids))]
@@ -266,10 +270,12 @@ def test_faiss_rows_that_moved_up_are_found_by_their_vectors(make: Make) -> None
         {name: [str(data.ids.index(each[0]))] for name, each in data.answers.items()},
     )
     backend.options = {}
-    plan = planned(backend, held, judged, reach=0)
+    plan = planned(backend, held, judged, reach=reach)
     plan.apply()
     held.remove_ids(np.array([3]))
+    assert status(held).tuned == plan.report.moved
     done = revert(held)
+    assert not done.changed
     tuned_away = "3" in plan.vectors()
     assert done.written == plan.report.moved - tuned_away
     now = np.stack(list(open_store(held).read(numbers).values()))
@@ -428,17 +434,32 @@ def test_another_machine_sees_what_is_tuned_and_reverts_it(make: Make, tmp_path:
     assert_originals(open_store(backend.database.open_table("docs"), metric="cosine"), before)
 
 
-def test_a_copied_folder_is_another_collection(make: Make, tmp_path: Path) -> None:
-    import shutil
-
-    backend = make(Lance)
-    held, data, store = opened(backend)
-    planned(backend, held, data).apply()
-    shutil.copytree(backend.folder / "lance", tmp_path / "copy")
-    revert(held)
-    assert status(held).state == "untuned"
-    assert status(f"lancedb:{tmp_path / 'copy'}#docs").state == "tuned"
-    assert open_store(f"lancedb:{tmp_path / 'copy'}#docs").uid != store.uid
+@pytest.mark.parametrize("used", [Lance, Chroma, QdrantOnDisk])
+@pytest.mark.parametrize("inside", [True, False], ids=["sidecar", "journal"])
+def test_a_copied_folder_is_another_collection(
+    used: type[Backend], inside: bool, make: Make, tmp_path: Path
+) -> None:
+    backend = make(used)
+    held, data, store = opened(backend, documents=80, asked=60)
+    before = store.read(data.ids)
+    journal = {} if inside else {"journal": tmp_path / "mine"}
+    planned(backend, held, data, **journal).apply()
+    folder = {Lance: "lance", Chroma: "chroma", QdrantOnDisk: "qdrant"}[used]
+    shutil.copytree(backend.folder / folder, tmp_path / "copy")
+    revert(held, **journal, **backend.options)
+    assert status(held, **journal, **backend.options).state == "untuned"
+    kind = "lancedb" if used is Lance else folder
+    again = open_store(f"{kind}:{tmp_path / 'copy'}#{getattr(held, 'name', 'docs')}")
+    assert again.uid != store.uid
+    if inside:
+        assert status(again).state == "tuned"
+        revert(again)
+        for name, vector in again.read(data.ids).items():
+            np.testing.assert_allclose(vector, before[name], rtol=0, atol=backend.rounding)
+    elif used is not Lance:  # whose tables hold no note
+        for given in ({}, journal):
+            with pytest.raises(StoreError, match="a journal that is not here"):
+                status(again, **given)
 
 
 @pytest.mark.parametrize("used", [Chroma, Qdrant, Milvus])

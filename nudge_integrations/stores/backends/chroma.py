@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,16 +18,10 @@ import numpy as np
 from nudge_integrations.common.arrays import FloatMatrix
 from nudge_integrations.common.lazy import require
 from nudge_integrations.errors import DataError, StoreError, UnsupportedStoreError
+from nudge_integrations.stores.formats import Hits, checked_metric, finite, json_or, similarity
 from nudge_integrations.stores.places import existing_path, is_web, no_such, shown_place
 from nudge_integrations.stores.sidecar import Sidecar
-from nudge_integrations.stores.store import (
-    Hits,
-    LiveStore,
-    checked_metric,
-    finite,
-    json_or,
-    similarity,
-)
+from nudge_integrations.stores.store import LiveStore
 
 _METRICS: dict[str, Any] = {"cosine": "cosine", "ip": "dot", "l2": "l2"}
 _PAGE = 1000
@@ -46,10 +41,13 @@ class ChromaStore(LiveStore):
     def __init__(self, collection: Any) -> None:
         self._collection = collection
         self.identity = f"Chroma collection {collection.name!r} ({collection.id})"
-        self.uid = f"chroma {collection.id}"
+        settings = collection._client.get_settings()
+        # A copy of an embedded database has collections of the same ids.
+        place = Path(settings.persist_directory).resolve() if settings.is_persistent else ""
+        self.uid = f"chroma {place} {collection.id}"
         self.batch = min(_PAGE, int(collection._client.get_max_batch_size()))
-        settings = collection.configuration_json
-        space = (settings.get("hnsw") or settings.get("spann") or {}).get("space")
+        config = collection.configuration_json
+        space = (config.get("hnsw") or config.get("spann") or {}).get("space")
         self.metric = checked_metric(space, _METRICS, self.identity)
 
     @classmethod

@@ -16,16 +16,11 @@ import numpy as np
 from nudge_integrations.common.arrays import FloatMatrix
 from nudge_integrations.common.lazy import require
 from nudge_integrations.errors import UnsupportedStoreError
+from nudge_integrations.stores.entries import Entry
 from nudge_integrations.stores.files import FileSidecar
-from nudge_integrations.stores.sidecar import Entry, Sidecar
-from nudge_integrations.stores.store import (
-    Hits,
-    LiveStore,
-    Metric,
-    checked_metric,
-    finite,
-    same,
-)
+from nudge_integrations.stores.formats import Hits, Metric, checked_metric, finite, same
+from nudge_integrations.stores.sidecar import Sidecar
+from nudge_integrations.stores.store import LiveStore
 
 
 class FaissStore(LiveStore):
@@ -40,6 +35,8 @@ class FaissStore(LiveStore):
     kind = "FAISS"
     exact = True
     dimension = 0
+    exact = True
+    dimension = 0
 
     def __init__(self, index: Any, names: Mapping[str, int] | None = None) -> None:
         faiss = require("faiss", "faiss")
@@ -48,6 +45,7 @@ class FaissStore(LiveStore):
         mapped = type(index).__name__.startswith("IndexIDMap")
         self._flat = faiss.downcast_index(index.index) if mapped else index
         if not isinstance(self._flat, faiss.IndexFlat):
+            graph = "HNSW" in type(self._flat).__name__
             graph = "HNSW" in type(self._flat).__name__
             raise UnsupportedStoreError(
                 f"FAISS {type(self._flat).__name__} cannot exchange a vector exactly"
@@ -177,7 +175,7 @@ class FaissSidecar(FileSidecar):
             if str(row) not in names:
                 free.setdefault(vector.tobytes(), []).append(str(row))
         lost = []
-        for name in sorted(set(entries) - set(names), key=lambda n: (len(n), n)):
+        for name in sorted(set(entries) - set(names), key=int):
             entry = entries[name]
             held = (entry.tuned, entry.original, *(each for each, _ in entry.known))
             rows = next((free[each.tobytes()] for each in held if free.get(each.tobytes())), None)

@@ -17,18 +17,18 @@ import numpy as np
 from nudge_integrations.common.arrays import FloatMatrix
 from nudge_integrations.common.lazy import require
 from nudge_integrations.errors import DataError, StoreError, UnsupportedStoreError
-from nudge_integrations.stores.places import existing_path, no_such, shown_place
-from nudge_integrations.stores.sidecar import Sidecar
-from nudge_integrations.stores.store import (
+from nudge_integrations.stores.formats import (
     METRICS,
     Hits,
-    LiveStore,
     Metric,
     checked_metric,
     finite,
     similarity,
     whole_id,
 )
+from nudge_integrations.stores.places import existing_path, no_such, shown_place
+from nudge_integrations.stores.sidecar import Sidecar
+from nudge_integrations.stores.store import LiveStore
 
 _PAGE = 4096
 _PROBES, _REFINE, _BEAM = 50, 3, 1000

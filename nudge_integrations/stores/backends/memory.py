@@ -21,8 +21,10 @@ from nudge_integrations.common.arrays import FloatMatrix, unit_rows
 from nudge_integrations.common.index import ExactIndex
 from nudge_integrations.common.topk import search
 from nudge_integrations.errors import DataError
-from nudge_integrations.stores.sidecar import Entry, Sidecar, facts_record, row_record
-from nudge_integrations.stores.store import Hits, LiveStore
+from nudge_integrations.stores.entries import Entry, facts_record, row_record
+from nudge_integrations.stores.formats import Hits
+from nudge_integrations.stores.sidecar import Sidecar
+from nudge_integrations.stores.store import LiveStore
 
 _NOTE = "__nudge__"
 _BY_DOCUMENT = {"row", "list"}
@@ -136,6 +138,7 @@ class ObjectSidecar(Sidecar):
     """Records inside a store object."""
 
     store: MemoryStore
+    kinds = ("list", *Sidecar.kinds)
 
     def _load(self, kind: str) -> Mapping[str, str]:
         return dict(self.store.notes().get(kind, {}))

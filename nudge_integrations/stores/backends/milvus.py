@@ -17,16 +17,10 @@ from typing import Any
 from nudge_integrations.common.arrays import FloatMatrix, name_some
 from nudge_integrations.common.lazy import require
 from nudge_integrations.errors import DataError, StoreError, UnsupportedStoreError
+from nudge_integrations.stores.formats import Hits, Metric, checked_metric, finite, whole_id
 from nudge_integrations.stores.places import existing_path, is_web, no_such, shown_place
 from nudge_integrations.stores.sidecar import Sidecar
-from nudge_integrations.stores.store import (
-    Hits,
-    LiveStore,
-    Metric,
-    checked_metric,
-    finite,
-    whole_id,
-)
+from nudge_integrations.stores.store import LiveStore
 
 _METRICS: dict[str, Metric] = {"COSINE": "cosine", "IP": "dot", "L2": "l2"}
 _MARK, _SIDECAR = "nudge_journal", "nudge_sidecar"

@@ -15,9 +15,7 @@ import numpy as np
 from nudge_integrations.common.arrays import FloatMatrix, name_some
 from nudge_integrations.errors import DataError, StoreError, UnsupportedStoreError
 from nudge_integrations.stores.backends.postgres_sidecar import Connected, PostgresSidecar, libpq
-from nudge_integrations.stores.places import no_such
-from nudge_integrations.stores.sidecar import Sidecar
-from nudge_integrations.stores.store import (
+from nudge_integrations.stores.formats import (
     METRICS,
     Hits,
     Metric,
@@ -26,6 +24,8 @@ from nudge_integrations.stores.store import (
     uuid_id,
     whole_id,
 )
+from nudge_integrations.stores.places import no_such
+from nudge_integrations.stores.sidecar import Sidecar
 
 # The operator of each metric, and its score from what the operator gives.
 _OPERATORS = {"cosine": ("<=>", "1 - far"), "dot": ("<#>", "-far"), "l2": ("<->", "-far * far")}

@@ -17,19 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from nudge_integrations.common.arrays import FloatMatrix, name_some
+from nudge_integrations.common.arrays import FloatMatrix, name_some, unit_rows
 from nudge_integrations.common.lazy import require
 from nudge_integrations.errors import DataError, StoreError, UnsupportedStoreError
+from nudge_integrations.stores.formats import Hits, checked_metric, finite, uuid_id, whole_id
 from nudge_integrations.stores.places import existing_path, is_web, no_such, shown_place
 from nudge_integrations.stores.sidecar import Sidecar
-from nudge_integrations.stores.store import (
-    Hits,
-    LiveStore,
-    checked_metric,
-    finite,
-    uuid_id,
-    whole_id,
-)
+from nudge_integrations.stores.store import LiveStore
 
 _METRICS: dict[str, Any] = {"Cosine": "cosine", "Dot": "dot", "Euclid": "l2"}
 _NUMBERS: dict[str, Any] = {"float32": np.float32, "float16": np.float16}
@@ -83,7 +77,8 @@ class QdrantStore(LiveStore):
                 f"{self.identity} keeps {kind} numbers; only float32 and float16 can be tuned and "
                 "put back"
             )
-        self.numbers = _NUMBERS[kind]
+        # Local mode keeps float32, whatever the collection says.
+        self.numbers = np.float32 if _local(client) else _NUMBERS[kind]
         distance = getattr(params.distance, "value", params.distance)
         self.metric = checked_metric(distance, _METRICS, self.identity)
         self.dimension = int(params.size)
@@ -107,6 +102,11 @@ class QdrantStore(LiveStore):
     def from_wrapper(cls, store: Any) -> QdrantStore:
         """The vector stores of LangChain and LlamaIndex."""
         return cls(store.client, store.collection_name, getattr(store, "vector_name", None))
+
+    def stored(self, vectors: FloatMatrix) -> FloatMatrix:
+        """Rounded to the collection's numbers; under cosine, at unit length."""
+        half = self.numbers != np.float32
+        return super().stored(unit_rows(vectors) if half and self.metric == "cosine" else vectors)
 
     def sidecar(self) -> Sidecar:
         """A sibling collection without vectors, named after this one."""
