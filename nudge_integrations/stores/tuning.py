@@ -81,7 +81,8 @@ def tune(
             see the engines.
 
     A filter is of the store's own form: Chroma's `where` dictionary, Qdrant's `models.Filter`, an
-    expression of LanceDB or Milvus, a function of a document's metadata for a store in memory.
+    expression of LanceDB or Milvus, a condition of PostgreSQL (or a pair of one with `%s` and its
+    values), a function of a document's metadata for a store in memory.
 
     Raises:
         DataError: Data that cannot be used; the offending id is named.
