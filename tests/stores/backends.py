@@ -605,6 +605,7 @@ class LangChainMilvus(Milvus):
 class Postgres(Backend):
     name = "postgres"
     metrics = ("cosine", "dot", "l2")
+    precision: ClassVar[str] = "vector"
     url: str = ""
     """Of a server; the fixture puts it here."""
 
@@ -624,7 +625,7 @@ class Postgres(Backend):
         with self.connect() as connection:
             connection.execute(
                 f"CREATE TABLE {self._quoted} (id text PRIMARY KEY, content text, label text, "
-                f"embedding vector({vectors.shape[1]}))"
+                f"tenant text, embedding {self.precision}({vectors.shape[1]}))"
             )
         self.put(ids, vectors)
         self.options = {"metric": self.metric}
@@ -637,22 +638,31 @@ class Postgres(Backend):
     def put(self, ids: Sequence[str], vectors: np.ndarray) -> None:
         with self.connect() as connection, connection.cursor() as cursor:
             cursor.executemany(
-                f"INSERT INTO {self._quoted} VALUES (%s, %s, %s, %s) "
+                f"INSERT INTO {self._quoted} VALUES (%s, %s, %s, %s, %s) "
                 "ON CONFLICT (id) DO UPDATE SET embedding = excluded.embedding",
                 [
-                    (name, text_of(name), payload(name)["label"], vector)
+                    (name, text_of(name), payload(name)["label"], tenant_of(name), vector)
                     for name, vector in zip(ids, vectors, strict=True)
                 ],
             )
 
     def rest(self) -> Rows:
         with self.connect() as connection:
-            rows = connection.execute(f"SELECT id, content, label FROM {self._quoted}").fetchall()
+            columns = "id, content, label, tenant"
+            rows = connection.execute(f"SELECT {columns} FROM {self._quoted}").fetchall()
         return {row[0]: row[1:] for row in rows}
 
     def delete(self, ids: Sequence[str]) -> None:
         with self.connect() as connection:
             connection.execute(f"DELETE FROM {self._quoted} WHERE id = ANY(%s)", (list(ids),))
+
+    def filter(self, tenant: str) -> Any:
+        return "tenant = %s AND label LIKE '%%“quoted”%%'", [tenant]
+
+
+class PostgresHalf(Postgres):
+    name = "postgres-halfvec"
+    precision = "halfvec"
 
 
 class LangChainPostgres(Postgres):

@@ -17,6 +17,7 @@ from backends import (
     Milvus,
     NudgeLangChain,
     NudgeLlamaIndex,
+    Postgres,
     Qdrant,
     tenant_of,
 )
@@ -31,7 +32,7 @@ from nudge_integrations.stores.formats import same
 Make = Callable[..., Backend]
 KINDS = [
     *(LangChainMemory, NudgeLangChain, LlamaIndexMemory, NudgeLlamaIndex),
-    *(Chroma, Qdrant, Lance, Milvus),
+    *(Chroma, Qdrant, Lance, Milvus, Postgres),
 ]
 
 
@@ -165,6 +166,10 @@ def test_an_interrupted_run_is_ended_before_a_tenant_is_reverted(
         (Qdrant, {"tenant": "a"}, r"models\.Filter"),
         (Lance, {"tenant": "a"}, "SQL text"),
         (Milvus, {"tenant": "a"}, "must be text"),
+        (Postgres, {"tenant": "a"}, "condition in SQL"),
+        (Postgres, "tenant = ", "condition in SQL"),
+        (Postgres, ("tenant = %s", []), "condition in SQL"),
+        (Postgres, "nothing = 'a'", "condition in SQL"),
         (Faiss, "tenant = 'a'", "no metadata"),
     ],
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from backends import Backend, LanceHalf, QdrantHalf
+from backends import Backend, LanceHalf, PostgresHalf, QdrantHalf
 from test_plan import in_memory, opened, planned, quick_c
 
 from nudge_integrations.errors import UnsupportedStoreError
@@ -16,14 +16,14 @@ Make = Callable[..., Backend]
 
 
 @pytest.mark.parametrize("metric", ["cosine", "dot", "l2"])
-@pytest.mark.parametrize("used", [LanceHalf, QdrantHalf])
+@pytest.mark.parametrize("used", [LanceHalf, QdrantHalf, PostgresHalf])
 def test_half_precision_comes_back_bit_for_bit(
     used: type[Backend], metric: str, make: Make
 ) -> None:
     backend = make(used, metric)
     held, data, store = opened(backend)
     # Qdrant's local mode keeps float32, whatever the collection says.
-    half = np.float16 if used is LanceHalf else np.float32
+    half = np.float32 if used is QdrantHalf else np.float16
     assert store.numbers == half
     before, rest = store.read(data.ids), backend.rest()
     plan = planned(backend, held, data)
