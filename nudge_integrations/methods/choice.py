@@ -131,8 +131,8 @@ def choose(
         apart = []
 
     def changes(at: Sequence[Split], setting: Setting) -> Float64:
-        means = trials.scores(at, setting).mean(axis=1) if at else np.zeros(len(steps))
-        return means - means[0]
+        means: Float64 = trials.scores(at, setting).mean(axis=1) if at else np.zeros(len(steps))
+        return np.asarray(means - means[0])
 
     # As if the questions to come were about all documents around, labelled or not.
     share = 1 - float(trials.pool.ground.judgments.touched().mean())

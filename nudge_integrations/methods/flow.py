@@ -101,7 +101,7 @@ class Ground:
         key = widths, narrow
         if key not in self.kernels:
             nobody = torch.zeros(count, dtype=torch.bool, device=self.documents.device)
-            tiles = self.documents.split(max(16, _TILE_BYTES // (4 * count)))
+            tiles = torch.split(self.documents, max(16, _TILE_BYTES // (4 * count)))
             parts = (kernel(tile @ self.documents.T, widths, 0.0, nobody) for tile in tiles)
             self.kernels[key] = torch.cat([part.to(narrow) for part in parts])
         return self.kernels[key]
