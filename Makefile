@@ -64,6 +64,7 @@ notebooks: $(VENV)/dev
 bench: $(VENV)/dev $(VENV)/model
 	$(BIN)/python benchmarks/quality.py
 	$(BIN)/python benchmarks/methods.py
+	$(BIN)/python benchmarks/field.py
 	$(BIN)/python benchmarks/model.py
 	$(BIN)/python benchmarks/tried.py
 	$(BIN)/python benchmarks/stores.py

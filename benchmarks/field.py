@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from machine import described
-from methods import Data, Part, by_vectors, load, moved, ranked
+from methods import Data, Part, by_vectors, load, moved, ranked, small
 from quality import SETS
 
 from nudge_integrations import NudgeC
@@ -84,6 +84,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--only", nargs="*", choices=ALL, default=list(ALL))
+    parser.add_argument("--few", type=int, help="tune on so many questions, 20 draws, instead")
     parser.add_argument("--data", type=Path, default=HERE.parent.parent / "shared" / "data")
     arguments = parser.parse_args()
     path = HERE / "field.json"
@@ -91,9 +92,14 @@ def main() -> None:
     content |= {"machine": described(), "seed": 0}
     for name in arguments.only:
         data = load(arguments.data / name, 0)
-        content["sets"][name] = tuned(data) | {"new documents": added(data, 0)}
+        if arguments.few:
+            draws = content.setdefault(f"{arguments.few} questions", {})
+            draws[name] = small(data, arguments.few)
+            print(name, draws[name], flush=True)
+        else:
+            content["sets"][name] = tuned(data) | {"new documents": added(data, 0)}
+            print(name, json.dumps(content["sets"][name]), flush=True)
         path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        print(name, json.dumps(content["sets"][name]), flush=True)
 
 
 if __name__ == "__main__":

@@ -207,13 +207,13 @@ def measure(data: Data) -> dict[str, Any]:
     return {"test": len(seen), "unseen": int((~seen).sum()), "ways": result}
 
 
-def small(data: Data) -> list[float]:
-    """Change of test NDCG@10 by NudgeC from 30 questions, for each of some draws."""
+def small(data: Data, most: int = SMALL) -> list[float]:
+    """Change of test NDCG@10 by NudgeC from so many questions, for each of some draws."""
     both, count = data.train + data.dev, len(data.documents)
     before = ranked(data.test, by_vectors(data.test.vectors, data.documents), count)["ndcg@10"]
     changes = []
     for seed in range(SMALL_SEEDS):
-        rows = np.random.default_rng(seed).choice(len(both.texts), SMALL, replace=False)
+        rows = np.random.default_rng(seed).choice(len(both.texts), most, replace=False)
         part = both.some(rows)
         fit = NudgeC().fit(data.documents, part.vectors, part.judgments(count))
         found = by_vectors(data.test.vectors, moved(data, fit))

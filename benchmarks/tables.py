@@ -13,7 +13,7 @@ from typing import Any
 HERE = Path(__file__).parent
 PARTS = (
     *("methods", "model", "tried", "stores", "filters", "questions", "imports"),
-    *("first_result", "downstream", "install"),
+    *("first_result", "downstream", "install", "field"),
 )
 PAGES = (HERE / "README.md", HERE.parent / "docs" / "faq.md")
 
@@ -195,6 +195,28 @@ def install(content: dict[str, Any]) -> list[str]:
     return lines
 
 
+def field(content: dict[str, Any]) -> list[str]:
+    """The field: all, unseen and new-document test questions of each set, before and after."""
+    lines = [
+        "| | all | unseen | about new documents | seconds |",
+        "|---|---|---|---|---|",
+    ]
+    for name, run in content["sets"].items():
+        cells = []
+        for group in ("all", "unseen", "new documents"):
+            each = run.get(group)
+            cells.append(
+                f"{each['before']:.4f} -> {each['after']:.4f} "
+                f"({each['after'] - each['before']:+.4f}, {each['queries']:,} queries)"
+                if each
+                else ""
+            )
+        lines.append(f"| {name} | {' | '.join(cells)} | {run['seconds']:.0f} |")
+    for draws in (name for name in content if name.endswith(" questions")):
+        lines += ["", f"Tuned on {draws} only:", "", *small(content[draws])]
+    return lines
+
+
 def tables(content: dict[str, Any]) -> dict[str, list[str]]:
     """Every table, by what it shows."""
     sets = content["sets"]
@@ -233,6 +255,7 @@ def everything() -> dict[str, str]:
         "first_result": lambda: first_result(content["first_result"]),
         "downstream": lambda: downstream(content["downstream"]),
         "install": lambda: install(content["install"]),
+        "field": lambda: field(content["field"]),
     }.items():
         if name in content:
             found[name] = "\n".join(lines())

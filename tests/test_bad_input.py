@@ -412,7 +412,9 @@ MODELS = {
     ),
     "tuned vectors over another model of the same width": Case(
         lambda desk: desk.side.embed_documents(
-            desk.side.tuned_model(desk.side.model({PROBE_TEXT: [1.0] * 24}, "b"), desk.run().tuned),
+            desk.side.tuned_model(
+                desk.side.model({PROBE_TEXT: [1.0] * 24}, "b"), desk.run(gamma=4).tuned
+            ),
             [D0],
         ),
         ModelMismatchError,
@@ -753,7 +755,7 @@ def test_a_full_disk_while_a_run_is_applied_to_a_saved_store_leaves_it_whole(
 ) -> None:
     folder = saved_store(desk)
     before = contents(folder)
-    tuned = desk.run().tuned
+    tuned = desk.run(gamma=4).tuned
     monkeypatch.setattr(os, "fsync", full_disk)
 
     with pytest.raises(NudgeError, match="No space left on device"):
