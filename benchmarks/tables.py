@@ -13,8 +13,9 @@ from typing import Any
 HERE = Path(__file__).parent
 PARTS = (
     *("methods", "model", "tried", "stores", "filters", "questions", "imports"),
-    "first_result",
+    *("first_result", "downstream", "install"),
 )
+PAGES = (HERE / "README.md", HERE.parent / "docs" / "faq.md")
 
 
 def average(runs: dict[str, Any], way: str, figure: str) -> float | None:
@@ -171,6 +172,29 @@ def first_result(content: dict[str, Any]) -> list[str]:
     return lines
 
 
+def downstream(content: dict[str, Any]) -> list[str]:
+    """NDCG@10 before and after by what follows the search."""
+    sets = content["sets"]
+    lines = [f"| NDCG@10, untuned to tuned | {' | '.join(sets)} |", "|---" * (len(sets) + 1) + "|"]
+    for name in next(iter(sets.values()))["pipelines"]:
+        cells = []
+        for found in sets.values():
+            each = found["pipelines"][name]
+            before, after = each["ndcg@10"]
+            error = each["standard error"]
+            cells.append(f"{before:.3f} to {after:.3f} ({after - before:+.3f} ± {error:.3f})")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
+def install(content: dict[str, Any]) -> list[str]:
+    """What an installation takes, with and without the model library."""
+    lines = ["| extras | packages | MB | seconds |", "|---" * 4 + "|"]
+    for name, each in content["results"].items():
+        lines.append(f"| `{name}` | {each['packages']} | {each['MB']:,} | {each['seconds']} |")
+    return lines
+
+
 def tables(content: dict[str, Any]) -> dict[str, list[str]]:
     """Every table, by what it shows."""
     sets = content["sets"]
@@ -207,6 +231,8 @@ def everything() -> dict[str, str]:
         "questions": lambda: questions(content["questions"]),
         "imports": lambda: imports(content["imports"]),
         "first_result": lambda: first_result(content["first_result"]),
+        "downstream": lambda: downstream(content["downstream"]),
+        "install": lambda: install(content["install"]),
     }.items():
         if name in content:
             found[name] = "\n".join(lines())
@@ -214,16 +240,17 @@ def everything() -> dict[str, str]:
 
 
 def main() -> None:
-    path = HERE / "README.md"
-    text = path.read_text(encoding="utf-8")
+    pages = {path: path.read_text(encoding="utf-8") for path in PAGES}
     for name, lines in everything().items():
         begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
-        before, _, rest = text.partition(begin)
-        _, _, after = rest.partition(end)
-        if not after:
-            raise SystemExit(f"README.md has no place for {name}: {begin.strip()} ... {end}")
-        text = f"{before}{begin}{lines}\n{end}{after}"
-    path.write_text(text, encoding="utf-8")
+        places = [path for path, text in pages.items() if begin in text and end in text]
+        if not places:
+            raise SystemExit(f"no page has a place for {name}: {begin.strip()} ... {end}")
+        for path in places:
+            before, _, rest = pages[path].partition(begin)
+            pages[path] = f"{before}{begin}{lines}\n{end}{rest.partition(end)[2]}"
+    for path, text in pages.items():
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         evaluate,
         evaluate_rankings,
         evaluate_run,
+        search,
     )
     from nudge_integrations.methods import NudgeC, NudgeM, NudgeN
     from nudge_integrations.questions import (
@@ -48,6 +49,7 @@ _MODULE_OF = {
     "evaluate_run": "evaluation",
     "generate_questions": "questions",
     "judge_queries": "questions",
+    "search": "evaluation",
 }
 
 __all__ = [
@@ -67,6 +69,7 @@ __all__ = [
     "evaluate_run",
     "generate_questions",
     "judge_queries",
+    "search",
 ]
 
 __getattr__, __dir__ = lazy_names(__name__, _MODULE_OF)

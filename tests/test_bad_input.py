@@ -123,7 +123,7 @@ def unknown_in(desk: Desk) -> RelevanceDataset:
 DATASETS = {
     "train: a judgment of an unknown document": data(
         lambda desk: desk.engine(desk.judged("q0-0", "d99")),
-        "train dataset",
+        "train_dataset",
         "'q0-0'",
         "'d99'",
         remedy="add the document or remove the judgment",
@@ -131,7 +131,7 @@ DATASETS = {
     ),
     "validation: a judgment of an unknown document": data(
         lambda desk: desk.engine(val_dataset=unknown_in(desk)),
-        "validation dataset",
+        "val_dataset",
         "'x1'",
         "'d99'",
         remedy="add the document or remove the judgment",
@@ -139,7 +139,7 @@ DATASETS = {
     ),
     "test: a judgment of an unknown document": data(
         lambda desk: desk.engine(test_dataset=unknown_in(desk)),
-        "test dataset",
+        "test_dataset",
         "'x1'",
         "'d99'",
         remedy="add the document or remove the judgment",
@@ -181,8 +181,8 @@ DATASETS = {
     "a question in training and validation": Case(
         lambda desk: desk.engine(val_dataset=desk.data.subset(["q0-0", "q1-0"])),
         LeakError,
-        ("'validation' shares 2 of its 2 queries with 'train'", "'q0-0'"),
-        "validation.without_queries_of(train)",
+        ("'val_dataset' shares 2 of its 2 queries with 'train_dataset'", "'q0-0'"),
+        "val_dataset.without_queries_of(train_dataset)",
         free=True,
     ),
     "one question, and some to be held out": data(
@@ -200,8 +200,8 @@ DATASETS = {
     "measuring a question that was trained on": Case(
         lambda desk: desk.run().evaluate(desk.data.subset(["q0-0"])),
         LeakError,
-        ("'evaluation' shares 1", "'q0-0'"),
-        "evaluation.without_queries_of(train)",
+        ("'dataset' shares 1", "'q0-0'"),
+        "dataset.without_queries_of(train_dataset)",
     ),
 }
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from engine_fakes import FRAMEWORKS, LangChain, World, planted
+from engine_fakes import FRAMEWORKS, LlamaIndex, World, planted
 
 from nudge_integrations.common.index import ExactIndex
 
@@ -64,9 +64,8 @@ def test_a_store_comes_back_with_all_that_is_in_it(
     assert side.vectors(store, ids).tobytes() == tuned.tobytes(), "and the first is untouched"
 
 
-def test_a_pydantic_copy_of_a_store_is_whole(engine: Any, side: Any) -> None:
-    if side is LangChain:
-        pytest.skip("LangChain's stores are no pydantic models")
+@pytest.mark.parametrize("side", [LlamaIndex], ids=["llama_index"])
+def test_a_pydantic_copy_of_a_store_is_whole(engine: Any) -> None:
     store = engine.get_finetuned_vector_store()
 
     deep, shallow = store.model_copy(deep=True), store.model_copy()

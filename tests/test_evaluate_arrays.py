@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytrec_eval
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nudge_integrations import evaluate
+from nudge_integrations import evaluate, search
 from nudge_integrations.errors import DataError
 from nudge_integrations.evaluation import parse_metric
 
@@ -190,3 +191,36 @@ def test_what_cannot_be_measured_is_refused(
 
     assert type(caught.value) is DataError
     assert named in str(caught.value)
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+@given(seed=st.integers(0, 1000), k=st.integers(1, 15), cut=st.integers(1, 11))
+def test_a_corpus_in_parts_is_searched_as_one(similarity: Any, seed: int, k: int, cut: int) -> None:
+    rng = np.random.default_rng(seed)
+    documents, queries = (rng.normal(size=(n, 5)).astype(np.float32) for n in (12, 4))
+    documents[7] = documents[2]  # a tie
+
+    rows, scores = search(queries, documents, k, similarity=similarity)
+    parts, again = search(queries, [documents[:cut], documents[cut:]], k, similarity=similarity)
+
+    exact = queries.astype(np.float64) @ documents.T.astype(np.float64)
+    if similarity == "cosine":
+        lengths = [np.linalg.norm(each, axis=1) for each in (queries, documents)]
+        exact /= np.outer(*lengths)
+    assert rows.shape == scores.shape == (4, min(k, 12))
+    assert np.allclose(scores, -np.sort(-exact, axis=1)[:, :k], atol=1e-5)
+    assert np.allclose(np.take_along_axis(exact, parts, axis=1), again, atol=1e-5)
+    assert np.allclose(scores, again, atol=1e-5)
+
+
+def test_a_corpus_in_parts_is_evaluated_as_one(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    documents, queries = (rng.normal(size=(n, 5)).astype(np.float32) for n in (12, 4))
+    asked = {"q_embs": queries, "q_ans_indx": [[0], [5, 11], [], [7]]}
+    np.save(tmp_path / "shard.npy", documents[4:])
+    shard = np.load(tmp_path / "shard.npy", mmap_mode="r")
+
+    whole = evaluate(documents, asked, "recall_cap@3")
+    parts = evaluate([documents[:4], shard], asked, "recall_cap@3")
+
+    assert parts.values["recall_cap@3"].tolist() == whole.values["recall_cap@3"].tolist()

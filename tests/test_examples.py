@@ -160,6 +160,42 @@ def test_more_clicks_make_more_questions_better(folder: Path) -> None:
         assert 0 < int(wrong) / int(judgments) < share / 2
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["next_week_langchain.py", "next_week_llama_index.py"])
+def test_a_week_ends_where_it_began(name: str, folder: Path) -> None:
+    printed = output_of(name, folder)
+
+    assert re.findall(r"(\d+) (?:nodes )?added, (\d+) deleted", printed) == [
+        ("320", "0"),
+        ("41", "2"),
+    ]
+    ((new, of),) = re.findall(r"(\d+) of (\d+) new \w+ have moved", printed)
+    assert 0 < int(new) <= int(of) == 41
+    assert "The same vectors, byte for byte: True" in printed
+    ((old, again),) = re.findall(r"ndcg@10 (\d\.\d+) -> (\d\.\d+)$", printed, re.M)
+    assert 0 < float(old) < float(again)
+    assert re.search(r"that differ from the base model: 0$", printed, re.M)
+
+
+@pytest.mark.slow
+def test_the_nudge_notebook_s_steps_gain_more_with_more_questions(folder: Path) -> None:
+    printed = output_of("from_the_nudge_notebook.py", folder)
+
+    figures = [float(each) for each in re.findall(r" (\d\.\d+)$", printed, re.M)]
+    untuned, half, whole, ours = figures
+    assert 0 < untuned < half < whole
+    assert untuned < ours
+
+
+@pytest.mark.slow
+def test_the_adapter_notebook_s_steps_say_why_they_differ(folder: Path) -> None:
+    printed = output_of("from_the_adapter_notebook.py", folder)
+
+    assert "As in the notebook: val_dataset is about other documents" in printed
+    before, after = re.findall(r"hit_rate@5 (\d\.\d+), mrr@10 (\d\.\d+)$", printed, re.M)
+    assert all(float(one) < float(two) for one, two in zip(before, after, strict=True))
+
+
 def test_the_readme_names_every_example() -> None:
     assert len(EXAMPLES) >= 4
     assert sorted(set(re.findall(r"\[`(\w+\.py)`\]\(\1\)", README))) == EXAMPLES

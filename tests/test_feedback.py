@@ -135,7 +135,7 @@ def test_columns_of_other_names() -> None:
         ([row("q", "a", 1, time="noon")], {}, "'noon' is no time"),
         ([row("q", "a", "thumbs_down")], {}, "no document reached 0.5"),
         ([row("q", "a", 1)], {"thresholds": (2, 1)}, "must ascend"),
-        ([row("q", "a", 1)], {"min_support": 0}, "min_support=0"),
+        ([row("q", "a", 1)], {"min_support": 0}, "min_support must be"),
         ([row("q", "a", 1)], {"half_life_days": 0}, "half_life_days=0"),
         ([row("q", "a", 1)], {"columns": {"user": "x"}}, "columns names 'user'"),
         (["text"], {}, "row 0 is a str"),
@@ -380,3 +380,49 @@ def test_phoenix_s_rows_from_parquet_and_of_many_kinds() -> None:
         (each["document_id"], each["signal"]) for each in rows_from_phoenix([span], annotations)
     ]
     assert rows == [("b", 1.0), ("a", 1.0), ("b", 0.5), ("a", -1.0)]
+
+
+def test_phoenix_s_data_frames_are_read_as_they_come() -> None:
+    import pandas as pd
+
+    spans = pd.DataFrame([FLAT]).set_index("context.span_id")
+    annotations = pd.DataFrame(
+        [
+            {"span_id": "s1", "label": "relevant", "document_position": 1},
+            {"span_id": "s1", "score": 1.0},
+        ]
+    ).set_index("span_id")
+
+    rows = [(each["document_id"], each["signal"]) for each in rows_from_phoenix(spans, annotations)]
+
+    assert rows == [("b", 1.0), ("a", 1.0), ("b", 0.5)]
+
+
+def test_phoenix_s_structs_have_every_field_in_parquet() -> None:
+    documents = [
+        {"document.id": "a", "document": None},
+        {"document.id": None, "document": {"id": "b"}},
+    ]
+    span = {**FLAT, "attributes.retrieval.documents": documents}
+    rows = rows_from_phoenix([span], [{"span_id": "s1", "label": "relevant"}])
+    assert [each["document_id"] for each in rows] == ["a", "b"]
+
+
+def test_a_position_that_is_no_number_is_named() -> None:
+    annotation = {"span_id": "s1", "label": "relevant", "document_position": "first"}
+    with pytest.raises(DataError, match="span 's1' has 'first' for a document_position"):
+        list(rows_from_phoenix([FLAT], [annotation]))
+
+
+def test_langsmith_s_data_frames() -> None:
+    import pandas as pd
+
+    run = {"id": "1", "run_type": "retriever", "inputs": {"query": "x"}}
+    runs = pd.DataFrame([{**run, "outputs": {"documents": [{"id": "a", "page_content": "t"}]}}])
+    feedback = pd.DataFrame([{"run_id": "1", "score": 1}, {"run_id": "1", "score": float("nan")}])
+    assert [each["signal"] for each in rows_from_langsmith(runs, feedback)] == [1.0]
+
+
+def test_what_is_very_old_still_says_which_way_it_pointed() -> None:
+    rows = [row("q", "a", 1, time="2026-01-01"), row("q", "b", 1, time="0001-01-01")]
+    assert graded(read(rows, half_life_days=7)) == {"q": {"a": 1}}

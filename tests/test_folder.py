@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nudge_integrations.errors import DataError
-from nudge_integrations.relevance.folder import documents_at
+from nudge_integrations.relevance.documents import documents_at
 
 
 def test_a_folder_is_read_file_by_file_and_passage_by_passage(
@@ -35,3 +35,10 @@ def test_a_folder_is_read_file_by_file_and_passage_by_passage(
     (tmp_path / "none").mkdir()
     with pytest.raises(DataError, match="holds no text"):
         documents_at(tmp_path / "none")
+
+
+def test_one_file_is_read_as_a_folder_of_one(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("one\n\n" + "x" * 999)
+    assert list(documents_at(tmp_path / "notes.txt")) == ["notes.txt#1", "notes.txt#2"]
+    with pytest.raises(DataError, match=r"gone\.md"):
+        documents_at(tmp_path / "gone.md")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from engine_fakes import LangChain, LlamaIndex, World, planted, tuned_vectors
+from langchain_classic.embeddings.cache import CacheBackedEmbeddings
 from langchain_core.stores import InMemoryByteStore
 from llama_index.core.ingestion import IngestionCache, IngestionPipeline
 from llama_index.core.schema import Document
@@ -64,13 +65,12 @@ def test_the_digest_is_in_the_model_s_own_json_and_says_nothing_of_an_untuned_on
 
 
 def test_cache_backed_embeddings_serve_each_run_its_own_vectors(world: World) -> None:
-    caching = pytest.importorskip("langchain_classic.embeddings.cache")
     base, store = LangChain.model(world), InMemoryByteStore()
     text = next(iter(world.data.corpus.values()))
 
     for tuned in [*runs(world, base), *reversed(runs(world, base))]:
         model = NudgeEmbeddings(base, tuned)
-        cached = caching.CacheBackedEmbeddings.from_bytes_store(
+        cached = CacheBackedEmbeddings.from_bytes_store(
             model, store, namespace=model.model, key_encoder="sha256"
         )
         assert cached.embed_documents([text]) == model.embed_documents([text])

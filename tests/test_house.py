@@ -20,6 +20,10 @@ MOST_FILES = 165
 MOST_ROOT_MODULES = 3
 MOST_LINES_IN_A_FILE = 350
 MOST_LINES_IN_A_FUNCTION = 85
+# Rooms that keep to the limits of CONTRIBUTING, or nearly.
+TIDY = ("cli", "demo", "evaluation", "tuning")
+MOST_LINES_IN_A_TIDY_FILE = 300
+MOST_LINES_IN_A_TIDY_FUNCTION = 50
 
 
 def test_imports_point_down_the_house() -> None:
@@ -98,6 +102,10 @@ def test_contributing_maps_every_folder() -> None:
     assert [name for name in sorted(folders) if f"`{name}/`" not in text] == []
 
 
+def tidy(path: Path) -> bool:
+    return path.relative_to(PACKAGE).parts[0] in TIDY
+
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -126,7 +134,8 @@ def test_functions_are_short_and_public_ones_documented(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     functions = [node for node in ast.walk(tree) if isinstance(node, Function)]
 
-    assert [node.name for node in functions if length(node) > MOST_LINES_IN_A_FUNCTION] == []
+    most = MOST_LINES_IN_A_TIDY_FUNCTION if tidy(path) else MOST_LINES_IN_A_FUNCTION
+    assert [node.name for node in functions if length(node) > most] == []
     assert [name for name, node in public(tree.body) if not ast.get_docstring(node)] == []
 
 
@@ -144,7 +153,8 @@ def test_a_module_is_short_and_neither_prints_nor_pickles(path: Path) -> None:
         )
     }
 
-    assert len(source.splitlines()) <= MOST_LINES_IN_A_FILE
+    most = MOST_LINES_IN_A_TIDY_FILE if tidy(path) else MOST_LINES_IN_A_FILE
+    assert len(source.splitlines()) <= most
     assert not imported & {"pickle", "joblib", "dill", "shelve"}
     if not path.name.startswith("cli") and "cli" not in path.parts:
         assert "print" not in names

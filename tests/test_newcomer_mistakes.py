@@ -70,7 +70,7 @@ def all_splits_for_one(desk: Desk) -> None:
     desk.engine(desk.data.split())
 
 
-@mistake(LeakError, names="'q0-0'", remedy="test.without_queries_of(train)")
+@mistake(LeakError, names="'q0-0'", remedy="test_dataset.without_queries_of(train_dataset)")
 def judged_on_what_it_was_trained_on(desk: Desk) -> None:
     desk.engine(test_dataset=desk.data)
 

@@ -11,6 +11,7 @@ import pytest
 from engine_fakes import FRAMEWORKS, LangChain, World, planted
 from hypothesis import given
 from hypothesis import strategies as st
+from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
 
 from nudge_integrations.common.arrays import unit_rows
 from nudge_integrations.errors import DataError
@@ -113,16 +114,17 @@ def test_nothing_moved_changes_nothing(side: Any, engine: Any, world: World) -> 
 
 
 def test_a_filter_is_handed_on(side: Any, engine: Any, world: World) -> None:
-    if side is not LangChain:
-        pytest.skip("LlamaIndex's retriever takes its filters itself")
     store = engine.get_base_vector_store()
-    retriever = overlaid(
-        side,
-        store,
-        engine.base_model,
-        engine.tuned,
-        search_kwargs={"filter": lambda document: document.id == "d3"},
-    )
+    if side is LangChain:
+        options: Any = {"search_kwargs": {"filter": lambda document: document.id == "d3"}}
+    else:
+        (node,) = store.get_nodes(["d3"])
+        node.metadata, node.excluded_embed_metadata_keys = {"kept": 1}, ["kept"]
+        node.embedding = store.get("d3")
+        store.add([node])
+        only = MetadataFilter(key="kept", value=1)
+        options = {"filters": MetadataFilters(filters=[only])}
+    retriever = overlaid(side, store, engine.base_model, engine.tuned, **options)
     assert side.ranked(retriever, next(iter(world.data.queries.values()))) == ["d3"]
 
 

@@ -16,7 +16,7 @@ from langchain_core.vectorstores import InMemoryVectorStore
 from llama_index.core.schema import TextNode
 
 from nudge_integrations import RelevanceDataset
-from nudge_integrations.errors import DataError
+from nudge_integrations.errors import DataError, UnsupportedStoreError
 from nudge_integrations.stores.records import records
 
 read = RelevanceDataset.from_pairs
@@ -158,6 +158,7 @@ def test_tables_of_every_kind(tmp_path: Path, kind: str) -> None:
         ([{"question": "a", "answer": "b", "grade": "good"}], {}, "row 0.*'good' is not a grade"),
         ([{"question": "a", "answer": "b"}], {"on_error": "x"}, "on_error='x'"),
         ([{"question": "a", "answer": "b"}], {"match": {}}, "holds no documents"),
+        ([{"question": "a", "answer": "b"}], {"threshold": 7}, "threshold=7"),
         ([{"question": "a", "answer": "b"}], {"match": 3}, "no documents: the int 3"),
         ("nowhere.csv", {}, r"cannot read nowhere\.csv"),
         (["text"], {}, "row 0 is a str"),
@@ -223,9 +224,18 @@ def qdrant() -> Any:
 
 
 def faiss() -> Any:
-    from langchain_community.vectorstores import FAISS
+    """LangChain's FAISS wrapper, as far as reading goes; its package is not installed here."""
+    import faiss
 
-    return FAISS.from_documents(documents(), DeterministicFakeEmbedding(size=8))
+    class FAISS(InMemoryVectorStore):
+        __module__ = "langchain_community.vectorstores.faiss"
+
+    store = FAISS(DeterministicFakeEmbedding(size=8))
+    store.add_documents(documents())
+    store.index = faiss.IndexFlatL2(8)
+    store.index.add(np.ones((len(PASSAGES), 8), np.float32))
+    store.index_to_docstore_id = dict(enumerate(PASSAGES))
+    return store
 
 
 def lancedb(tmp_path: Path) -> Any:
@@ -254,9 +264,15 @@ def milvus(tmp_path: Path) -> str:
     return f"milvus:{tmp_path / 'milvus.db'}#pairs"
 
 
-@pytest.mark.parametrize("make", [chroma_filled_by_a_splitter, memory, qdrant, lancedb, milvus])
+@pytest.mark.parametrize(
+    "make", [chroma_filled_by_a_splitter, memory, qdrant, faiss, lancedb, milvus]
+)
 def test_answers_are_joined_to_what_a_store_holds(make: Any, tmp_path: Path) -> None:
     store = make(tmp_path) if make in (lancedb, milvus) else make()
+    check_pairs_in(store)
+
+
+def check_pairs_in(store: Any) -> None:
     rows = [
         {"question": "undo?", "answer": "undo.md"},
         {"question": "mail?", "answer": PASSAGES["d3"]},
@@ -269,3 +285,105 @@ def test_answers_are_joined_to_what_a_store_holds(make: Any, tmp_path: Path) -> 
     found = {query: [text_of[name] for name in judged] for query, judged in graded(data).items()}
     assert found == {"undo?": [PASSAGES["d1"]], "mail?": [PASSAGES["d3"]]}
     assert not data.corpus
+
+
+def test_pairs_for_postgres(tmp_path: Path) -> None:
+    import pgserver
+    import psycopg
+
+    server = pgserver.get_server(tmp_path / "pg")
+    try:
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+            connection.execute(
+                "CREATE TABLE docs (id text PRIMARY KEY, content text, metadata jsonb, "
+                "embedding vector(2))"
+            )
+            for name, text in PASSAGES.items():
+                connection.execute(
+                    "INSERT INTO docs VALUES (%s, %s, %s, '[1, 2]')",
+                    (name, text, json.dumps(METADATA[name])),
+                )
+        check_pairs_in(f"{server.get_uri()}#docs")
+    finally:
+        server.cleanup()
+
+
+def test_a_store_without_texts_is_named_with_what_to_pass() -> None:
+    import faiss
+    from llama_index.vector_stores.faiss import FaissVectorStore
+
+    index = faiss.IndexFlatL2(8)
+    index.add(np.ones((4, 8), np.float32))
+    with pytest.raises(UnsupportedStoreError, match=r"keeps no texts.*pass the documents or nodes"):
+        read([{"question": "undo?", "answer": "undo.md"}], match=FaissVectorStore(index))
+
+
+CELLS: dict[str, tuple[list[dict[str, Any]], Any, Any]] = {
+    "ids that pandas made floats": ([{"q": "x", "doc_id": 7.0}], {"7": "a b c"}, {"7": 1}),
+    "ids of type UUID": ([{"q": "x", "doc_id": uuid.UUID(int=1)}], {str(uuid.UUID(int=1)): "a"}, 1),
+    "several answers": ([{"q": "x", "answers": ["d1", "d2"]}], PASSAGES, {"d1": 1, "d2": 1}),
+    "an array of answers": ([{"q": "x", "answer": np.array(["d1"])}], PASSAGES, {"d1": 1}),
+    "one text, two documents": (
+        [{"q": "x", "answer": PASSAGES["d1"]}],
+        {"a": PASSAGES["d1"], "b": PASSAGES["d1"]},
+        {"a": 1, "b": 1},
+    ),
+    "two grades": (
+        [{"q": "x", "id": "d1", "grade": 0}, {"q": "x", "id": "d1", "grade": 2}],
+        PASSAGES,
+        {"d1": 2},
+    ),
+}
+
+
+@pytest.mark.parametrize(("rows", "match", "found"), CELLS.values(), ids=CELLS.keys())
+def test_cells_of_many_types(rows: Any, match: Any, found: Any) -> None:
+    (judged,) = graded(read(rows, match=match)).values()
+    assert judged == (found if isinstance(found, dict) else {next(iter(match)): found})
+
+
+def test_a_document_without_text_cannot_be_an_answer() -> None:
+    rows = [{"q": "x", "id": "empty"}, {"q": "y", "id": "d1"}]
+    data = read(rows, match={**PASSAGES, "empty": " "})
+    assert data.match_report is not None
+    assert data.match_report.unmatched == ("empty",)
+
+
+def test_negative_grades_of_pairs_are_said_to_be_none(caplog: pytest.LogCaptureFixture) -> None:
+    rows = [{"q": "x", "id": "d1", "score": 1}, {"q": "x", "id": "d2", "score": -2}]
+    assert graded(read(rows)) == {"x": {"d1": 1, "d2": 0}}
+    assert "1 negative grades are read as 0" in caplog.text
+
+
+FILES: dict[str, tuple[str, bytes, str]] = {
+    "deep": ("a.jsonl", b"[" * 200_000, "line 1: no JSON that can be read"),
+    "deep, whole": ("a.json", b'{"a":' * 200_000, "no JSON that can be read"),
+    "digits": ("a.jsonl", b'{"q": "x", "id": ' + b"1" * 5000 + b"}", "line 1: no JSON that can"),
+    "digits of a grade": ("a.csv", b"q,id,grade\nx,y," + b"1" * 5000, "line 2.*not a grade"),
+    "a large grade": ("a.csv", b"q,id,grade\nx,y,1e300", "line 2.*not a grade"),
+    "a long cell": ("a.csv", b"q,answer\nx," + b"y" * 200_000, "131,072 characters"),
+    "a short row": ("a.csv", b"q,answer\nx\n", "line 2: 'answer' is empty"),
+    "an open quotation": ("a.csv", b'q,answer\n"x,y\nz,w\n', "line 3: 'answer' is empty"),
+    "a header alone": ("a.csv", b"q,answer\n", "no pairs"),
+    "nothing": ("a.csv", b"", "no pairs"),
+    "another encoding": ("a.csv", "q,answer\nxü,y".encode("latin-1"), r"cannot read .*a\.csv"),
+    "no Parquet": ("a.parquet", b"PK\x03\x04", r"cannot read .*a\.parquet"),
+    "a spreadsheet": ("a.xlsx", b"PK\x03\x04\xff", r"a\.xlsx, line 1: not UTF-8"),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "message"), FILES.values(), ids=FILES.keys())
+def test_files_that_cannot_be_read_are_named(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=message) as caught:
+        read(tmp_path / name)
+    assert len(str(caught.value)) < 500
+
+
+def test_semicolons_of_spreadsheets(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_text("Frage;Antwort\nundo, or not?;d1\n", encoding="utf-8-sig")
+    assert graded(read(path, match=PASSAGES)) == {"undo, or not?": {"d1": 1}}

@@ -11,7 +11,7 @@ PUBLIC = {
     "nudge_integrations": """
         Embedder EvaluationReport NudgeC NudgeM NudgeN QuestionFilters RelevanceDataset Scores
         TunedVectors agenerate_questions compare evaluate evaluate_rankings evaluate_run
-        generate_questions judge_queries
+        generate_questions judge_queries search
     """,
     "nudge_integrations.demo": """
         demo_datasets run_demo
@@ -29,15 +29,15 @@ PUBLIC = {
         DEFAULT_METRICS EvaluationReport METRIC_NAMES Metric PairedTest QueryChange QueryTotals
         RankedDocument ReportRow Scores check_retrieved check_retriever compare evaluate
         evaluate_rankings evaluate_run first_answer_rank paired_test parse_metric score_rankings
-        with_rankings
+        search with_rankings
     """,
     "nudge_integrations.langchain": """
-        NudgeEmbeddings NudgeFinetuneEngine NudgeRetriever NudgeVectorStore aevaluate_retriever
-        evaluate_retriever
+        NudgeEmbeddings NudgeFinetuneEngine NudgeRetriever NudgeVectorStore
+        TracedRetriever aevaluate_retriever evaluate_retriever
     """,
     "nudge_integrations.llama_index": """
-        NudgeEmbedding NudgeFinetuneEngine NudgeRetriever NudgeVectorStore aevaluate_retriever
-        evaluate_retriever
+        NudgeEmbedding NudgeFinetuneEngine NudgeRetriever NudgeVectorStore
+        TracedRetriever aevaluate_retriever evaluate_retriever
     """,
     "nudge_integrations.methods": """
         Fit Judgments Method NudgeC NudgeM NudgeN get_method

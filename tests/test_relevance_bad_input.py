@@ -60,6 +60,9 @@ def refuses(action: Callable[[], object], *named: str) -> None:
         pytest.param(
             Q, C, {"q1": {"d1": float("inf")}}, "'d1': inf", "whole number", id="grade: infinity"
         ),
+        pytest.param(
+            Q, C, {"q1": {"d1": 10**5000}}, "'d1': a number above", "whole number", id="grade: huge"
+        ),
         pytest.param(Q, C, {"q1": {"d1": True}}, "'d1': True", "whole number", id="grade: a bool"),
         pytest.param(Q, C, {"q1": {"d1": "1"}}, "'d1': '1'", "whole number", id="grade: a string"),
         pytest.param(Q, C, {"q1": {"d1": None}}, "'d1': None", "whole number", id="grade: None"),

@@ -22,7 +22,7 @@ from nudge_integrations.errors import (
     ModelMismatchError,
     NudgeError,
 )
-from nudge_integrations.tuning.metric import check_metric
+from nudge_integrations.tuning.options import check_metric
 from nudge_integrations.tuning.tuned import FILE_NAME, KIND, VERSION
 
 IDS = ("d0", "d1", "d2")

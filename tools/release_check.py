@@ -3,8 +3,8 @@
     python tools/release_check.py [EXTRA ...] [--constraints FILE]     # or: make release-check
 
 1. Builds the sdist and the wheel (`python -m build`), and a wheel out of the sdist.
-2. Checks what is in them: `py.typed`, the licence and the demo's questions in the wheel; tests,
-   README and changelog in the sdist; the same files in both wheels.
+2. Checks what is in them: every file of the package and the licence in the wheel; tests, README
+   and changelog in the sdist; the same files in both wheels.
 3. Installs the wheel without extras into an empty environment: the base. Then makes one for each
    extra for users (not `dev`, `docs`), which sees the base and has that one extra of its own, and
    runs `release_smoke.py` in it. Nothing of other extras is in sight, which the smoke checks.
@@ -100,11 +100,12 @@ def check_content(sdist: Path, wheel: Path, direct: Path) -> None:
         if names != set(other.namelist()):
             faults.append(f"wheels differ: {sorted(names ^ set(other.namelist()))}")
     (info,) = {name.split("/")[0] for name in names if ".dist-info/" in name}
-    wanted = {
-        f"{PACKAGE}/{name}" for name in ("py.typed", "demo/questions.json", "evaluation/report.css")
+    wanted = {f"{info}/licenses/LICENSE", f"{info}/entry_points.txt", f"{PACKAGE}/py.typed"}
+    wanted |= {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / PACKAGE).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
     }
-    wanted |= {f"{info}/licenses/LICENSE", f"{info}/entry_points.txt"}
-    wanted |= {str(path.relative_to(ROOT)) for path in (ROOT / PACKAGE).rglob("*.py")}
     faults += [f"not in the wheel: {name}" for name in sorted(wanted - names)]
     faults += [
         f"should not be in the wheel: {name}"

@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 UNLOCKS = {
     "llama-index": "llama_index.core",
     "langchain": "langchain_core",
+    "sentence-transformers": "sentence_transformers",
     "openai": "langchain_openai",
     "plot": "matplotlib",
     "chroma": "chromadb",
@@ -33,7 +34,7 @@ UNLOCKS = {
     "milvus": "pymilvus",
     "faiss": "faiss",
 }
-BRINGS = {"openai": {"langchain"}}
+BRINGS = {"openai": {"langchain"}, "demo": {"sentence-transformers"}}
 
 IDS = [f"00000000-0000-0000-0000-00000000000{number}" for number in range(4)]
 VECTORS = np.eye(4, 8, dtype=np.float32)
@@ -73,9 +74,10 @@ def tune_and_revert(store: Any, **options: Any) -> None:
         store_options=options,
     )
     must(np.allclose(first(), VECTORS[0], atol=1e-6), "a dry run changed the store")
-    must(plan.apply().written == 1, "apply did not write one vector")
+    # The document of the question, and neighbours that learn with it.
+    must(plan.apply().written >= 1, "apply wrote no vector")
     must(not np.allclose(first(), VECTORS[0], atol=1e-2), "apply did not change the vector")
-    must(plan.revert().written == 1, "revert did not write one vector")
+    must(plan.revert().written >= 1, "revert wrote no vector")
     must(np.allclose(first(), VECTORS[0], atol=1e-6), "revert did not bring the original back")
 
 
@@ -137,6 +139,14 @@ def tuned_by(engine_class: Any, model: Any) -> Any:
     engine = engine_class(data, model, gamma=0.1, cache=False, show_progress=False)
     engine.finetune()
     return engine
+
+
+def sentence_transformers(_: Path) -> None:
+    """There is no hub here: the library loads, and the error says that the model cannot be had."""
+    from nudge_integrations.embedding import Embedder
+    from nudge_integrations.errors import NudgeError
+
+    refused(NudgeError, "no-such/model", lambda: Embedder("no-such/model"))
 
 
 def openai(_: Path) -> None:
@@ -245,6 +255,7 @@ SMOKES: dict[str, Callable[[Path], None]] = {
     "none": nothing_else,
     "langchain": langchain,
     "llama-index": llama_index,
+    "sentence-transformers": sentence_transformers,
     "openai": openai,
     "plot": plot,
     "chroma": chroma,
@@ -259,6 +270,7 @@ SMOKES: dict[str, Callable[[Path], None]] = {
 
 def the_rest_is_missing(extras: set[str]) -> None:
     """Modules of other extras are not there, and the package says how to get them."""
+    from nudge_integrations.embedding import Embedder
     from nudge_integrations.errors import MissingExtraError
     from nudge_integrations.stores import open_store
 
@@ -271,6 +283,7 @@ def the_rest_is_missing(extras: set[str]) -> None:
         "langchain": lambda: importlib.import_module("nudge_integrations.langchain"),
         "llama-index": lambda: importlib.import_module("nudge_integrations.llama_index"),
         "plot": lambda: plot(Path()),
+        "sentence-transformers": Embedder,
     }
     for extra in ("chroma", "qdrant", "lancedb", "milvus"):
         actions[extra] = lambda kind=extra: open_store(f"{kind}:.#docs")

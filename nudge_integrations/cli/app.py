@@ -1,4 +1,19 @@
-"""The `nudge` command: its parser, its exit codes, and what the user sees when it fails."""
+"""Move the document vectors you already have towards the questions people ask.
+
+Retrieval then finds the right documents: same embedding model, same vector
+store, same latency.
+
+Where to start:
+  nudge demo                          see it work; needs no data of yours
+  nudge fit --beir DIR --out tuned    tune your own documents
+  nudge show tuned                    see what that run did
+  nudge tune --store ADDRESS ...      tune a running vector store in place
+  nudge questions --documents F ...   have an LLM write judged questions
+
+Run `nudge COMMAND --help` for details and examples.
+Exit codes: 0 success, 1 error (explained on stderr), 2 wrong usage,
+3 too little gain (nudge check), 130 Ctrl-C.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +24,10 @@ import traceback
 from collections.abc import Sequence
 
 import nudge_integrations
-from nudge_integrations.cli import check, demo, evaluate, fit, live, questions, saved, show
+from nudge_integrations.cli import demo, evaluate, fit, live, questions, saved
 from nudge_integrations.cli.options import add_verbosity
 from nudge_integrations.cli.terminal import logging_to_stderr, never_fail_to_encode, note
+from nudge_integrations.common.lazy import require
 from nudge_integrations.common.text import did_you_mean
 from nudge_integrations.errors import MissingExtraError, NudgeError
 
@@ -19,30 +35,14 @@ _FAILED = 1
 _MISUSED = 2
 _INTERRUPTED = 130
 
-_DESCRIPTION = """\
-Move the document vectors you already have towards the questions people ask,
-so that retrieval finds the right ones: same embedding model, same vector
-store, same latency."""
-
-_EPILOG = """\
-Where to start:
-  nudge demo                          see it work; needs no data of yours
-  nudge fit --beir DIR --out tuned    tune your own documents
-  nudge show tuned                    see what that run did
-  nudge tune --store ADDRESS ...      tune a running vector store in place
-  nudge questions --documents F ...   have an LLM write judged questions
-
-Run `nudge COMMAND --help` for details and examples.
-Exit codes: 0 success, 1 error (explained on stderr), 2 wrong usage,
-3 too little gain (nudge check), 130 Ctrl-C."""
-
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command; each subcommand stores its function as `run`."""
+    description, _, epilog = (__doc__ or "").partition("\n\nWhere to start:")
     parser = argparse.ArgumentParser(
         prog="nudge",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
+        description=description,
+        epilog=f"Where to start:{epilog}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -54,7 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_verbosity(parser)
     parser.set_defaults(command=None, parser=parser, verbose=0, debug=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    for module in (demo, fit, evaluate, check, show, saved, live, questions):
+    for module in (demo, fit, evaluate, saved, live, questions):
         module.add_to(commands)
     return parser
 
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         given, 130 after Ctrl-C.
 
     Raises:
-        SystemExit: The arguments are wrong (2), or `--help` or `--version` was asked for (0).
+        SystemExit: The arguments are wrong (2), or `--help` or `--version` was given (0).
     """
     parser = build_parser()
     args, unknown = parser.parse_known_args(argv)
@@ -89,6 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     try:
+        if getattr(args, "plot", None) is not None:
+            require("matplotlib", "plot")  # before any work is done
         code: int = args.run(args)
         sys.stdout.flush()
     except (NudgeError, MissingExtraError) as error:

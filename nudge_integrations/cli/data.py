@@ -1,4 +1,4 @@
-"""Reading judged questions for a command, with the splits that its options name."""
+"""Read the judged questions that the options of a command name, in splits."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 from nudge_integrations.cli.terminal import note
 from nudge_integrations.errors import DataError, LeakError
 from nudge_integrations.relevance import RelevanceDataset, check_leaks
-from nudge_integrations.relevance.folder import documents_at
+from nudge_integrations.relevance.documents import documents_at
 
 NONE = "none"
 DOCUMENTS_HELP = (
-    "with --pairs or --feedback: the documents, a corpus.jsonl or a folder of text, Markdown and "
-    "HTML files (default: the answers of the pairs)"
+    "with --pairs or --feedback: the documents, a corpus.jsonl, or text, Markdown and HTML files "
+    "(one, or a folder; default: the answers of the pairs)"
 )
 
 _BEIR_DEFAULTS = {"train": "train", "dev": "dev", "test": "test"}
@@ -26,7 +26,7 @@ _OF_LLAMA_INDEX = {"val_dataset": "--val-dataset", "test_dataset": "--test-datas
 
 
 class Splits(NamedTuple):
-    """Questions to learn from, to choose the step on, and to report on."""
+    """Questions to train on, to choose the step on, and to report on."""
 
     train: RelevanceDataset
     validation: RelevanceDataset | None
@@ -34,7 +34,7 @@ class Splits(NamedTuple):
 
 
 def read_splits(args: argparse.Namespace) -> Splits:
-    """Read what `nudge fit` was pointed at. Splits never share a question.
+    """Read the datasets that `nudge fit` was given. Splits never share a question.
 
     Raises:
         DataError: A file is missing or bad.
@@ -79,7 +79,7 @@ def read_table(
 
 
 def _check_usage(args: argparse.Namespace) -> None:
-    """Refuse, as wrong usage, an option that would silently do nothing."""
+    """Refuse an option that would silently do nothing."""
     others = _OF_LLAMA_INDEX if args.beir else {name: f"--{name}" for name in _BEIR_DEFAULTS}
     given = [option for name, option in others.items() if getattr(args, name) is not None]
     if given:
@@ -100,7 +100,7 @@ def _from_beir(args: argparse.Namespace) -> Splits:
 def _beir_split(
     folder: Path, name: str | None, default: str, taken: set[str]
 ) -> RelevanceDataset | None:
-    """A split that was named; or else the default one, where it exists and has no other part."""
+    """The named split; or else the default one, if it exists and is not used as another part."""
     if name == NONE:
         return None
     if name is None and (default in taken or not (folder / "qrels" / f"{default}.tsv").is_file()):
@@ -127,7 +127,7 @@ def _checked(splits: Splits) -> Splits:
 
 
 def _without_leaks(splits: Splits) -> Splits:
-    """Drop the questions of a later split that stand in an earlier one, and say how many."""
+    """Drop the questions of a later split that are in an earlier one, and say how many."""
     earlier = {"train": splits.train}
     for name, part in (("validation", splits.validation), ("test", splits.test)):
         if part is None:

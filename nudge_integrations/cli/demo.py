@@ -4,47 +4,40 @@ from __future__ import annotations
 
 import argparse
 
-from nudge_integrations.cli.options import Commands, add_cache, add_command, add_quiet, flag
-from nudge_integrations.cli.reports import (
-    add_report_files,
-    check_report_files,
-    write_report_files,
-)
+from nudge_integrations.cli import options
+from nudge_integrations.cli.options import flag
 from nudge_integrations.cli.terminal import say
-
-_DESCRIPTION = """\
-Build a search engine over the documentation of Python's standard library, tune
-it with questions in people's own words, and show what changed on questions it
-had not seen. Needs no data, and touches none of yours.
-
-Install it with: pip install 'nudge-integrations[demo]'"""
 
 _FRAMEWORKS = ("llama-index", "langchain")
 
-_EXAMPLES = """\
-  nudge demo
-  nudge demo --html demo.html
-  nudge demo --framework langchain --quiet"""
 
-
-def add_to(commands: Commands) -> None:
+def add_to(commands: options.Commands) -> None:
     """Add the command to the parser."""
-    parser = add_command(
-        commands, "demo", run, "see it work on Python's own documentation", _DESCRIPTION, _EXAMPLES
-    )
+    parser = options.add_command(commands, "demo", run)
     frameworks = ("both", *_FRAMEWORKS)
     flag(parser, "--framework", "framework to show it in", choices=frameworks, default="both")
     flag(parser, "--seed N", "random seed", default=0)
-    add_report_files(parser)
-    add_cache(parser)
-    add_quiet(parser)
+    options.add_report(parser, form=False)
+    options.add_cache(parser)
+    options.add_quiet(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the demo."""
+    """See it work on Python's own documentation.
+
+    Build a search engine over the documentation of Python's standard library, tune
+    it with questions in people's own words, and show what changed on questions it
+    had not seen. Needs no data, and touches none of yours.
+
+    Install it with: pip install 'nudge-integrations[demo]'
+
+    Examples:
+      nudge demo
+      nudge demo --html demo.html
+      nudge demo --framework langchain --quiet
+    """
     from nudge_integrations.demo.run import run_demo
 
-    check_report_files(args)
     report = run_demo(
         frameworks=_FRAMEWORKS if args.framework == "both" else (args.framework,),
         cache=args.cache,
@@ -52,5 +45,5 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         write=say,
     )
-    write_report_files(report, args)
+    options.deliver(report, args)
     return 0

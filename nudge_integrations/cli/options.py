@@ -3,45 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import inspect
+import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
+from nudge_integrations.cli.terminal import note, say
 from nudge_integrations.errors import NudgeError
 from nudge_integrations.tuning.options import EngineOptions
 
 if TYPE_CHECKING:
     from nudge_integrations.embedding import Embedder
+    from nudge_integrations.evaluation import EvaluationReport
 
 Run: TypeAlias = Callable[[argparse.Namespace], int]
 # As a string: the class cannot be subscripted at run time.
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
-# Placeholder and help of every engine option that has a flag.
-_ENGINE_FLAGS = {
-    "method": (
-        "",
-        "c: NUDGE-C, this package's own; n: NUDGE-N, from the paper; m: NUDGE-M, for stores that "
-        "rank by inner product only",
-    ),
-    "metric": ("", "how your store ranks"),
-    "validation_metric": ("METRIC", "what to improve, e.g. recall@5 or mrr@10 (default: ndcg@10)"),
-    "protect_unseen": (
-        "LOSS",
-        "the largest estimated loss to accept on questions about documents that have no training "
-        "questions (default: 0.05; 0 accepts none; --method c only)",
-    ),
-    "selection": (
-        "",
-        "cross-validation: every question ends up shaping the vectors; holdout: validation "
-        "questions only choose the step",
-    ),
-    "gamma": ("G", "use this step instead of choosing one"),
-    "seed": ("N", "random seed"),
-    "batch_size": ("N", "texts to embed at once (default: 32)"),
-    "device": ("DEVICE", "e.g. cpu, cuda or mps (default: the best available)"),
-    "half_precision": ("", "compute in float16; needs --device cuda"),
-}
+# The engine options that have a flag.
+_ENGINE_FLAGS = (
+    *("method", "metric", "validation_metric", "protect_unseen", "selection", "gamma", "seed"),
+    *("batch_size", "device", "half_precision"),
+)
 # The engine also takes instances of methods, which no flag can name.
 _CHOICES = {"method": ("c", "n", "m")}
 
@@ -64,29 +49,36 @@ def flag(parser: Any, spelling: str, text: str, **keywords: Any) -> None:
     else:
         keywords["metavar"] = last
         keywords.setdefault("type", {"DIR": Path, "FILE": Path, "N": int}.get(last, str))
-    if keywords.get("default") is not None:
+    if keywords.get("default") not in (None, True, argparse.SUPPRESS):
         text = f"{text} (default: {keywords['default']})"
     parser.add_argument(*names, help=text, **keywords)
 
 
 def add_engine_options(parser: Any, *names: str) -> None:
-    """Add flags for engine options. One that is not given stays None; see `engine_options`."""
+    """Add flags for engine options, with the help that `EngineOptions` gives of each.
+
+    One that is not given stays None; see `engine_options`.
+    """
     hints = get_type_hints(EngineOptions, localns={"Method": object})
     for name in names:
-        placeholder, text = _ENGINE_FLAGS[name]
         kinds = get_args(hints[name]) or (hints[name],)
-        keywords: dict[str, Any] = {}
         if kinds == (bool,):
             # Unlike store_true, this leaves None if the flag is not given.
-            keywords = {"action": "store_const", "const": True}
+            keywords: dict[str, Any] = {"action": "store_const", "const": True}
         elif name in _CHOICES or get_origin(hints[name]) is Literal:
             keywords = {"choices": _CHOICES.get(name, kinds)}
         else:
-            keywords = {"type": next(kind for kind in (int, float, str) if kind in kinds)}
-        default = getattr(EngineOptions, name, None)
-        if default is not None and default is not False:
-            text = f"{text} (default: {default})"
-        flag(parser, f"--{name.replace('_', '-')} {placeholder}", text, **keywords)
+            kind = next(kind for kind in (int, float, str) if kind in kinds)
+            keywords = {"type": kind, "metavar": {int: "N", float: "X"}.get(kind, name.upper())}
+        text = " ".join(_described(name).split()).replace("`", "").replace('"', "")
+        parser.add_argument(f"--{name.replace('_', '-')}", help=text, **keywords)
+
+
+def _described(name: str) -> str:
+    """What the docstring of `EngineOptions` says of an option, fit for argparse."""
+    told = EngineOptions.__doc__ or ""
+    found = re.search(rf"^ +{name}: (.+?)\.?$(?=\n +\w+: |\n\n)", told, re.DOTALL | re.MULTILINE)
+    return found[1].replace("%", "%%") if found else ""
 
 
 def engine_options(args: argparse.Namespace) -> Any:
@@ -96,9 +88,22 @@ def engine_options(args: argparse.Namespace) -> Any:
 
 
 def add_command(
-    commands: Commands, name: str, run: Run, summary: str, description: str, examples: str
+    commands: Commands,
+    name: str,
+    run: Run,
+    summary: str = "",
+    description: str = "",
+    examples: str = "",
 ) -> argparse.ArgumentParser:
-    """Add a subcommand, with the options that every subcommand has."""
+    """Add a subcommand, with the options that every subcommand has.
+
+    Without texts, they are those of the docstring of `run`: its first line, what follows, and
+    the examples.
+    """
+    if not summary:
+        text, _, examples = (inspect.getdoc(run) or name).partition("\n\nExamples:\n")
+        summary, _, description = text.partition("\n\n")
+        summary = summary[0].lower() + summary[1:].rstrip(".")
     parser = commands.add_parser(
         name,
         help=summary,
@@ -113,13 +118,13 @@ def add_command(
 
 
 def add_verbosity(parser: argparse.ArgumentParser) -> None:
-    """Add `--verbose` and `--debug`, which may stand before or after the subcommand."""
-    # Suppressed defaults, so that a subcommand does not overwrite what stood before its name.
-    for spelling, action, text in (
-        ("-v --verbose", "count", "say what is being done (-vv: in detail)"),
-        ("--debug", "store_true", "show the traceback of an error"),
-    ):
-        parser.add_argument(*spelling.split(), action=action, default=argparse.SUPPRESS, help=text)
+    """Add `--verbose` and `--debug`, which may come before or after the subcommand."""
+    # Suppressed defaults, so that a subcommand does not overwrite what came before its name.
+    hidden: dict[str, Any] = {"default": argparse.SUPPRESS}
+    flag(
+        parser, "-v --verbose", "say what is being done (-vv: in detail)", action="count", **hidden
+    )
+    flag(parser, "--debug", "show the traceback of an error", action="store_true", **hidden)
 
 
 def add_quiet(parser: Any) -> None:
@@ -131,24 +136,18 @@ def add_quiet(parser: Any) -> None:
 def add_cache(parser: Any) -> None:
     """Add the options that say where embeddings are cached."""
     group = parser.add_mutually_exclusive_group()
-    group.add_argument(
-        "--cache",
-        metavar="DIR",
-        default=True,
-        help="cache embeddings in DIR, so that no text is embedded twice (default: "
-        "$NUDGE_CACHE_DIR, or your user cache folder)",
+    text = (
+        "cache embeddings in DIR, so that no text is embedded twice (default: $NUDGE_CACHE_DIR, or "
     )
+    flag(group, "--cache DIR", f"{text}your user cache folder)", default=True, type=str)
     flag(group, "--no-cache", "cache no embeddings on disk", action="store_false", dest="cache")
 
 
 def add_model(parser: argparse.ArgumentParser, default: str) -> None:
     """Add the options that choose the embedding model and how it runs."""
     group = parser.add_argument_group("embedding")
-    flag(
-        group,
-        "--model NAME",
-        f"a sentence-transformers model, by name or folder (default: {default})",
-    )
+    text = f"a sentence-transformers model, by name or folder (default: {default})"
+    flag(group, "--model NAME", text)
     add_cache(group)
     add_engine_options(group, "batch_size", "device", "half_precision")
 
@@ -164,35 +163,48 @@ def add_source(group: Any, beir: str, llama_index: str) -> None:
     source = group.add_mutually_exclusive_group(required=True)
     flag(source, "--beir DIR", beir)
     flag(source, "--llama-index FILE", llama_index)
-    add_tables(source)
-
-
-def add_tables(source: Any) -> None:
-    """Add tables of questions, as people have them."""
     text = "a table (.csv, .jsonl, .parquet) of questions and answers: ids, file names or texts"
     flag(source, "--pairs FILE", text)
     flag(source, "--feedback FILE", "a log of clicks and thumbs (.csv, .jsonl), by document id")
 
 
-def picture(text: str) -> Path:
-    """Argument type: a picture to write."""
-    return _with_ending(text, (".png", ".svg", ".pdf"))
+def add_report(parser: Any, *, form: bool = True) -> None:
+    """Add the options that choose how a report is printed, if `form`, and what it is written to."""
+    if form:
+        group = parser.add_mutually_exclusive_group()
+        flag(group, "--full", "print every figure of the report")
+        flag(group, "--json", "print only the report, with its verdict, as JSON")
+    text = "write the report as a page: queries lost and won with what they found, what to try next"
+    flag(parser, "--html FILE", f"{text}; ends in .html", type=ending(".html"))
+    text = "draw the report; ends in .png, .svg or .pdf"
+    flag(parser, "--plot FILE", text, type=ending(".png", ".svg", ".pdf"))
 
 
-def page(text: str) -> Path:
-    """Argument type: an HTML page to write."""
-    return _with_ending(text, (".html",))
+def deliver(report: EvaluationReport, args: argparse.Namespace) -> None:
+    """Write the report to the requested files, and print it in the requested form."""
+    if args.html is not None:
+        report.to_html(args.html)
+        note(f"wrote the report to {args.html}")
+    if args.plot is not None:
+        report.plot(args.plot)
+        note(f"drew the report in {args.plot}")
+    if "json" not in args:
+        return
+    if args.json:
+        say(json.dumps(report.to_dict(), ensure_ascii=False))
+    else:
+        say(str(report) if args.full else report.summary())
 
 
-def npy(text: str) -> Path:
-    """Argument type: a NumPy array to write."""
-    return _with_ending(text, (".npy",))
+def ending(*endings: str) -> Callable[[str], Path]:
+    """Argument type: a file to write, whose name ends in one of these."""
 
+    def path(text: str) -> Path:
+        if not text.lower().endswith(endings):
+            raise argparse.ArgumentTypeError(f"{text!r} must end in {' or '.join(endings)}")
+        return Path(text)
 
-def _with_ending(text: str, endings: tuple[str, ...]) -> Path:
-    if not text.lower().endswith(endings):
-        raise argparse.ArgumentTypeError(f"{text!r} must end in {' or '.join(endings)}")
-    return Path(text)
+    return path
 
 
 def check_device(name: str | None) -> None:

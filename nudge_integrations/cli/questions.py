@@ -18,7 +18,7 @@ from nudge_integrations.cli.options import (
 )
 from nudge_integrations.cli.terminal import note, say
 from nudge_integrations.errors import MissingExtraError, NudgeError
-from nudge_integrations.relevance.folder import documents_at
+from nudge_integrations.relevance.documents import documents_at
 
 _EXAMPLES = """\
   nudge questions --documents docs --out data \\
@@ -46,7 +46,7 @@ def add_to(commands: Commands) -> None:
         "and a test split, ready for `nudge fit --beir`.",
         _EXAMPLES,
     )
-    text = "a folder of text, Markdown and HTML files; or a file with one JSON object per line: "
+    text = "a text, Markdown or HTML file, or a folder of them; or one JSON object per line: "
     text += '{"_id": ..., "text": ..., "title": ...}'
     flag(parser, "--documents PATH", text, required=True, type=Path)
     flag(parser, "--out DIR", "folder for the questions", required=True)
@@ -102,12 +102,12 @@ def _add_writing(parser: argparse.ArgumentParser) -> None:
         "--checkpoint",
         metavar="PATH",
         default=True,
-        help="where answers are kept, so that none is paid for twice (default: the cache folder)",
+        help="where answers are kept, so that none is billed twice (default: the cache folder)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Generate, filter, split, write."""
+    """Generate questions, filter and split them, and write a BEIR folder."""
     from nudge_integrations.embedding import DEFAULT_MODEL
     from nudge_integrations.questions import generate_questions, train_and_test
 

@@ -1,1 +1,1 @@
-"""What every other folder builds on: arrays, the exact index, files, text, lazy imports."""
+"""Shared building blocks: arrays, the exact index, files, text, lazy imports."""

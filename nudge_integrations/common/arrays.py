@@ -1,4 +1,4 @@
-"""Checks that every matrix of vectors passes once, at the door."""
+"""Validate matrices of vectors once, where they enter the package."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def as_matrix(
     A float32, C-contiguous matrix is returned as it is (no copy, and never written to).
 
     Args:
-        values: Anything that numpy reads as a two-dimensional array of real numbers, and torch
-            tensors of any real type on any device.
-        what: What the vectors are, for error messages, such as `"document vectors"`.
+        values: Anything numpy reads as a two-dimensional array of real numbers, or a torch
+            tensor of any real type on any device.
+        what: Name of the vectors in error messages, such as `"document vectors"`.
         ids: Names of the rows, used in error messages and checked for number.
         dimension: Number of columns asked for.
-        allow_empty: Whether no rows at all is fine.
-        allow_zero: Whether a vector of zeros is fine (it has no direction).
+        allow_empty: Whether to accept a matrix without rows.
+        allow_zero: Whether to accept zero vectors, which have no direction.
 
     Returns:
         Matrix of shape `(rows, dimension)`, float32.
@@ -94,7 +94,7 @@ def as_matrix(
 
 
 def _in_memory(values: Any) -> Any:
-    """A torch tensor as what numpy reads: numpy knows no bfloat16, no device and no gradient."""
+    """Convert a torch tensor for numpy, which has no bfloat16, devices or gradients."""
     if not (hasattr(values, "detach") and hasattr(values, "cpu")):
         return values
     tensor = values.detach().cpu()
@@ -131,11 +131,17 @@ def _refuse_bad_rows(
             )
 
 
+def row_norms(matrix: FloatMatrix) -> npt.NDArray[np.float64]:
+    """Euclidean norm of each row, float64, which no finite float32 row makes overflow."""
+    lengths: npt.NDArray[np.float64] = np.sqrt(
+        np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64)
+    )
+    return lengths
+
+
 def norms(matrix: FloatMatrix) -> npt.NDArray[np.float32]:
     """Euclidean norm of each row, float32, summed in float64."""
-    squares = np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64)
-    lengths: npt.NDArray[np.float32] = np.sqrt(squares).astype(np.float32)
-    return lengths
+    return row_norms(matrix).astype(np.float32)
 
 
 def unit_rows(matrix: FloatMatrix) -> FloatMatrix:

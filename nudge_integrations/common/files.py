@@ -1,4 +1,4 @@
-"""One file for a saved state: named arrays and facts about them, checksummed, replaced atomically.
+"""Saved state in one file: named arrays and JSON facts, checksummed, replaced atomically.
 
 The file is a safetensors file. Its header says what it is (kind, layout version, SHA-256); the
 facts are JSON in an array of bytes, because a header may not exceed 100 MB. Nothing is pickled.
@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
-from nudge_integrations.errors import CorruptFileError, NudgeError
+from nudge_integrations.errors import CorruptFileError, DataError, NudgeError
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -69,10 +69,33 @@ def write_atomically(path: Path, data: bytes) -> None:
             temporary.unlink()
 
 
+def check_json(value: Any, what: str) -> None:
+    """Refuse what would not come back from JSON as it is.
+
+    Raises:
+        DataError: Such as a tuple, a date, NaN, or a dict whose keys are no strings.
+    """
+    try:
+        if json.loads(json.dumps(value, allow_nan=False)) == value:
+            return
+        reason = "a tuple, or a key that is no string"
+    except (TypeError, ValueError, RecursionError) as error:
+        reason = str(error)
+    raise not_json(what, reason)
+
+
+def not_json(what: str, reason: object) -> DataError:
+    """The error for what JSON cannot hold."""
+    return DataError(
+        f"{what} is not plain JSON ({reason}): use strings, numbers, booleans, None, lists and "
+        "dicts with string keys"
+    )
+
+
 def pack(
     kind: str, version: int, facts: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
 ) -> bytes:
-    """The bytes of a saved state; `unpack` reads them.
+    """Serialize a saved state; `unpack` reads it.
 
     Args:
         kind: What is saved, such as `"tuned vectors"`.
@@ -96,13 +119,13 @@ def pack(
 def unpack(
     data: bytes, kind: str, version: int, path: str | os.PathLike[str]
 ) -> tuple[dict[str, Any], Arrays]:
-    """Read what `pack` made, checking every byte.
+    """Read what `pack` wrote, verifying the checksum.
 
     Args:
         data: The whole file.
         kind: What it must hold.
         version: The layout version it must have.
-        path: Where it came from, for messages.
+        path: The file's path, for error messages.
 
     Returns:
         The facts and the arrays.
@@ -154,7 +177,7 @@ def save_arrays(
     facts: Mapping[str, Any],
     arrays: Mapping[str, npt.NDArray[Any]],
 ) -> None:
-    """`pack` into a file, whose folder is made if need be. See there for the arguments.
+    """Write what `pack` makes to a file, creating its folder if needed.
 
     Raises:
         NudgeError: The facts are not JSON, or the file cannot be written. An older state at
@@ -195,7 +218,7 @@ def read_file(path: Path, what: str) -> bytes:
 
 
 def _beside(path: Path) -> str:
-    """What lies where a file was expected, for the message."""
+    """Describe what is in the folder where a file was expected."""
     folder = path.parent
     if not folder.is_dir():
         return f", nor does the folder {folder}"

@@ -22,17 +22,12 @@ Allowed: TypeAlias = Callable[[str], bool] | Collection[str] | None
 class ExactIndex:
     """Vectors by id, searched exactly.
 
-    Stored bytes are never changed: under cosine the norms are kept beside the rows. A query costs
-    one float32 matrix product and a partial sort; the few rows at the top are then scored again
-    in float64, so that equal vectors score equally, whichever other rows stand beside them.
-
-    Any number of threads may read while others write: each read sees one state, whole.
+    Stored bytes are never changed. A query costs one float32 matrix product and a partial sort;
+    the few rows at the top are scored again in float64, so that equal vectors score equally. Any
+    number of threads may read while others write: each read sees one whole state.
 
     Args:
         metric: `"cosine"` or `"dot"` (inner product).
-
-    Attributes:
-        notes: What is known of a tuning of these vectors; saved beside them.
 
     Raises:
         DataError: Another metric.
@@ -44,7 +39,7 @@ class ExactIndex:
         self._metric: Metric = metric
         self._lock = threading.Lock()
         self._rows = Rows()
-        self.notes: dict[str, dict[str, str]] = {}
+        self.notes: dict[str, dict[str, str]] = {}  # on a tuning of these vectors, saved with them
         self.moves = Moves()
 
     @property
@@ -59,13 +54,13 @@ class ExactIndex:
 
     @property
     def ids(self) -> list[str]:
-        """Ids in the order of the rows, which is the order in which they first came in."""
+        """Ids in the order in which they first came in."""
         with self._lock:
             return list(self._rows.positions)
 
     @property
     def matrix(self) -> FloatMatrix:
-        """The stored vectors, `(len(self), dimension)` float32: read-only, as of now."""
+        """The stored vectors, `(len(self), dimension)`, float32, read-only."""
         return self.state()[1]
 
     def __len__(self) -> int:
@@ -81,15 +76,15 @@ class ExactIndex:
             self.moves = Moves()
 
     def upsert(self, ids: Sequence[str], vectors: Any) -> None:
-        """Add vectors, or put them in the place of those with the same ids. All or nothing.
+        """Add vectors, or replace those with the same ids. All or nothing.
 
         Args:
-            ids: One id per row. Where one repeats, its last vector counts.
+            ids: One id a row. Where one repeats, its last vector counts.
             vectors: Shape `(len(ids), dimension)`.
 
         Raises:
-            DataError: Other shapes, NaN or infinity, an id that is no string, or under cosine a
-                vector of zeros. Nothing was written.
+            DataError: Other shapes, NaN or infinity, an id that is no string, or a vector of zeros
+                under cosine. Nothing was written.
         """
         if len(ids) == 0 and len(vectors) == 0:
             return
@@ -98,14 +93,11 @@ class ExactIndex:
             if self.dimension is None:
                 self._rows = Rows(matrix.shape[1])
             last = {id_: row for row, id_ in enumerate(ids)}
-            old = [id_ for id_ in last if id_ in self._rows.positions]
-            new = [id_ for id_ in last if id_ not in self._rows.positions]
-            self._rows.overwrite(old, matrix[[last[id_] for id_ in old]])
-            self._rows.append(new, matrix[[last[id_] for id_ in new]])
-            self.moves.forget(old)
+            self._rows.put(last, matrix)
+            self.moves.forget(last)
 
     def delete(self, ids: Collection[str]) -> list[str]:
-        """Forget these ids and return those of them that were there; the others are ignored."""
+        """Forget these ids; return those that were there."""
         with self._lock:
             self.moves.forget(ids)
             return self._rows.delete(ids)
@@ -117,22 +109,20 @@ class ExactIndex:
             DataError: An id that is not in the index.
         """
         with self._lock:
-            unknown = [id_ for id_ in ids if id_ not in self._rows.positions]
-            if unknown:
+            if unknown := [id_ for id_ in ids if id_ not in self._rows.positions]:
                 raise DataError(f"no vector with id {name_some(unknown)}: add it first")
             return self._rows.take(ids)
 
     def replace(self, ids: Sequence[str], expected: Any, vectors: Any) -> list[str]:
-        """Write vectors, but only over those that still are what the caller believes.
+        """Write vectors, but only over those that still are what the caller expects.
 
         Args:
             ids: One id a row, none twice.
-            expected: What is believed to be stored, `(len(ids), dimension)`.
+            expected: What should be stored now, `(len(ids), dimension)`.
             vectors: What to store instead, `(len(ids), dimension)`.
 
         Returns:
-            The ids left alone: not in the index, or with stored bytes other than those of
-            `expected`.
+            The ids left alone: not in the index, or with other bytes than expected.
 
         Raises:
             DataError: Vectors that `upsert` would refuse, or an id twice. Nothing was written.
@@ -142,8 +132,7 @@ class ExactIndex:
         with self._lock:
             before = self._checked(ids, expected, "expected vectors", allow_zero=True)
             after = self._checked(ids, vectors, "vectors")
-            twice = [id_ for id_, count in Counter(ids).items() if count > 1]
-            if twice:
+            if twice := [id_ for id_, count in Counter(ids).items() if count > 1]:
                 raise DataError(f"id {name_some(twice)} comes twice: give each id one vector")
             known = [row for row, id_ in enumerate(ids) if id_ in self._rows.positions]
             if not known:
@@ -164,8 +153,8 @@ class ExactIndex:
     ) -> None:
         """Move rows by a function of their vectors; `move_back(run)` restores them.
 
-        Rows in `known`, and those that were moved before, are left alone; so is every row while
-        another run's moves are in place, which only that run can take back.
+        Rows in `known` and rows that have moved are left alone; so is every row while another
+        run's moves are in place.
         """
         with self._lock:
             done = {*known, *self.moves.bases}
@@ -193,21 +182,17 @@ class ExactIndex:
 
         Args:
             vector: The query, shape `(dimension,)`.
-            k: How many to find, at least 1. Fewer come back when fewer are there.
+            k: How many to find, at least 1.
             allowed: Ids, or a function of an id, to choose from; by default all.
 
         Returns:
-            Highest score first, equal scores in the order of the rows.
+            At most `k`, highest score first, equal scores in the order of the rows.
 
         Raises:
             DataError: `k` below 1; a query of another dimension, not finite, or under cosine
                 zero; products too large for float32.
         """
-        _check_at_least_one("k", k)
-        view = self._view()
-        if not view.ids:
-            return Hits([], np.empty(0, np.float32))
-        rows, scores = self._nearest(view, self._checked_query(vector, view), k, allowed)
+        view, rows, scores = self._nearest(vector, "k", k, allowed)
         return Hits([view.ids[row] for row in rows], scores)
 
     def mmr(
@@ -215,14 +200,12 @@ class ExactIndex:
     ) -> Hits:
         """Choose `k` rows by maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998).
 
-        Chooses among the `fetch_k` rows most similar to the query; see `topk.diverse`.
-
         Args:
             vector: The query, shape `(dimension,)`.
             k: How many to choose, at least 1.
-            fetch_k: How many to choose from, at least 1.
+            fetch_k: How many of the nearest rows to choose from, at least 1.
             lambda_mult: From 0 (most diverse) to 1 (pure similarity, the same as `search`).
-            allowed: Ids, or a function of an id, to choose from; by default all.
+            allowed: As for `search`.
 
         Returns:
             In the order of choice; scores are the similarities to the query.
@@ -230,14 +213,11 @@ class ExactIndex:
         Raises:
             DataError: As for `search`; `fetch_k` below 1; `lambda_mult` outside 0 to 1.
         """
-        _check_at_least_one("k", k)
-        _check_at_least_one("fetch_k", fetch_k)
+        if k < 1:
+            raise DataError(f"k must be at least 1, got {k}")
         if not 0 <= lambda_mult <= 1:
             raise DataError(f"lambda_mult must be from 0 to 1, got {lambda_mult}")
-        view = self._view()
-        if not view.ids:
-            return Hits([], np.empty(0, np.float32))
-        rows, scores = self._nearest(view, self._checked_query(vector, view), fetch_k, allowed)
+        view, rows, scores = self._nearest(vector, "fetch_k", fetch_k, allowed)
         candidates = view.vectors[rows].astype(np.float64)
         if self._metric == "cosine":
             candidates /= view.norms[rows, None]
@@ -283,17 +263,15 @@ class ExactIndex:
     def _checked(
         self, ids: Sequence[str], vectors: Any, what: str, allow_zero: bool = False
     ) -> FloatMatrix:
-        strange = [id_ for id_ in ids if not isinstance(id_, str)]
-        if strange:
+        if strange := [id_ for id_ in ids if not isinstance(id_, str)]:
             raise DataError(f"ids must be strings, got {name_some(strange)}")
         allow_zero = allow_zero or self._metric == "dot"
         return as_matrix(vectors, what, ids=ids, dimension=self.dimension, allow_zero=allow_zero)
 
-    def _checked_query(self, vector: Any, view: View) -> npt.NDArray[np.float64]:
+    def _checked_query(self, vector: Any, dimension: int) -> npt.NDArray[np.float64]:
         """The query in float64; under cosine scaled to length 1."""
         row = as_matrix([vector], "the query vector", allow_zero=True)[0]
         query: npt.NDArray[np.float64] = row.astype(np.float64)
-        dimension = view.vectors.shape[1]
         if len(query) != dimension:
             raise DataError(
                 f"the query has {len(query)} dimensions, the stored vectors have {dimension}; "
@@ -303,21 +281,20 @@ class ExactIndex:
             return query
         if not query.any():
             raise DataError("a query of zeros has no direction: under cosine nothing is near it")
-        query /= np.linalg.norm(query)
-        return query
+        return query / np.linalg.norm(query)
 
     def _nearest(
-        self, view: View, query: npt.NDArray[np.float64], k: int, allowed: Allowed
-    ) -> tuple[IntVector, npt.NDArray[np.float32]]:
-        """Rows of the view, best first, and their scores."""
-        cosine = self._metric == "cosine"
+        self, vector: Any, name: str, k: int, allowed: Allowed
+    ) -> tuple[View, IntVector, npt.NDArray[np.float32]]:
+        """The rows as of now, and the numbers and scores of the `k` best, best first."""
+        if k < 1:
+            raise DataError(f"{name} must be at least 1, got {k}")
+        view, cosine = self._view(), self._metric == "cosine"
+        if not view.ids:
+            return view, np.empty(0, np.int64), np.empty(0, np.float32)
+        query = self._checked_query(vector, view.vectors.shape[1])
         if allowed is None:
-            return nearest(query, view.vectors, view.norms, k, cosine=cosine)
+            return view, *nearest(query, view.vectors, view.norms, k, cosine=cosine)
         rows = allowed_rows(view.ids, allowed)
         found, scores = nearest(query, view.vectors[rows], view.norms[rows], k, cosine=cosine)
-        return rows[found], scores
-
-
-def _check_at_least_one(name: str, value: int) -> None:
-    if value < 1:
-        raise DataError(f"{name} must be at least 1, got {value}")
+        return view, rows[found], scores

@@ -1,4 +1,4 @@
-"""Loading optional dependencies, with the pip command in the error when one is missing."""
+"""Load optional dependencies; an error for a missing one names the pip command."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import Any
 from nudge_integrations.errors import MissingExtraError
 
 
-def require(module: str, extra: str) -> ModuleType:
+def require(module: str, extra: str, instead: str = "") -> ModuleType:
     """Import `module`, or say which extra of this package brings it.
 
     Args:
         module: Dotted name of the module to import.
         extra: Extra of this package that installs it, such as `"plot"`.
+        instead: What else the caller could do, for the message.
 
     Raises:
         MissingExtraError: `module` is not installed.
@@ -27,7 +28,7 @@ def require(module: str, extra: str) -> ModuleType:
         if error.name is None or not (module == error.name or module.startswith(error.name + ".")):
             raise
         raise MissingExtraError(
-            f"{error.name} is not installed: pip install 'nudge-integrations[{extra}]'"
+            f"{error.name} is not installed: pip install 'nudge-integrations[{extra}]'{instead}"
         ) from error
 
 

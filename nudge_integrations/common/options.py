@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from nudge_integrations.common.arrays import name_some
 from nudge_integrations.common.text import did_you_mean
 from nudge_integrations.errors import DataError
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-    Options = TypeVar("Options", bound=DataclassInstance)
-else:
-    Options = TypeVar("Options")
+Options = TypeVar("Options")
 
 
 def read_options(
@@ -38,7 +33,8 @@ def read_options(
     Raises:
         DataError: An argument that does not exist; the message lists those that do.
     """
-    accepted = [each.name for each in fields(cls)] if names is None else list(names)
+    every = [each.name for each in fields(cls)]  # type: ignore[arg-type]
+    accepted = every if names is None else list(names)
     unknown = sorted(set(given) - set(accepted))
     if unknown:
         known = [*beside, *accepted]

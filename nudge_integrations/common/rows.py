@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from nudge_integrations.common.arrays import FloatMatrix, IntVector
+from nudge_integrations.common.arrays import FloatMatrix, IntVector, row_norms
 from nudge_integrations.errors import DataError
 
 _SMALLEST_ROOM = 64
@@ -41,18 +41,18 @@ class Hits:
 
 @dataclass
 class Moves:
-    """What `ExactIndex.move` moved and has not moved back.
+    """Rows that `ExactIndex.move` moved and has not restored.
 
     Attributes:
-        run: Names the run that moved them; empty where nothing is moved.
-        bases: Id -> its vector before, float32, shape `(dimension,)`.
+        run: Digest of the run that moved them; empty if nothing is moved.
+        bases: Id -> original vector, float32, shape `(dimension,)`.
     """
 
     run: str = ""
     bases: dict[str, FloatMatrix] = field(default_factory=dict)
 
     def forget(self, ids: Collection[str]) -> None:
-        """Rows that were replaced or deleted have nothing to go back to."""
+        """Drop rows that were replaced or deleted: there is nothing to restore."""
         for id_ in ids:
             self.bases.pop(id_, None)
 
@@ -85,6 +85,13 @@ class Rows:
         """Copy the vectors of known ids."""
         taken: FloatMatrix = self._vectors[[self.positions[id_] for id_ in ids]]
         return taken
+
+    def put(self, row_of: Mapping[str, int], matrix: FloatMatrix) -> None:
+        """Write the rows of a matrix, over those of known ids and past the end for new ones."""
+        old = [id_ for id_ in row_of if id_ in self.positions]
+        new = [id_ for id_ in row_of if id_ not in self.positions]
+        self.overwrite(old, matrix[[row_of[id_] for id_ in old]])
+        self.append(new, matrix[[row_of[id_] for id_ in new]])
 
     def append(self, ids: Sequence[str], vectors: FloatMatrix) -> None:
         """Add rows for ids that are not there yet, none twice."""
@@ -128,14 +135,6 @@ class Rows:
         np.take(vectors, live, axis=0, out=self._vectors[: len(live)], mode="clip")
         self._norms[: len(live)] = norms[live]
         self.positions = {id_: row for row, id_ in enumerate(self._ids)}
-
-
-def row_norms(vectors: FloatMatrix) -> npt.NDArray[np.float64]:
-    """Euclidean norm of each row, float64, which no finite float32 row makes overflow."""
-    norms: npt.NDArray[np.float64] = np.sqrt(
-        np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
-    )
-    return norms
 
 
 def allowed_rows(ids: Sequence[str], allowed: Callable[[str], bool] | Collection[str]) -> IntVector:

@@ -21,11 +21,11 @@ class Database:
     """An open SQLite file; `connection` runs statements, `transaction()` groups writes.
 
     Args:
-        path: The file, made if need be; None for a database in memory.
+        path: The file, created if needed; None for an in-memory database.
         schema: One `CREATE TABLE IF NOT EXISTS` statement.
         version: Version of the layout.
-        what: What the file holds, for messages, such as `"vectors"`.
-        elsewhere: What to do where the file cannot be written, for messages.
+        what: Contents of the file in error messages, such as `"vectors"`.
+        elsewhere: Remedy in error messages if the file cannot be written.
         log: Use write-ahead logging, which makes single commits cheap but does not work on
             network file systems.
 
@@ -93,7 +93,7 @@ class Database:
 
     @contextlib.contextmanager
     def explained(self) -> Iterator[None]:
-        """Turn SQLite's errors into ones that name the file and the remedy."""
+        """Convert SQLite's errors into ones that name the file and the remedy."""
         try:
             yield
         except (sqlite3.OperationalError, OSError) as error:
@@ -105,12 +105,12 @@ class Database:
             raise self.damaged(str(error)) from error
 
     def damaged(self, reason: str) -> CorruptFileError:
-        """The error for content that cannot be right."""
+        """The error for damaged content."""
         return CorruptFileError(
             f"the file of {self._what} {self.path} is damaged ({reason}): delete it; its "
             f"{self._what} are then made again"
         )
 
     def close(self) -> None:
-        """Close the file; nothing can be read or written after."""
+        """Close the file."""
         self.connection.close()

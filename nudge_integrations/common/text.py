@@ -1,4 +1,4 @@
-"""Text for people: what error messages say about values, and text that is safe to display."""
+"""Text for error messages, and text that is safe to display."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all of Unicode's Cc bu
 
 
 def described(value: object) -> str:
-    """A value that should have been something else: its type, and what it is where that is short.
+    """Describe a wrong value: its type, and the value itself if it is short.
 
     >>> described("gpt-4o-mini"), described([1, 2]), described(dict)
     ("the str 'gpt-4o-mini'", 'a list', 'the class dict')
@@ -33,7 +33,7 @@ def described(value: object) -> str:
 
 
 def did_you_mean(wrong: object, known: Iterable[str]) -> str:
-    """The end of a message about an unknown name: the known one nearest to it, if one is near.
+    """End of a message about an unknown name: the closest known name, if any is close.
 
     >>> did_you_mean("gama", ["seed", "gamma"]), did_you_mean("x", ["seed", "gamma"])
     ("; did you mean 'gamma'?", '')

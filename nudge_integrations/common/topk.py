@@ -1,13 +1,15 @@
-"""Choosing rows: the k best by a partial sort, in blocks of bounded memory, exactly, diversely."""
+"""Top-k search: partial sorts, bounded memory, exact scores, diversity."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from nudge_integrations.errors import DataError
+
+Found: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[Any]]
 
 _BUDGET_BYTES = 64 * 2**20
 _MAX_QUERIES = 1024
@@ -58,11 +60,7 @@ def top_k(scores: npt.NDArray[Any], k: int) -> tuple[npt.NDArray[np.int64], npt.
 
 
 def search(
-    queries: npt.NDArray[Any],
-    rows: npt.NDArray[Any],
-    k: int,
-    *,
-    block_rows: int | None = None,
+    queries: npt.NDArray[Any], rows: npt.NDArray[Any], k: int, *, block_rows: int | None = None
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """Find the `k` rows with the highest inner product with each query.
 
@@ -97,36 +95,40 @@ def search(
         block_rows = max(1, _BUDGET_BYTES // bytes_per_row)
     if k < 1:
         raise DataError(f"k must be at least 1, got {k}")
-    best = np.empty((queries.shape[0], min(k, rows.shape[0])), np.int64)
-    values = np.empty(best.shape, np.float32)
+    asked = [
+        np.asarray(queries[start : start + at_once], dtype=np.float32)
+        for start in range(0, max(1, queries.shape[0]), at_once)
+    ]
+    best: list[Found] = [
+        (np.empty((len(each), 0), np.int64), np.empty((len(each), 0), np.float32)) for each in asked
+    ]
     for start in range(0, rows.shape[0], block_rows):
         block = np.asarray(rows[start : start + block_rows], dtype=np.float32)
-        for first in range(0, queries.shape[0], at_once):
-            some = slice(first, first + at_once)
-            products = np.asarray(queries[some], dtype=np.float32) @ block.T
-            _merge(best[some], values[some], products, start)
-    return best, values
+        best = [
+            merged(held, top_k(each @ block.T, k), k, start)
+            for held, each in zip(best, asked, strict=True)
+        ]
+    indices, values = zip(*best, strict=True)
+    return np.concatenate(indices), np.concatenate(values)
 
 
-def _merge(
-    best: npt.NDArray[np.int64],
-    values: npt.NDArray[np.float32],
-    products: npt.NDArray[np.float32],
-    start: int,
-) -> None:
-    """Merge the products of rows `start` onwards into the answer over the rows before, in place.
+def nothing(queries: int) -> Found:
+    """The answer to some queries before anything was searched, for `merged`."""
+    return np.empty((queries, 0), np.int64), np.empty((queries, 0), np.float32)
 
-    The answer so far fills the first `min(k, start)` columns. It comes first, so that equal
-    products stay ordered by row.
+
+def merged(held: Found, found: Found, k: int, start: int) -> Found:
+    """The `k` best of two answers to the same queries, equal scores by ascending row.
+
+    Args:
+        held: Rows and scores among the rows before `start`, as `top_k` gives them.
+        found: The same among the rows from `start` on, which are numbered from 0.
+        k: How many to keep.
+        start: How many rows come first.
     """
-    k = best.shape[1]
-    held = min(k, start)
-    indices, found = top_k(products, k)
-    both_values = np.concatenate([values[:, :held], found], axis=1)
-    both = np.concatenate([best[:, :held], indices + start], axis=1)
-    order, merged = top_k(both_values, k)
-    best[:, : order.shape[1]] = np.take_along_axis(both, order, axis=1)
-    values[:, : order.shape[1]] = merged
+    rows = np.concatenate([held[0], found[0] + start], axis=1)
+    order, scores = top_k(np.concatenate([held[1], found[1]], axis=1), k)
+    return np.take_along_axis(rows, order, axis=1), scores
 
 
 def nearest(
@@ -181,10 +183,7 @@ def nearest(
 
 
 def diverse(
-    rows: npt.NDArray[np.float64],
-    relevance: npt.NDArray[Any],
-    k: int,
-    lambda_mult: float,
+    rows: npt.NDArray[np.float64], relevance: npt.NDArray[Any], k: int, lambda_mult: float
 ) -> list[int]:
     """Choose rows by maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998).
 

@@ -1,7 +1,7 @@
 """The demo's corpus: the docstrings of the standard library of the running Python.
 
 Nothing is downloaded. Every document is a public function, class, method or property; its text is
-the name, the signature and the docstring. Only the standard library is imported.
+its name, signature and docstring. Only the standard library is imported.
 """
 
 from __future__ import annotations
@@ -9,91 +9,30 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import json
 import re
 import sys
 import types
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+_LISTS = json.loads(Path(__file__).with_name("corpus.json").read_text(encoding="utf-8"))
 # Available in Python 3.10 to 3.13 on Linux, macOS and Windows; none opens a window or prints when
 # imported. The corpus follows this order, which also decides which of two public names is kept.
-MODULES = (
-    "builtins", "argparse", "ast", "asyncio", "base64", "bisect", "bz2", "calendar", "collections",
-    "concurrent.futures", "configparser", "contextlib", "copy", "csv", "dataclasses", "datetime",
-    "decimal", "difflib", "email.message", "email.utils", "enum", "filecmp", "fileinput",
-    "fnmatch", "fractions", "functools", "getpass", "glob", "graphlib", "gzip", "hashlib", "heapq",
-    "hmac", "html", "http.server", "importlib", "importlib.metadata", "inspect", "io", "ipaddress",
-    "itertools", "json", "linecache", "logging", "logging.handlers", "lzma", "math", "mimetypes",
-    "multiprocessing", "multiprocessing.pool", "operator", "os", "os.path", "pathlib", "pickle",
-    "platform", "pprint", "queue", "random", "re", "secrets", "shelve", "shlex", "shutil",
-    "signal", "smtplib", "socket", "sqlite3", "statistics", "string", "struct", "subprocess",
-    "sys", "tarfile", "tempfile", "textwrap", "threading", "time", "timeit", "traceback", "typing",
-    "unicodedata", "unittest", "unittest.mock", "urllib.parse", "urllib.request", "uuid",
-    "warnings", "weakref", "webbrowser", "xml.etree.ElementTree", "zipfile", "zlib", "zoneinfo",
-)  # fmt: skip
-
+MODULES = tuple(_LISTS["modules"])
 # On Windows, os.path lacks docstrings for join() and others.
 DOCUMENTED_BY = {"os.path": "posixpath"}
 
 # Classes whose methods people look up; the methods of others are mostly hooks and protocols.
-CLASSES_WITH_METHODS = frozenset({
-    "str", "list", "dict", "set", "int", "float", "asyncio.Queue",
-    "collections.ChainMap", "collections.Counter", "collections.OrderedDict",
-    "collections.deque", "concurrent.futures.Executor", "concurrent.futures.Future",
-    "configparser.ConfigParser", "contextlib.ExitStack", "datetime.date", "datetime.datetime",
-    "datetime.time", "datetime.timedelta", "datetime.timezone", "difflib.HtmlDiff",
-    "difflib.SequenceMatcher", "fractions.Fraction", "graphlib.TopologicalSorter", "logging.Logger",
-    "multiprocessing.Process", "multiprocessing.pool.Pool", "pathlib.Path", "pathlib.PurePath",
-    "queue.Queue", "re.Match", "re.Pattern", "sqlite3.Connection", "sqlite3.Cursor",
-    "struct.Struct", "subprocess.CompletedProcess", "subprocess.Popen", "threading.Condition",
-    "threading.Event", "threading.Semaphore", "threading.Thread", "threading.Timer",
-    "unittest.TestCase", "unittest.mock.Mock", "xml.etree.ElementTree.Element",
-    "xml.etree.ElementTree.ElementTree", "zipfile.ZipFile",
-})  # fmt: skip
-
+CLASSES_WITH_METHODS = frozenset(_LISTS["classes_with_methods"])
 # Methods worth including from classes with many others.
-SINGLE_METHODS = frozenset({
-    "bytes.decode", "bytes.fromhex", "bytes.hex", "asyncio.Task.cancel",
-    "csv.Sniffer.sniff", "decimal.Decimal.normalize", "decimal.Decimal.quantize",
-    "decimal.Decimal.sqrt", "email.message.EmailMessage.as_bytes",
-    "email.message.EmailMessage.as_string", "email.message.EmailMessage.get_content_type",
-    "email.message.EmailMessage.get_filename", "email.message.EmailMessage.get_payload",
-    "email.message.EmailMessage.is_multipart", "email.message.EmailMessage.iter_attachments",
-    "email.message.EmailMessage.walk", "io.IOBase.flush", "io.IOBase.readline",
-    "io.IOBase.readlines", "io.IOBase.seek", "io.IOBase.tell", "io.IOBase.truncate",
-    "io.IOBase.writelines", "ipaddress.IPv4Network.hosts", "ipaddress.IPv4Network.overlaps",
-    "ipaddress.IPv4Network.subnet_of", "ipaddress.IPv4Network.subnets",
-    "ipaddress.IPv4Address.is_private", "json.JSONEncoder.default", "json.JSONEncoder.encode",
-    "json.JSONEncoder.iterencode", "logging.Handler.addFilter", "logging.Handler.setFormatter",
-    "logging.Handler.setLevel", "smtplib.SMTP.connect", "smtplib.SMTP.login", "smtplib.SMTP.quit",
-    "smtplib.SMTP.send_message", "smtplib.SMTP.sendmail", "smtplib.SMTP.set_debuglevel",
-    "smtplib.SMTP.starttls", "socket.socket.accept", "socket.socket.bind",
-    "socket.socket.connect", "socket.socket.listen", "socket.socket.makefile", "socket.socket.recv",
-    "socket.socket.recvfrom", "socket.socket.send", "socket.socket.sendall",
-    "socket.socket.sendfile", "socket.socket.sendto", "socket.socket.setsockopt",
-    "socket.socket.settimeout", "socket.socket.shutdown", "tarfile.TarFile.add",
-    "tarfile.TarFile.extract", "tarfile.TarFile.extractall", "tarfile.TarFile.extractfile",
-    "tarfile.TarFile.getmember", "tarfile.TarFile.getmembers", "tarfile.TarFile.getnames",
-    "tarfile.TarFile.list", "threading.Barrier.wait",
-})  # fmt: skip
-
+SINGLE_METHODS = frozenset(_LISTS["single_methods"])
 # System calls that Windows lacks: a third of `os`, none of which a portable program calls.
-UNIX_ONLY = re.compile(
-    r"W[A-Z]+|.*xattr|posix_.*|sched_.*|p?(read|write)v?2?|[gs]et(e|re|res)?[ug]id"
-    r"|[gs]et(groups|pgid|pgrp|sid|priority|ns)|getgrouplist|initgroups|unshare"
-    r"|wait(3|4|id|id_result)|pidfd_open|fork.*|register_at_fork|f?statvfs(_result)?|l?ch(own|flags)"
-    r"|fch.*|f?pathconf|confstr|sysconf|mk(fifo|nod|dev)|makedev|major|minor|eventfd.*|timerfd.*"
-    r"|memfd_.*|copy_file_range|sendfile|splice|lockf|openpty|login_tty|pipe2|tc[gs]etpgrp"
-    r"|ttyname|ctermid|getloadavg|nice|fwalk|f(data)?sync|grantpt|ptsname|unlockpt|getenvb"
-)
-
+UNIX_ONLY = re.compile(_LISTS["unix_only_in_os"])
 # Notebooks, test runners and large libraries replace these with functions of their own.
-REPLACED_AT_RUN_TIME = frozenset({
-    "getpass.getpass", "input", "inspect.getfile", "logging.shutdown", "sys.breakpointhook",
-    "sys.displayhook", "sys.excepthook", "sys.unraisablehook", "threading.excepthook",
-    "warnings.formatwarning", "warnings.showwarning",
-})  # fmt: skip
+REPLACED_AT_RUN_TIME = frozenset(_LISTS["replaced_at_run_time"])
 
 MAX_SIGNATURE = 120
 MAX_DOCSTRING = 700

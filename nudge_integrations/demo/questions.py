@@ -3,7 +3,7 @@
 `questions.json` has two lists. Each entry of `taught` holds five wordings of one need: three to
 train on, one to validate with, one to test with, assigned in rotation so that no split gets the
 harder ones. Entries of `held_out` are only ever tested: none of their answers is an answer in
-training or validation, so they show what questions about other documents lose.
+training or validation, so they show what happens to unseen questions.
 """
 
 from __future__ import annotations

@@ -71,44 +71,36 @@ def run_demo(
     unknown = [name for name in frameworks if name not in FRAMEWORKS]
     if unknown or not frameworks:
         raise DataError(f"unknown framework {unknown[0] if unknown else ''!r}: use {FRAMEWORKS}")
-    for name in frameworks:
-        # A missing framework is reported now, not after the other one has run.
-        importlib.import_module(f"nudge_integrations.{name.replace('-', '_')}")
+    # A missing framework is reported now, not after the other one has run.
+    modules = {name: f"nudge_integrations.{name.replace('-', '_')}" for name in frameworks}
+    packages = {name: importlib.import_module(module) for name, module in modules.items()}
     datasets = demo_datasets()
+    train, validation, test = datasets.values()
     write(
-        f"Searching {len(datasets['train'].corpus):,} docstrings of Python's standard library.\n"
-        f"Questions: {len(datasets['train'])} to train on, {len(datasets['validation'])} to choose "
-        f"the step, {len(datasets['test'])} to test with;\nno wording occurs in two of these.\n"
+        f"Searching {len(train.corpus):,} docstrings of Python's standard library.\n"
+        f"Questions: {len(train)} to train on, {len(validation)} to choose the step, {len(test)} "
+        "to test with;\nno wording occurs in two of these.\n"
     )
     model = _Memoized(as_encoder(load_sentence_transformer(DEFAULT_MODEL)))
-    for name in frameworks:
-        package = importlib.import_module(f"nudge_integrations.{name.replace('-', '_')}")
-        engine = package.NudgeFinetuneEngine(
-            datasets["train"],
-            model,
-            val_dataset=datasets["validation"],
-            test_dataset=datasets["test"],
-            cache=cache,
-            show_progress=show_progress,
-            seed=seed,
-        )
+    for name, package in packages.items():
+        options = {"cache": cache, "show_progress": show_progress, "seed": seed}
+        data = {"val_dataset": validation, "test_dataset": test}
+        engine = package.NudgeFinetuneEngine(train, model, **data, **options)
         started = time.perf_counter()
         engine.finetune()
         seconds = time.perf_counter() - started
         write(f"{_TITLES[name]}: embedded (or read from the cache) and tuned in {seconds:.1f} s")
-        retrievers, search = _retrievers(name, engine)
-        test = datasets["test"]
-        model.encode_queries(list(test.queries.values()))  # in batches, before one by one
-        report = compare(
-            *(package.evaluate_retriever(each, test) for each in retrievers),
-            judged_on=f"{len(test)} test questions",
-            queries=test.queries,
-            resamples=1000,
-        )
         if name == frameworks[0]:
             write(f"\n{engine.report}")
+        retrievers, search = _retrievers(name, engine)
+        model.encode_queries(list(test.queries.values()))  # in batches, before one by one
+        scores = [package.evaluate_retriever(each, test) for each in retrievers]
+        report = compare(*scores, judged_on=f"{len(test)} test questions", resamples=1000)
+        title = f"{_TITLES[name]} retriever, top {_K}"
+        write(f"\n{title:<34}{'before':>9}{'after':>9}{'change':>9}")
+        for row in report.rows:
+            write(f"  {row.metric:<32}{row.before:>9.4f}{row.after:>9.4f}{row.difference:>+9.4f}")
         write("")
-        _write_table(f"{_TITLES[name]} retriever, top {_K}", report, write)
         if name == frameworks[-1]:
             _write_examples(report, test, [partial(search, each) for each in retrievers], write)
     write("Undo: nothing was overwritten; get_base_vector_store() still has the original vectors.")
@@ -158,14 +150,6 @@ def _retrievers(name: str, engine: Any) -> tuple[list[Any], Callable[[Any, str],
         [index.as_retriever(similarity_top_k=_K) for index in indexes],
         lambda retriever, text: [hit.node.node_id for hit in retriever.retrieve(text)],
     )
-
-
-def _write_table(title: str, report: EvaluationReport, write: Writer) -> None:
-    write(f"{title:<34}{'before':>9}{'after':>9}{'change':>9}")
-    for metric in report.metrics:
-        row = report.row(metric)
-        write(f"  {metric:<32}{row.before:>9.4f}{row.after:>9.4f}{row.difference:>+9.4f}")
-    write("")
 
 
 def _write_examples(

@@ -47,7 +47,7 @@ class Embedder:
         show_progress: Whether to draw a progress bar while texts are embedded.
         device: Where a sentence-transformers model runs, such as `"cuda"`.
         half_precision: Compute in float16; sentence-transformers on CUDA only.
-        workers: Calls that may run at once, in threads; for models behind an API.
+        workers: Concurrent calls, in threads; for models behind an API.
 
     Raises:
         DataError: No embedding model, or an option that this kind of model does not have.
@@ -105,7 +105,7 @@ class Embedder:
         return fingerprint
 
     def _check_probe(self, cache: VectorCache, kind: Kind, now: ModelFingerprint) -> None:
-        """Compare the model's vector of one text with the one from when the cache began."""
+        """Compare the model's vector of one text with the one stored when the cache was created."""
         key = [text_hash(PROBE_TEXT)]
         for _, stored in cache.read(f"{kind} probe", key):
             if not now.matches(ModelFingerprint(now.name, now.digest, stored[0])):
@@ -152,12 +152,9 @@ class Embedder:
         ids: Sequence[str] | None,
     ) -> FloatMatrix:
         names = checked_texts(kind, texts, ids)
-        texts = list(texts)
-        first: dict[str, int] = {}
-        inverse = np.array([first.setdefault(text, len(first)) for text in texts], dtype=np.int64)
-        unique = list(first)
         # A text's first name stands for all that share it.
         named = dict(zip(reversed(texts), reversed(names), strict=True))
+        unique = list(dict.fromkeys(texts))
         hashes = [text_hash(text) for text in unique]
         rows = _Rows(len(unique), f"{kind} vectors from {self.encoder.name!r}")
         with self._open_cache() as cache:
@@ -175,7 +172,10 @@ class Embedder:
                             cache.write(kind, [hashes[row] for row in batch], vectors)
                         bar.update(len(batch))
         matrix = rows.matrix()
-        return matrix if len(unique) == len(texts) else matrix[inverse]
+        if len(unique) == len(texts):
+            return matrix
+        row_of = {text: row for row, text in enumerate(unique)}
+        return matrix[[row_of[text] for text in texts]]
 
     def _open_cache(self) -> contextlib.AbstractContextManager[VectorCache | None]:
         digest = self.encoder.digest
@@ -215,7 +215,7 @@ class Embedder:
     def _answers(
         self, encode: Callable[[list[str]], Any], texts: list[str], missing: list[int]
     ) -> Generator[tuple[list[int], Any], None, None]:
-        """Call the model batch by batch; yield the rows of a batch and what came back."""
+        """Call the model in batches; yield each batch's rows and the model's answer."""
         size = self.encoder.batch_size
         batches = [missing[start : start + size] for start in range(0, len(missing), size)]
         if self.encoder.workers == 1:
@@ -231,7 +231,7 @@ class Embedder:
 
 
 def _finished(calls: dict[Future[Any], list[int]]) -> Iterator[tuple[list[int], Any]]:
-    """Yield calls as they end; after one failed, those under way still count, the rest do not."""
+    """Yield calls as they finish; after a failure, keep running calls and cancel the rest."""
     failure: BaseException | None = None
     for call in as_completed(calls):
         if call.cancelled():
@@ -248,7 +248,7 @@ def _finished(calls: dict[Future[Any], list[int]]) -> Iterator[tuple[list[int], 
 
 
 class _Rows:
-    """A matrix that is filled row by row; its width is known with the first vector."""
+    """A matrix filled row by row; the first vector sets its width."""
 
     def __init__(self, count: int, what: str) -> None:
         self.count = count

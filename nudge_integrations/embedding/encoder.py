@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,7 +29,7 @@ class ModelFingerprint:
     """What identifies an embedding model.
 
     Args:
-        name: For people, such as `"sentence-transformers/all-MiniLM-L6-v2"`.
+        name: Display name, such as `"sentence-transformers/all-MiniLM-L6-v2"`.
         digest: Hash of what the model is made of (weights, or the settings of an API model); None
             where nothing identifies it. Equal digests may share cached vectors.
         probe: The model's document vector of `PROBE_TEXT`, float32, shape `(dimension,)`.
@@ -59,7 +60,7 @@ class ModelFingerprint:
         return int(self.probe.shape[0])
 
     def matches(self, other: ModelFingerprint) -> bool:
-        """Whether both are one model, as far as vectors show.
+        """Whether both are the same model, judging by their vectors.
 
         The probes decide, not the digests: the same weights in half precision, or behind an API
         that jitters, still match (cosine of at least 0.999); a model of the same name that was
@@ -107,10 +108,10 @@ class Encoder(ABC):
     """
 
     batch_size: int = 32
-    """How many texts one call takes. Whatever a finished call returned is cached."""
+    """Texts per call. Results are cached after every call."""
 
     workers: int = 1
-    """How many calls may run at once, in threads."""
+    """Concurrent calls, in threads."""
 
     digest_is_exact: bool = False
     """Whether `digest` covers the weights and all else that shapes vectors.
@@ -121,11 +122,11 @@ class Encoder(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """The model's name, for people."""
+        """The model's display name."""
 
     @property
     def digest(self) -> str | None:
-        """Key under which vectors may be cached on disk; None means that they may not be."""
+        """Key for caching vectors on disk; None disables caching."""
         return None
 
     @abstractmethod
@@ -149,7 +150,7 @@ class Encoder(ABC):
 
 
 def checked_texts(kind: Kind, texts: Sequence[str], ids: Sequence[str] | None) -> list[str]:
-    """Names of the texts, after refusing what cannot be embedded.
+    """Check texts and return their names.
 
     Raises:
         DataError: No texts, or one that is empty or no valid text; it is named.
@@ -210,25 +211,24 @@ def checked_vectors(vectors: Any, ids: Sequence[str], what: str) -> FloatMatrix:
 
 
 def _rows_of_one_length(vectors: Any, ids: Sequence[str], what: str) -> list[npt.NDArray[Any]]:
-    """Rows as arrays, after naming one that is no vector or has another length than most."""
+    """Convert rows to arrays; name one that is no vector or has a different length than most."""
     rows = []
     for name, vector in zip(ids, vectors, strict=True):
         try:
             row = np.asarray(vector)
-        except (TypeError, ValueError) as error:
-            raise DataError(f"{what}: {name!r} got no vector; numpy says: {error}") from error
+        except (TypeError, ValueError):  # such as lists of several lengths
+            row = np.asarray(str(vector))
         if row.ndim != 1 or row.dtype.kind not in "fiu":
             raise DataError(
                 f"{what}: {name!r} got no vector of numbers, but {str(vector)[:40]!r}; embed it "
                 "again or leave it out"
             )
         rows.append(row)
-    lengths = [row.size for row in rows]
-    usual = max(set(lengths), key=lengths.count)
-    for name, length in zip(ids, lengths, strict=True):
-        if length != usual:
+    usual = Counter(map(len, rows)).most_common(1)[0][0]
+    for name, row in zip(ids, rows, strict=True):
+        if len(row) != usual:
             raise DataError(
-                f"{what}: {name!r} got {length} dimensions, others {usual}; "
-                "embed all texts with one model and one setting of its dimensions"
+                f"{what}: {name!r} got {len(row)} dimensions, others {usual}; embed all texts "
+                "with one model and one setting of its dimensions"
             )
     return rows

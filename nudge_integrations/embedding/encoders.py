@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from nudge_integrations.common.arrays import checked_count
+from nudge_integrations.common.files import text_hash
 from nudge_integrations.common.text import described
 from nudge_integrations.embedding.encoder import Encoder, ModelFingerprint, checked_vectors
 from nudge_integrations.embedding.hub import load_sentence_transformer
 from nudge_integrations.embedding.models import (
-    half_precision_digest,
     is_langchain,
     is_llama_index,
     is_sentence_transformer,
@@ -84,7 +84,8 @@ class SentenceTransformerEncoder(Encoder):
     def digest(self) -> str | None:
         """Hash over a sample of all weights, and over all that shapes the vectors."""
         digest = module_digest(self._model)
-        return half_precision_digest(digest) if self._half_precision else digest
+        # In float16 the same weights give slightly different vectors.
+        return text_hash(f"{digest} float16") if digest and self._half_precision else digest
 
     def encode_queries(self, texts: list[str]) -> Any:
         """Vectors of `texts`, with the model's prompt for queries if it has one."""
@@ -121,12 +122,19 @@ class SentenceTransformerEncoder(Encoder):
         return torch.autocast("cuda", dtype=torch.float16)
 
 
-class _FrameworkEncoder(Encoder):
-    """A framework's embedding model, which is known by its settings."""
+class FrameworkEncoder(Encoder):
+    """A LlamaIndex `BaseEmbedding` or a LangChain `Embeddings`, known by its settings.
 
-    def __init__(self, model: Any, *, batch_size: int, workers: int) -> None:
+    Args:
+        model: The embedding model.
+        batch_size: Texts a call; None for the model's `embed_batch_size` (LlamaIndex, which cuts
+            longer calls itself), or 64.
+        workers: Concurrent calls, in threads.
+    """
+
+    def __init__(self, model: Any, *, batch_size: int | None = None, workers: int = 1) -> None:
         self._model = model
-        self.batch_size = batch_size
+        self.batch_size = batch_size or int(getattr(model, "embed_batch_size", _REMOTE_BATCH))
         self.workers = workers
 
     @property
@@ -139,48 +147,16 @@ class _FrameworkEncoder(Encoder):
         """Hash of the settings that identify the model, and of local weights inside it."""
         return settings_digest(self._model)
 
-
-class LlamaIndexEncoder(_FrameworkEncoder):
-    """A LlamaIndex `BaseEmbedding`.
-
-    Args:
-        model: The embedding model.
-        batch_size: Texts a call; LlamaIndex itself cuts calls longer than the model's
-            `embed_batch_size`, which is the default.
-        workers: Calls that may run at once, in threads.
-    """
-
-    def __init__(self, model: Any, *, batch_size: int | None = None, workers: int = 1) -> None:
-        size = batch_size or model.embed_batch_size
-        super().__init__(model, batch_size=size, workers=workers)
-
     def encode_queries(self, texts: list[str]) -> Any:
-        """Vectors of `texts` as queries, one by one: the framework knows no batch of queries."""
-        return [self._model.get_query_embedding(text) for text in texts]
+        """Vectors of `texts` as queries, one by one: neither framework knows batches of queries."""
+        model = self._model
+        embed = model.get_query_embedding if is_llama_index(model) else model.embed_query
+        return [embed(text) for text in texts]
 
     def encode_documents(self, texts: list[str]) -> Any:
         """Vectors of `texts` as documents."""
-        return self._model.get_text_embedding_batch(texts, show_progress=False)
-
-
-class LangChainEncoder(_FrameworkEncoder):
-    """A LangChain `Embeddings`.
-
-    Args:
-        model: The embedding model.
-        batch_size: Texts a call, 64 if None.
-        workers: Calls that may run at once, in threads.
-    """
-
-    def __init__(self, model: Any, *, batch_size: int | None = None, workers: int = 1) -> None:
-        super().__init__(model, batch_size=batch_size or _REMOTE_BATCH, workers=workers)
-
-    def encode_queries(self, texts: list[str]) -> Any:
-        """Vectors of `texts` as queries, one by one: the framework knows no batch of queries."""
-        return [self._model.embed_query(text) for text in texts]
-
-    def encode_documents(self, texts: list[str]) -> Any:
-        """Vectors of `texts` as documents."""
+        if is_llama_index(self._model):
+            return self._model.get_text_embedding_batch(texts)
         return self._model.embed_documents(texts)
 
 
@@ -192,7 +168,7 @@ def as_encoder(
     batch_size: int | None = None,
     workers: int = 1,
 ) -> Encoder:
-    """Recognise an embedding model and wrap it.
+    """Wrap any supported embedding model as an `Encoder`.
 
     A tuned model of this package is taken back to the model that it was made from, so that a new
     run starts from original vectors.
@@ -203,7 +179,7 @@ def as_encoder(
         device: Where a sentence-transformers model runs, such as `"cuda"`.
         half_precision: Compute in float16; sentence-transformers on CUDA only.
         batch_size: Texts a forward pass (sentence-transformers) or a call (frameworks).
-        workers: Calls that may run at once, in threads; for models behind an API.
+        workers: Concurrent calls, in threads; for models behind an API.
 
     Raises:
         DataError: An object of another type, or an option that this kind of model does not have.
@@ -213,28 +189,23 @@ def as_encoder(
         if value is not None:
             checked_count(value, option, 1)
     model = original_model(model)
-    local = {"device": device, "half_precision": half_precision}
-    threads = {"workers": None if workers == 1 else workers}
+    given: dict[str, Any] = {"device": device, "half_precision": half_precision or None}
+    given |= {"batch_size": batch_size, "workers": None if workers == 1 else workers}
+    given = {option: value for option, value in given.items() if value is not None}
     if isinstance(model, Encoder):
-        options = {**local, **threads, "batch_size": batch_size}
-        _refuse_options(model, "set it on the Encoder", options)
+        _refuse_all_but((), given, model, "set it on the Encoder")
         return model
-    name = model if isinstance(model, str) else None
-    if name is not None or is_sentence_transformer(model):
-        _refuse_options(model, "it runs one call at a time; batch_size sets its size", threads)
-        return SentenceTransformerEncoder(
-            model if name is None else load_sentence_transformer(name, device=device),
-            name=None if name is None or Path(name).is_dir() else name,
-            device=device,
-            half_precision=half_precision,
-            batch_size=batch_size,
-        )
-    if is_llama_index(model):
-        _refuse_options(model, "set it on the model itself", local)
-        return LlamaIndexEncoder(model, batch_size=batch_size, workers=workers)
-    if is_langchain(model):
-        _refuse_options(model, "set it on the model itself", local)
-        return LangChainEncoder(model, batch_size=batch_size, workers=workers)
+    if isinstance(model, str) or is_sentence_transformer(model):
+        remedy = "it runs one call at a time; batch_size sets its size"
+        _refuse_all_but(("device", "half_precision", "batch_size"), given, model, remedy)
+        if not isinstance(model, str):
+            return SentenceTransformerEncoder(model, **given)
+        name = None if Path(model).is_dir() else model
+        loaded = load_sentence_transformer(model, device=device)
+        return SentenceTransformerEncoder(loaded, name=name, **given)
+    if is_llama_index(model) or is_langchain(model):
+        _refuse_all_but(("batch_size", "workers"), given, model, "set it on the model itself")
+        return FrameworkEncoder(model, **given)
     what = f"a {_type_name(model)}"
     if inspect.isclass(model):
         what = f"{described(model)} itself (make one of it: {model.__name__}(...))"
@@ -265,10 +236,12 @@ def original_model(model: Any) -> Any:
     return model
 
 
-def _refuse_options(model: Any, remedy: str, options: Mapping[str, Any]) -> None:
-    """Raise for an option that would silently do nothing."""
-    for option, value in options.items():
-        if value not in (None, False):
+def _refuse_all_but(
+    known: tuple[str, ...], given: Mapping[str, Any], model: Any, remedy: str
+) -> None:
+    """Refuse options that would silently have no effect."""
+    for option, value in given.items():
+        if option not in known:
             raise DataError(f"{option}={value!r} has no effect on a {_type_name(model)}: {remedy}")
 
 

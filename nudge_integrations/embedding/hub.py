@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from nudge_integrations.common.lazy import require
 from nudge_integrations.errors import NudgeError
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
@@ -36,9 +37,14 @@ def load_sentence_transformer(name: str, *, device: str | None = None) -> Any:
 
     Raises:
         NudgeError: The model cannot be loaded; the message says why and what to do.
+        MissingExtraError: sentence-transformers is not installed.
     """
-    from sentence_transformers import SentenceTransformer
-
+    library = require(
+        "sentence_transformers",
+        "sentence-transformers",
+        f", which loads {name!r}; or pass an embedding model of your framework, such as "
+        "OpenAIEmbeddings()",
+    )
     # The hub's client retries each of several files five times: over a minute without a network.
     # One question beforehand tells in seconds whether to try at all.
     local = Path(name).is_dir()
@@ -55,7 +61,7 @@ def load_sentence_transformer(name: str, *, device: str | None = None) -> Any:
         if offline and bundled:
             return _load_bundle(name, device)
         try:
-            return SentenceTransformer(name, device=device, local_files_only=offline)
+            return library.SentenceTransformer(name, device=device, local_files_only=offline)
         except (OSError, ValueError) as error:
             if bundled:
                 return _load_bundle(name, device)

@@ -1,4 +1,4 @@
-"""What an embedding model is: the library it belongs to, and the digest that identifies it.
+"""Identify an embedding model: its library, and a digest of everything that shapes its vectors.
 
 Equal digests may share cached vectors, so when in doubt there is none.
 
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from nudge_integrations.common.files import sha256, text_hash
+from nudge_integrations.common.files import sha256
 
 PROBE_TEXT = (
     "Which of these 3 vectors is yours? A model answers the same question with the same point, "
@@ -33,16 +33,8 @@ _LONGEST = 4096
 
 # Settings that name a model; one of them must be there, or nothing identifies it.
 _NAMING = (
-    "model_name",
-    "model",
-    "model_id",
-    "model_path",
-    "repo_id",
-    "deployment_name",
-    "deployment",
-    "azure_deployment",
-    "endpoint_name",
-    "engine",
+    *("model_name", "model", "model_id", "model_path", "repo_id", "engine", "endpoint_name"),
+    *("deployment_name", "deployment", "azure_deployment"),
 )
 _NO_NAMES = ("", "unknown")
 _SECRET = re.compile(
@@ -135,11 +127,6 @@ def _token_ids(model: Any) -> list[str]:
     return [f"{name}={value!r}" for name, value in sorted(features.items())]
 
 
-def half_precision_digest(digest: str | None) -> str | None:
-    """Digest of the same model computing in float16, whose vectors differ slightly."""
-    return None if digest is None else text_hash(f"{digest} float16")
-
-
 def transformer_name(model: Any) -> str:
     """The name or folder that a sentence-transformers model was loaded by, or else its class."""
     for part in model.children():
@@ -150,7 +137,7 @@ def transformer_name(model: Any) -> str:
     return type(model).__name__
 
 
-def settings_digest(model: Any) -> str | None:
+def settings_digest(model: Any, _depth: int = 0) -> str | None:
     """Digest of a framework's model: its class, the settings that identify it, what is inside it.
 
     Local weights inside the model are read, since a folder's name stays when it is trained again.
@@ -158,14 +145,10 @@ def settings_digest(model: Any) -> str | None:
     Returns:
         None where nothing identifies the model.
     """
-    return _settings_digest(model, 0)
-
-
-def _settings_digest(model: Any, depth: int) -> str | None:
     if is_torch_module(model):
         return module_digest(model)
     settings = _settings(model)
-    inner = [_settings_digest(part, depth + 1) for part in _models_inside(model, depth)]
+    inner = [settings_digest(part, _depth + 1) for part in _models_inside(model, _depth)]
     named = [str(settings[name]) for name in _NAMING if name in settings]
     if None in inner or not (inner or named):
         return None

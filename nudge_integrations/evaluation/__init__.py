@@ -1,6 +1,5 @@
 """How good retrieval is, before and after: metrics, significance, and the report."""
 
-from nudge_integrations.evaluation.arrays import evaluate
 from nudge_integrations.evaluation.comparison import compare, with_rankings
 from nudge_integrations.evaluation.figures import QueryChange, RankedDocument, ReportRow, Turns
 from nudge_integrations.evaluation.metrics import (
@@ -11,8 +10,13 @@ from nudge_integrations.evaluation.metrics import (
     parse_metric,
     score_rankings,
 )
+from nudge_integrations.evaluation.ranking import (
+    RetrieverTrial,
+    check_retriever,
+    evaluate,
+    search,
+)
 from nudge_integrations.evaluation.report import EvaluationReport
-from nudge_integrations.evaluation.retrievers import RetrieverTrial, check_retriever
 from nudge_integrations.evaluation.scores import (
     DEFAULT_METRICS,
     Scores,
@@ -45,5 +49,6 @@ __all__ = [
     "paired_test",
     "parse_metric",
     "score_rankings",
+    "search",
     "with_rankings",
 ]

@@ -1,4 +1,4 @@
-"""What a report holds: rows, examples and the facts of the run, as plain data."""
+"""What a report holds, as plain data: rows, examples and the facts of the run."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class ReportRow:
 
     Attributes:
         metric: Such as `"ndcg@10"`.
-        group: `"all"` queries; the `"seen"` ones, with an answer that has training questions; the
-            `"unseen"` ones, with none; or those about `"new"` documents, added after the tuning.
+        group: `"all"` queries; `"seen"` ones, with an answer that has training questions;
+            `"unseen"` ones, without; or those about `"new"` documents, added after tuning.
         queries: Number of queries in the group.
         before: Mean before, 0 to 1; None for an empty group.
         after: Mean after.
@@ -51,7 +51,7 @@ class ReportRow:
 
     @property
     def significant(self) -> bool:
-        """Whether p < 0.05: chance alone would seldom make such a difference."""
+        """Whether p < 0.05: chance alone rarely produces such a difference."""
         return self.p_value is not None and self.p_value < 0.05
 
 
@@ -98,7 +98,7 @@ class QueryChange:
 
 @dataclass(frozen=True)
 class Turns:
-    """How far documents moved: angles between their original and tuned vectors, as a histogram.
+    """How far documents moved: a histogram of the angles between original and tuned vectors.
 
     Attributes:
         median: Median angle, in degrees.
@@ -163,10 +163,10 @@ class Figures:
         places = [(row.metric, row.group) for row in self.rows]
         groups = {group for _, group in places}
         whole = {(metric, group) for metric, _ in places for group in groups}
-        if not {"all"} <= groups <= {*GROUPS} or set(places) != whole or len(places) > len(whole):
+        if not {"all"} <= groups <= {*GROUPS} or sorted(places) != sorted(whole):
             raise DataError(
-                "a report has one row for each metric and group of queries, "
-                f"the groups being {', '.join(map(repr, GROUPS))} or 'all' alone"
+                "a report has one row for each metric and group of queries; the groups are "
+                f"{', '.join(map(repr, GROUPS))}, or 'all' alone"
             )
 
     @property
@@ -182,10 +182,15 @@ class Figures:
 
     @property
     def shown_groups(self) -> tuple[str, ...]:
-        """Groups worth a place of their own: one that holds every query repeats `"all"`."""
+        """Groups worth showing: one that holds every query would repeat `"all"`."""
         total = self.row().queries
         parts = [group for group in self.groups[1:] if self.row(group=group).queries < total]
         return ("all", *parts)
+
+    @property
+    def chosen_point(self) -> tuple[float, float]:
+        """The point of the curve whose step is nearest to that of the run."""
+        return min(self.curve, key=lambda point: abs(point[0] - (self.step or 0)))
 
     def row(self, metric: str | None = None, group: str = "all") -> ReportRow:
         """The row of a metric (by default the main one) over a group of queries.

@@ -1,8 +1,8 @@
 """Retrieval metrics on arrays of grades, exact, each written once.
 
 A ranking comes in as the grades of its documents in rank order: 0 for a document that is not
-judged, or judged irrelevant. A document is an *answer* when its grade is above 0. What a metric
-must know about a query beyond its ranking (all its answers, found or not) is in `QueryTotals`.
+judged, or judged irrelevant. A document is an *answer* when its grade is above 0. What else a
+metric needs to know about a query (all its answers, found or not) is in `QueryTotals`.
 
 The definitions are trec_eval's (https://github.com/usnistgov/trec_eval) where it has the metric.
 """
@@ -75,7 +75,7 @@ def _unknown(metric: object) -> DataError:
 
 @dataclass(frozen=True, eq=False)
 class QueryTotals:
-    """What metrics must know about each query besides its ranking.
+    """What metrics need to know about each query besides its ranking.
 
     Made by `from_csr` or `from_grades`.
 
@@ -121,7 +121,7 @@ class QueryTotals:
 
     @classmethod
     def from_grades(cls, grades: Sequence[npt.ArrayLike]) -> QueryTotals:
-        """Take one list of grades a query, of all its judged documents in any order.
+        """Take one list of grades per query: those of all its judged documents, in any order.
 
         Raises:
             DataError: A grade is not finite.
@@ -136,7 +136,7 @@ class QueryTotals:
         return np.diff(self.indptr)
 
     def ideal_dcg(self, k: int) -> Floats:
-        """The DCG@k of the best ranking that there is: float64 `(queries,)`."""
+        """The DCG@k of the best possible ranking: float64 `(queries,)`."""
         queries = len(self.indptr) - 1
         rows = np.repeat(np.arange(queries), np.diff(self.indptr))
         ranks = np.arange(len(self.gains)) - self.indptr[rows]
@@ -150,14 +150,14 @@ class QueryTotals:
 def score_rankings(metric: str | Metric, grades: npt.NDArray[Any], totals: QueryTotals) -> Floats:
     """Score many rankings at once.
 
-    To score the same queries many times (once a step, say), put those times in leading axes:
+    To score the same queries many times (such as once per step), put the times in leading axes:
     an array of `(steps * queries, K)` goes in as `.reshape(steps, queries, K)`, which is free.
 
     Args:
         metric: Which metric, such as `"ndcg@10"`.
         grades: Real numbers `(..., queries, K)`: grades of the ranked documents in rank order, 0
             where not judged. Documents past `K` count as not relevant, so `K` should be at least
-            the metric's `k` or all documents. No document may stand twice in a ranking.
+            the metric's `k` or all documents. No document may occur twice in a ranking.
         totals: All the judgments of the same queries, in the same order.
 
     Returns:

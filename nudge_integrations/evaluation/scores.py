@@ -1,10 +1,10 @@
-"""Scores of every query, from ranked document ids or from a run with scores."""
+"""Scores of every query, from ranked document ids or from a run with similarities."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -46,22 +46,16 @@ class Scores:
     texts: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if len(set(self.query_ids)) != len(self.query_ids):
-            twice = [each for each, times in Counter(self.query_ids).items() if times > 1]
-            raise DataError(f"queries must have one score each; twice: {name_some(twice)}")
+        _refuse_twice(self.query_ids, "queries must have one score each; twice")
         columns = {str(parse_metric(name)): column for name, column in self.values.items()}
         object.__setattr__(self, "values", columns)
-        for name, column in columns.items():
+        ranks = {} if self.first_answer is None else {"first_answer": self.first_answer}
+        for name, column in {**columns, **ranks}.items():
             if column.shape != (len(self.query_ids),) or not np.isfinite(column).all():
                 raise DataError(
                     f"{name} needs one finite number for each of {len(self.query_ids)} queries, "
                     f"got shape {column.shape}, {int((~np.isfinite(column)).sum())} not finite"
                 )
-        if self.first_answer is not None and self.first_answer.shape != (len(self.query_ids),):
-            raise DataError(
-                f"first_answer needs one rank for each of {len(self.query_ids)} queries, "
-                f"got shape {self.first_answer.shape}"
-            )
 
     def mean(self, metric: str | Metric) -> float:
         """Mean of a metric over the queries; the same to the last bit in any order of them.
@@ -80,6 +74,16 @@ class Scores:
         count = len(self.query_ids)
         means = [f"{name} {self.mean(name):.4f}" for name in self.values] if count else []
         return f"Scores({', '.join([*means, f'{count:,} queries'])})"
+
+
+def parse_metrics(metrics: str | Metric | Sequence[str | Metric]) -> list[Metric]:
+    """One metric, or several.
+
+    Raises:
+        DataError: One of them is unknown.
+    """
+    several = [metrics] if isinstance(metrics, str | Metric) else metrics
+    return [parse_metric(metric) for metric in several]
 
 
 def evaluate_rankings(
@@ -112,10 +116,14 @@ def evaluate_rankings(
         DataError: No query has an answer, no ranked query is judged, no ranked document is known,
             a ranking is a string, a similarity is NaN, or a metric is unknown.
     """
-    several = [metrics] if isinstance(metrics, str) else metrics
-    wanted = [parse_metric(metric) for metric in several]
+    wanted = parse_metrics(metrics)
     judged = {name: _by_text(each, "documents") for name, each in _by_text(qrels).items()}
-    query_ids = _answered_queries(judged)
+    query_ids = [name for name, each in judged.items() if any(g > 0 for g in each.values())]
+    if not query_ids:
+        raise DataError(
+            f"none of the {len(judged)} judged queries has a document with a grade above 0; "
+            "there is nothing to measure: give judgments with answers"
+        )
     ranked = {name: _ranked_ids(name, each) for name, each in _by_text(rankings).items()}
     if ranked and not any(name in judged for name in ranked):
         raise DataError(
@@ -132,13 +140,9 @@ def evaluate_rankings(
     for row, each in enumerate(graded):
         grades[row, : len(each)] = each[:depth]
     totals = QueryTotals.from_grades([list(judged[name].values()) for name in query_ids])
+    values = {str(metric): score_rankings(metric, grades, totals) for metric in wanted}
     firsts = [next((rank for rank, g in enumerate(row, 1) if g > 0), 0) for row in graded]
-    return Scores(
-        tuple(query_ids),
-        {str(metric): score_rankings(metric, grades, totals) for metric in wanted},
-        np.array(firsts, dtype=np.int64),
-        texts or {},
-    )
+    return Scores(tuple(query_ids), values, np.array(firsts, dtype=np.int64), texts or {})
 
 
 def evaluate_run(
@@ -195,23 +199,14 @@ def check_retrieved(
 
 def _by_text(content: Mapping[Any, T], what: str = "queries") -> dict[str, T]:
     """The mapping with its ids as text."""
-    found = {str(name): each for name, each in content.items()}
-    if len(found) < len(content):
-        twice = [name for name, times in Counter(map(str, content)).items() if times > 1]
-        raise DataError(f"{what} have the same id as a number and as text: {name_some(twice)}")
-    return found
+    _refuse_twice(map(str, content), f"{what} have the same id as a number and as text")
+    return {str(name): each for name, each in content.items()}
 
 
-def _answered_queries(qrels: Mapping[str, Mapping[str, float]]) -> list[str]:
-    answered = [
-        query_id for query_id, judged in qrels.items() if any(g > 0 for g in judged.values())
-    ]
-    if not answered:
-        raise DataError(
-            f"none of the {len(qrels)} judged queries has a document with a grade above 0; "
-            "there is nothing to measure: give judgments with answers"
-        )
-    return answered
+def _refuse_twice(names: Iterable[str], rule: str) -> None:
+    twice = [name for name, times in Counter(names).items() if times > 1]
+    if twice:
+        raise DataError(f"{rule}: {name_some(twice)}")
 
 
 def _ranked_ids(query_id: str, ranking: Sequence[Any] | Mapping[Any, Any]) -> list[str]:

@@ -47,7 +47,7 @@ def paired_test(
 ) -> PairedTest:
     """Compare scores of the same queries before and after.
 
-    The p-value is of Fisher's randomisation test, paired: if the change did nothing, each query's
+    The p-value is of Fisher's randomization test, paired: if the change did nothing, each query's
     difference could as well have had the other sign. It is the share of sign assignments with a
     mean at least as far from 0 as the one seen: exact where there are no more assignments than
     `resamples`, else from `resamples` random ones (fewer, but at least 1,000, where more than
@@ -76,8 +76,12 @@ def paired_test(
     mean = math.fsum(differences.tolist()) / count
     if count == 1:
         return PairedTest(1, mean, None, None, None)
-    low, high = _t_interval(differences, mean, confidence)
-    return PairedTest(count, mean, low, high, _randomisation_p(differences, resamples, seed))
+    from scipy import stats
+
+    error = float(differences.std(ddof=1)) / math.sqrt(count)
+    reach = float(stats.t.ppf((1 + confidence) / 2, count - 1)) * error
+    p_value = _randomization_p(differences, resamples, seed)
+    return PairedTest(count, mean, max(-1.0, mean - reach), min(1.0, mean + reach), p_value)
 
 
 def paired_differences(before: npt.ArrayLike, after: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -99,17 +103,7 @@ def paired_differences(before: npt.ArrayLike, after: npt.ArrayLike) -> npt.NDArr
     return differences
 
 
-def _t_interval(
-    differences: npt.NDArray[np.float64], mean: float, confidence: float
-) -> tuple[float, float]:
-    from scipy import stats
-
-    standard_error = float(differences.std(ddof=1)) / math.sqrt(len(differences))
-    reach = float(stats.t.ppf((1 + confidence) / 2, len(differences) - 1)) * standard_error
-    return max(-1.0, mean - reach), min(1.0, mean + reach)
-
-
-def _randomisation_p(differences: npt.NDArray[np.float64], resamples: int, seed: int) -> float:
+def _randomization_p(differences: npt.NDArray[np.float64], resamples: int, seed: int) -> float:
     # The sign of a difference of 0 changes nothing: without those the test is the same, faster.
     changed = differences[differences != 0]
     if len(changed) < 2:

@@ -13,6 +13,7 @@ _MODULE_OF = {
     "NudgeEmbeddings": "embeddings",
     "NudgeRetriever": "retriever",
     "NudgeVectorStore": "vector_store",
+    "TracedRetriever": "retriever",
     "evaluate_retriever": "evaluation",
     "aevaluate_retriever": "evaluation",
 }
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from nudge_integrations.langchain.embeddings import NudgeEmbeddings
     from nudge_integrations.langchain.engine import NudgeFinetuneEngine
     from nudge_integrations.langchain.evaluation import aevaluate_retriever, evaluate_retriever
-    from nudge_integrations.langchain.retriever import NudgeRetriever
+    from nudge_integrations.langchain.retriever import NudgeRetriever, TracedRetriever
     from nudge_integrations.langchain.vector_store import NudgeVectorStore
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "NudgeFinetuneEngine",
     "NudgeRetriever",
     "NudgeVectorStore",
+    "TracedRetriever",
     "aevaluate_retriever",
     "evaluate_retriever",
 ]

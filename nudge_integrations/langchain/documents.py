@@ -1,26 +1,26 @@
-"""LangChain documents on their way into a store, out of it, through a filter and to a file."""
+"""Copy, filter and serialize LangChain documents."""
 
 from __future__ import annotations
 
 import copy
-import json
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 from langchain_core.documents import Document
 
+from nudge_integrations.common.files import check_json
 from nudge_integrations.errors import DataError
 from nudge_integrations.relevance.checks import checked_documents
 
 EXAMPLE = "Document(id='d1', page_content='...')"
-"""How a document is made, for error messages."""
+"""Example document for error messages."""
 
 Filter: TypeAlias = dict[str, Any] | Callable[[Document], bool] | None
 
 
 def copied(document: Document, id_: str | None = None) -> Document:
-    """A copy, metadata and all, that shares nothing with `document`; with another id if given."""
+    """A deep copy of `document`, under another id if one is given."""
     return Document(
         id=document.id if id_ is None else id_,
         page_content=document.page_content,
@@ -30,8 +30,11 @@ def copied(document: Document, id_: str | None = None) -> Document:
 
 def with_ids(
     documents: Iterable[Document], ids: Sequence[str | None] | None = None
-) -> list[Document]:
+) -> tuple[list[Document], list[str]]:
     """Copies of documents, each with an id: the one in `ids`, else its own, else a new UUID.
+
+    Returns:
+        The copies and their texts.
 
     Raises:
         DataError: No documents, or another number of ids than of documents.
@@ -42,10 +45,11 @@ def with_ids(
             f"{len(ids)} ids for {len(documents)} documents: give each document one id, or none"
         )
     given = ids if ids is not None else [None] * len(documents)
-    return [
+    copies = [
         copied(document, id_ or document.id or str(uuid.uuid4()))
         for document, id_ in zip(documents, given, strict=True)
     ]
+    return copies, [each.page_content for each in copies]
 
 
 def documents_of(
@@ -68,7 +72,7 @@ def documents_of(
 
 
 def admits(filter: Filter) -> Callable[[Document], bool] | None:
-    """What a filter asks of a document; None if it asks nothing.
+    """Compile a filter into a predicate; None if it admits every document.
 
     Raises:
         DataError: A filter that is neither a function nor a dict of values to be equal to.
@@ -104,18 +108,5 @@ def to_json(document: Document) -> dict[str, Any]:
     Raises:
         DataError: Metadata that would not come back from JSON as it is.
     """
-    metadata = document.metadata
-    try:
-        same = json.loads(json.dumps(metadata, allow_nan=False)) == metadata
-    except (TypeError, ValueError, RecursionError) as error:
-        raise DataError(_not_json(document, str(error))) from error
-    if not same:
-        raise DataError(_not_json(document, "a tuple, or a key that is no string"))
-    return {"id": document.id, "page_content": document.page_content, "metadata": metadata}
-
-
-def _not_json(document: Document, why: str) -> str:
-    return (
-        f"the metadata of document {document.id!r} is not plain JSON ({why}): "
-        "use strings, numbers, booleans, None, lists and dicts with string keys"
-    )
+    check_json(document.metadata, f"the metadata of document {document.id!r}")
+    return document.model_dump(include={"id", "page_content", "metadata"})

@@ -1,4 +1,4 @@
-"""A LangChain embedding model that answers with tuned vectors for the texts that were tuned."""
+"""A LangChain embedding model that returns tuned vectors for tuned texts."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class NudgeEmbeddings(Embeddings):
 
     @property
     def tuned(self) -> TunedVectors | None:
-        """The tuned vectors that documents are answered with."""
+        """The tuned vectors that this model returns."""
         return self._lookup.tuned
 
     @property
@@ -89,7 +89,7 @@ class NudgeEmbeddings(Embeddings):
         return f"{name}-{self.tuned.digest}" if self.tuned else name
 
     def nudge_base_model(self) -> Any:
-        """The model underneath, as it was given; what was tuned does not show in it."""
+        """The base model as it was passed in, untuned."""
         return self._model
 
     def embed_query(self, text: str) -> list[float]:
@@ -119,7 +119,7 @@ class NudgeEmbeddings(Embeddings):
 
 
 class AsEmbeddings(Embeddings):
-    """Any model that the package can embed with, as LangChain `Embeddings`."""
+    """Any supported embedding model as LangChain `Embeddings`."""
 
     def __init__(self, model: Any) -> None:
         from nudge_integrations.embedding import Embedder
@@ -128,7 +128,7 @@ class AsEmbeddings(Embeddings):
         self.model = self._embedder.encoder.name  # where the name of a LangChain model is found
 
     def nudge_base_model(self) -> Any:
-        """What embeds, for an engine that is given this."""
+        """The underlying encoder, for an engine that is given this model."""
         return self._embedder.encoder
 
     def embed_query(self, text: str) -> list[float]:

@@ -1,4 +1,4 @@
-"""The fine-tuning engine for LangChain: the mirror of the one for LlamaIndex."""
+"""The fine-tuning engine for LangChain, mirroring the one for LlamaIndex."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from nudge_integrations.langchain.embeddings import AsEmbeddings, NudgeEmbedding
 from nudge_integrations.langchain.vector_store import NudgeVectorStore
 from nudge_integrations.relevance import RelevanceDataset
 from nudge_integrations.relevance.checks import checked_documents
-from nudge_integrations.tuning.engine import FinetuneEngine, unique_texts
+from nudge_integrations.tuning.engine import FinetuneEngine
+from nudge_integrations.tuning.run import unique_texts
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -40,7 +41,7 @@ class NudgeFinetuneEngine(FinetuneEngine):
         documents: All documents of the store, each with an id. Left out: the documents of
             `train_dataset`.
         options: `val_dataset`, `test_dataset`, `method`, `metric` and more: see
-            `nudge_integrations.tuning.engine.FinetuneEngine`.
+            `nudge_integrations.tuning.options.EngineOptions`.
 
     Raises:
         DataError: Data that cannot be used; the offending id is named.
@@ -62,8 +63,7 @@ class NudgeFinetuneEngine(FinetuneEngine):
             corpus = RelevanceDataset.coerce(train_dataset).corpus
             documents = [Document(id=name, page_content=text) for name, text in corpus.items()]
         self.documents = checked_documents(documents, Document, EXAMPLE)
-        texts = unique_texts(_texts(self.documents), "documents")
-        super().__init__(train_dataset, texts, embeddings, **options)
+        super().__init__(train_dataset, self._texts_of(self.documents), embeddings, **options)
 
     @classmethod
     def from_documents(
@@ -109,6 +109,10 @@ class NudgeFinetuneEngine(FinetuneEngine):
             options=options,
         )
 
+    def _texts_of(self, documents: Any) -> dict[str, str]:
+        whole = checked_documents(documents, Document, EXAMPLE)
+        return unique_texts(_texts(whole), "documents")
+
     def _as_framework_model(self, encoder: Any) -> AsEmbeddings:
         return AsEmbeddings(encoder)
 
@@ -125,7 +129,7 @@ class NudgeFinetuneEngine(FinetuneEngine):
         return NudgeEmbeddings(self.base_model, self.tuned, check_model=False)
 
     def get_base_vector_store(self) -> NudgeVectorStore:
-        """All documents with the base model's vectors: what retrieval was before.
+        """All documents with the base model's vectors, as before tuning.
 
         Raises:
             NotFinetunedError: `finetune()` has not run.
@@ -133,7 +137,7 @@ class NudgeFinetuneEngine(FinetuneEngine):
         return self._store(NudgeEmbeddings(self.base_model), self.base_embeddings)
 
     def get_finetuned_vector_store(self) -> NudgeVectorStore:
-        """All documents, the moved ones with their tuned vectors, in an exact store in memory.
+        """All documents with their tuned vectors, in an exact in-memory store.
 
         Raises:
             NotFinetunedError: `finetune()` has not run.
@@ -149,7 +153,7 @@ class NudgeFinetuneEngine(FinetuneEngine):
 
 
 def _with_id(document: Document) -> Document:
-    """A document under a hash of its text, which names it again in the next run."""
+    """Give a document a hash of its text as id, so that the next run finds it again."""
     return document.model_copy(update={"id": text_hash(document.page_content)[:32]})
 
 

@@ -1,18 +1,23 @@
-"""A retriever over any vector store of LangChain that ranks by tuned vectors and writes nothing."""
+"""Retrievers: one that ranks by tuned vectors over any store, one that names the run in traces."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from langchain_core.callbacks import CallbackManagerForRetrieverRun
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForRetrieverRun,
+    CallbackManagerForRetrieverRun,
+)
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
+from langchain_core.runnables import RunnableConfig
 from langchain_core.vectorstores import VectorStore
 from pydantic import ConfigDict, Field, PrivateAttr
 
 from nudge_integrations.errors import DataError
 from nudge_integrations.tuning.lookup import as_tuned
 from nudge_integrations.tuning.overlay import Overlay
+from nudge_integrations.tuning.traces import RUN, mark_span
 
 
 class NudgeRetriever(BaseRetriever):
@@ -87,3 +92,53 @@ class NudgeRetriever(BaseRetriever):
             whole=len(found) < self.window,
         )
         return [found[place][0] for place, _ in ranked]
+
+
+class TracedRetriever(BaseRetriever):
+    """Names the tuned run behind another retriever's answers, for logs and traces.
+
+    Callbacks and LangSmith see the run's digest as `nudge_run` in the retriever's metadata,
+    OpenTelemetry's current span as the attribute `nudge.run`.
+
+    Examples:
+        ```python
+        retriever = TracedRetriever(retriever=store.as_retriever(), tuned=engine.tuned)
+        retriever.invoke("a question")[0].metadata["nudge_run"]
+        ```
+
+    Args:
+        retriever: Any retriever over a store that holds the tuned vectors, or a `NudgeRetriever`.
+        tuned: What the run produced.
+        tag_documents: Whether to put the digest into the documents' metadata, too.
+
+    Raises:
+        DataError: `tuned` is no tuned vectors.
+    """
+
+    retriever: BaseRetriever
+    tuned: Any
+    tag_documents: bool = True
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.metadata = {**(self.metadata or {}), RUN: as_tuned(self.tuned).digest}
+
+    def _get_relevant_documents(
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun
+    ) -> list[Document]:
+        mark_span(self.tuned.digest)
+        config = RunnableConfig(callbacks=run_manager.get_child())
+        return self._tagged(self.retriever.invoke(query, config))
+
+    async def _aget_relevant_documents(
+        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun
+    ) -> list[Document]:
+        mark_span(self.tuned.digest)
+        config = RunnableConfig(callbacks=run_manager.get_child())
+        return self._tagged(await self.retriever.ainvoke(query, config))
+
+    def _tagged(self, found: list[Document]) -> list[Document]:
+        if not self.tag_documents:
+            return found
+        run = {RUN: self.tuned.digest}
+        return [each.model_copy(update={"metadata": {**each.metadata, **run}}) for each in found]

@@ -1,4 +1,4 @@
-"""Every way in which LangChain searches a vector store, on top of the exact index."""
+"""All of LangChain's searches over the exact index."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OF_OTHER_SEARCHES = frozenset({"fetch_k", "lambda_mult", "score_threshold"})
 
 
 class ExactSearch(VectorStore):
-    """The searching half of `NudgeVectorStore`: all that reads, nothing that writes."""
+    """The read-only half of `NudgeVectorStore`."""
 
     def __init__(self, embedding: Embeddings, metric: Metric) -> None:
         self._embedding = embedding
@@ -33,7 +33,7 @@ class ExactSearch(VectorStore):
 
     @property
     def embeddings(self) -> Embeddings:
-        """What embeds queries and documents."""
+        """The embedding model of queries and documents."""
         return self._embedding
 
     @property
@@ -48,7 +48,7 @@ class ExactSearch(VectorStore):
 
     @property
     def store(self) -> dict[str, dict[str, Any]]:
-        """A copy of everything in the form of `InMemoryVectorStore.store`, to look into."""
+        """A copy of the contents, in the form of `InMemoryVectorStore.store`."""
         with self._writing:
             ids, vectors = self._index.state()
             documents = [copied(self._documents[id_]) for id_ in ids]
@@ -86,9 +86,9 @@ class ExactSearch(VectorStore):
             DataError: An argument or a filter that is not known, `k` below 1, or a query that
                 cannot be used, such as one of another dimension.
         """
-        _refuse_unknown(kwargs)
-        allowed = self._allowed(filter)
-        return self._with_documents(lambda: self._index.search(embedding, k, allowed))
+        return self._search(
+            filter, kwargs, lambda allowed: self._index.search(embedding, k, allowed)
+        )
 
     def similarity_search_by_vector(
         self, embedding: list[float], k: int = 4, filter: Filter = None, **kwargs: Any
@@ -150,81 +150,61 @@ class ExactSearch(VectorStore):
             DataError: As for `similarity_search_with_score_by_vector`; `fetch_k` below 1;
                 `lambda_mult` outside 0 to 1.
         """
-        _refuse_unknown(kwargs)
-        allowed = self._allowed(filter)
-        found = self._with_documents(
-            lambda: self._index.mmr(embedding, k, fetch_k, lambda_mult, allowed)
+        found = self._search(
+            filter,
+            kwargs,
+            lambda allowed: self._index.mmr(embedding, k, fetch_k, lambda_mult, allowed),
         )
         return [document for document, _ in found]
 
     def max_marginal_relevance_search(
-        self,
-        query: str,
-        k: int = 4,
-        fetch_k: int = 20,
-        lambda_mult: float = 0.5,
-        filter: Filter = None,
-        **kwargs: Any,
+        self, query: str, k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **kwargs: Any
     ) -> list[Document]:
         """As `max_marginal_relevance_search_by_vector`, for a question in words."""
         vector = self._embedding.embed_query(query)
-        return self.max_marginal_relevance_search_by_vector(
-            vector, k, fetch_k, lambda_mult, filter, **kwargs
-        )
+        search = self.max_marginal_relevance_search_by_vector
+        return search(vector, k, fetch_k, lambda_mult, **kwargs)
 
     async def amax_marginal_relevance_search(
-        self,
-        query: str,
-        k: int = 4,
-        fetch_k: int = 20,
-        lambda_mult: float = 0.5,
-        filter: Filter = None,
-        **kwargs: Any,
+        self, query: str, k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, **kwargs: Any
     ) -> list[Document]:
         """Like `max_marginal_relevance_search`, through the model's own async method."""
         vector = await self._embedding.aembed_query(query)
         search = self.max_marginal_relevance_search_by_vector
-        return await run_in_executor(
-            None, search, vector, k, fetch_k, lambda_mult, filter, **kwargs
-        )
+        return await run_in_executor(None, search, vector, k, fetch_k, lambda_mult, **kwargs)
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         return _cosine_relevance if self.metric == "cosine" else _dot_relevance
 
-    def _allowed(self, filter: Filter) -> Callable[[str], bool] | None:
+    def _search(
+        self,
+        filter: Filter,
+        options: dict[str, Any],
+        search: Callable[[Callable[[str], bool] | None], Hits],
+    ) -> list[tuple[Document, float]]:
+        unknown = sorted(set(options) - _OF_OTHER_SEARCHES)
+        if unknown:
+            raise DataError(
+                f"unknown search argument {unknown[0]!r}; known are k, filter, fetch_k, "
+                "lambda_mult and score_threshold"
+            )
         asked = admits(filter)
-        if asked is None:
-            return None
 
         def allowed(id_: str) -> bool:
             document = self._documents.get(id_)
-            return document is not None and asked(document)
+            return asked is None or (document is not None and asked(document))
 
-        return allowed
+        def found() -> list[tuple[Document, float]]:
+            hits = search(None if asked is None else allowed)
+            documents = (copied(self._documents[id_]) for id_ in hits.ids)
+            return list(zip(documents, hits.scores.tolist(), strict=True))
 
-    def _with_documents(self, search: Callable[[], Hits]) -> list[tuple[Document, float]]:
         try:
-            return self._joined(search())
+            return found()
         except KeyError:
             # A writer is between the vectors and their documents: wait for it.
             with self._writing:
-                return self._joined(search())
-
-    def _joined(self, hits: Hits) -> list[tuple[Document, float]]:
-        scores = hits.scores.tolist()
-        return [
-            (copied(self._documents[id_]), score)
-            for id_, score in zip(hits.ids, scores, strict=True)
-        ]
-
-
-def _refuse_unknown(kwargs: dict[str, Any]) -> None:
-    unknown = sorted(set(kwargs) - _OF_OTHER_SEARCHES)
-    if unknown:
-        raise DataError(
-            f"unknown search argument {unknown[0]!r}; known are k, filter, fetch_k, lambda_mult "
-            "and score_threshold"
-        )
+                return found()
 
 
 def _cosine_relevance(score: float) -> float:

@@ -1,4 +1,4 @@
-"""A LangChain vector store in memory, whose vectors can be tuned and put back."""
+"""An in-memory LangChain vector store whose vectors can be tuned and restored."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from langchain_core.runnables.config import run_in_executor
 
 from nudge_integrations.common.files import read_file, write_atomically
 from nudge_integrations.common.index import ExactIndex, Metric
-from nudge_integrations.errors import CorruptFileError, DataError
+from nudge_integrations.errors import DataError
 from nudge_integrations.langchain.documents import copied, documents_of, to_json, with_ids
 from nudge_integrations.langchain.embeddings import NudgeEmbeddings
 from nudge_integrations.langchain.search import ExactSearch
 from nudge_integrations.tuning.lookup import as_tuned
-from nudge_integrations.tuning.metric import check_metric
+from nudge_integrations.tuning.options import check_metric
 from nudge_integrations.tuning.saved import LANGCHAIN
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class NudgeVectorStore(ExactSearch):
-    """Documents in memory, searched exactly, with vectors that can be tuned and put back.
+    """Documents in memory, searched exactly, with vectors that can be tuned and restored.
 
     A drop-in for `InMemoryVectorStore`. Documents are copied on their way in and out. Any number
     of threads may read while another writes.
@@ -100,11 +100,7 @@ class NudgeVectorStore(ExactSearch):
     """
 
     def __init__(
-        self,
-        embedding: Embeddings,
-        *,
-        metric: Metric = "cosine",
-        tuned: TunedVectors | None = None,
+        self, embedding: Embeddings, *, metric: Metric = "cosine", tuned: TunedVectors | None = None
     ) -> None:
         if tuned is not None or not isinstance(embedding, Embeddings):
             embedding = NudgeEmbeddings(embedding, tuned)
@@ -115,12 +111,12 @@ class NudgeVectorStore(ExactSearch):
     def add_documents(
         self, documents: list[Document], ids: Sequence[str | None] | None = None, **_kwargs: Any
     ) -> list[str]:
-        """Embed documents and add them, or put them in the place of those with the same ids.
+        """Embed and add documents, replacing those with the same ids.
 
         Args:
             documents: What to add. One without an id gets a UUID.
             ids: One for each document, instead of the documents' own.
-            **_kwargs: What other stores take, such as `batch_size`; ignored.
+            **_kwargs: Ignored; other stores take `batch_size` and the like.
 
         Returns:
             The id of each document.
@@ -129,40 +125,28 @@ class NudgeVectorStore(ExactSearch):
             DataError: Another number of ids or vectors than of documents, or vectors that cannot
                 be used. Nothing was added.
         """
-        added = with_ids(documents, ids)
-        texts = [document.page_content for document in added]
+        added, texts = with_ids(documents, ids)
         return self._put(added, self._embedding.embed_documents(texts) if texts else [])
 
     async def aadd_documents(
         self, documents: list[Document], ids: Sequence[str | None] | None = None, **_kwargs: Any
     ) -> list[str]:
         """Like `add_documents`, through the embedding model's own async method."""
-        added = with_ids(documents, ids)
-        texts = [document.page_content for document in added]
+        added, texts = with_ids(documents, ids)
         vectors = await self._embedding.aembed_documents(texts) if texts else []
         return await run_in_executor(None, self._put, added, vectors)
 
     def add_texts(
-        self,
-        texts: Iterable[str],
-        metadatas: list[dict[str, Any]] | None = None,
-        *,
-        ids: Sequence[str | None] | None = None,
-        **kwargs: Any,
+        self, texts: Iterable[str], metadatas: list[dict[str, Any]] | None = None, **kwargs: Any
     ) -> list[str]:
-        """Embed texts and add them; as `add_documents`."""
-        return self.add_documents(documents_of(texts, metadatas), ids=ids, **kwargs)
+        """Embed texts and add them; `ids` and all else as for `add_documents`."""
+        return self.add_documents(documents_of(texts, metadatas), **kwargs)
 
     async def aadd_texts(
-        self,
-        texts: Iterable[str],
-        metadatas: list[dict[str, Any]] | None = None,
-        *,
-        ids: Sequence[str | None] | None = None,
-        **kwargs: Any,
+        self, texts: Iterable[str], metadatas: list[dict[str, Any]] | None = None, **kwargs: Any
     ) -> list[str]:
         """Like `add_texts`, through the embedding model's own async method."""
-        return await self.aadd_documents(documents_of(texts, metadatas), ids=ids, **kwargs)
+        return await self.aadd_documents(documents_of(texts, metadatas), **kwargs)
 
     def add_embeddings(
         self,
@@ -179,7 +163,7 @@ class NudgeVectorStore(ExactSearch):
             ids: As for `add_documents`, which says what is returned and raised, too.
         """
         whole = [Document(page_content=d) if isinstance(d, str) else d for d in documents]
-        return self._put(with_ids(whole, ids), vectors)
+        return self._put(with_ids(whole, ids)[0], vectors)
 
     def delete(self, ids: list[str] | None = None, **kwargs: Any) -> bool:
         """Delete by id; ids that are not there are ignored. None deletes everything."""
@@ -196,7 +180,7 @@ class NudgeVectorStore(ExactSearch):
         return True
 
     def apply(self, tuned: TunedVectors) -> list[str]:
-        """Put tuned vectors in the place of the originals that they were made from.
+        """Replace original vectors with the tuned ones made from them.
 
         Returns:
             The ids left alone: not in the store, or with another vector than the original.
@@ -207,7 +191,7 @@ class NudgeVectorStore(ExactSearch):
         return as_tuned(tuned).apply_to(self._index)
 
     def revert(self, tuned: TunedVectors) -> list[str]:
-        """Put the original bytes back where `apply` put tuned vectors; as `apply` otherwise."""
+        """Restore the original bytes where `apply` wrote tuned vectors; otherwise like `apply`."""
         return as_tuned(tuned).revert_in(self._index)
 
     @classmethod
@@ -219,7 +203,7 @@ class NudgeVectorStore(ExactSearch):
         *,
         ids: list[str] | None = None,
         **kwargs: Any,
-    ) -> NudgeVectorStore:
+    ) -> Self:
         """Make a store and add texts to it; `kwargs` go to the store: `metric`, `tuned`."""
         store = cls(embedding, **kwargs)
         store.add_texts(texts, metadatas, ids=ids)
@@ -234,7 +218,7 @@ class NudgeVectorStore(ExactSearch):
         *,
         ids: list[str] | None = None,
         **kwargs: Any,
-    ) -> NudgeVectorStore:
+    ) -> Self:
         """Like `from_texts`, through the embedding model's own async method."""
         store = cls(embedding, **kwargs)
         await store.aadd_texts(texts, metadatas, ids=ids)
@@ -259,7 +243,7 @@ class NudgeVectorStore(ExactSearch):
     ) -> Self:
         """Load what `save` saved, bit for bit.
 
-        The model is the one whose vectors were saved; another dimension shows at a search.
+        Pass the model that made the saved vectors; one of another dimension fails at a search.
 
         Raises:
             CorruptFileError: Missing, truncated, edited, or of another version.
@@ -267,19 +251,12 @@ class NudgeVectorStore(ExactSearch):
         """
         file = _file(path)
         index, saved = LANGCHAIN.unpack(read_file(file, LANGCHAIN.kind), file)
-        try:
-            documents = {str(each["id"]): Document(**each) for each in saved}
-        except (TypeError, ValueError) as error:
-            raise CorruptFileError(f"{file} was edited: {error}; save it again") from error
-        return cls._restored(embedding, index, documents, tuned=tuned)
+        documents = {str(each["id"]): Document(**each) for each in saved}
+        return cls._restored(embedding, index, documents, tuned)
 
     @classmethod
     def _restored(
-        cls,
-        embedding: Embeddings,
-        index: ExactIndex,
-        documents: dict[str, Document],
-        tuned: TunedVectors | None = None,
+        cls, embedding: Embeddings, index: ExactIndex, documents: Any, tuned: Any = None
     ) -> Self:
         store = cls(embedding, metric=index.metric, tuned=tuned)
         store._index, store._documents = index, documents

@@ -13,6 +13,7 @@ _MODULE_OF = {
     "NudgeEmbedding": "embeddings",
     "NudgeRetriever": "retriever",
     "NudgeVectorStore": "vector_store",
+    "TracedRetriever": "retriever",
     "evaluate_retriever": "evaluation",
     "aevaluate_retriever": "evaluation",
 }
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from nudge_integrations.llama_index.embeddings import NudgeEmbedding
     from nudge_integrations.llama_index.engine import NudgeFinetuneEngine
     from nudge_integrations.llama_index.evaluation import aevaluate_retriever, evaluate_retriever
-    from nudge_integrations.llama_index.retriever import NudgeRetriever
+    from nudge_integrations.llama_index.retriever import NudgeRetriever, TracedRetriever
     from nudge_integrations.llama_index.vector_store import NudgeVectorStore
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "NudgeFinetuneEngine",
     "NudgeRetriever",
     "NudgeVectorStore",
+    "TracedRetriever",
     "aevaluate_retriever",
     "evaluate_retriever",
 ]

@@ -1,13 +1,13 @@
-"""A LlamaIndex embedding model that answers with tuned vectors for the texts that were tuned."""
+"""A LlamaIndex embedding model that returns tuned vectors for tuned texts."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 
+from nudge_integrations.llama_index.threads import in_thread
 from nudge_integrations.tuning.lookup import TextLookup, as_tuned
 
 if TYPE_CHECKING:
@@ -95,11 +95,11 @@ class NudgeEmbedding(BaseEmbedding):
 
     @property
     def tuned(self) -> TunedVectors | None:
-        """The tuned vectors that texts are answered with."""
+        """The tuned vectors that this model returns."""
         return self._lookup.tuned
 
     def nudge_base_model(self) -> Any:
-        """The model underneath, as it was given; what was tuned does not show in it."""
+        """The base model as it was passed in, untuned."""
         return self._model
 
     def get_query_embedding(self, query: str) -> list[float]:
@@ -154,18 +154,9 @@ class NudgeEmbedding(BaseEmbedding):
     def _get_text_embedding(self, text: str) -> list[float]:
         return self.get_text_embedding(text)
 
-    async def _aget_text_embedding(self, text: str) -> list[float]:
-        return await self.aget_text_embedding(text)
-
-    def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        return self.get_text_embedding_batch(texts)
-
-    async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        return await self.aget_text_embedding_batch(texts)
-
 
 class AsBaseEmbedding(BaseEmbedding):
-    """Any model that the package can embed with, as a LlamaIndex `BaseEmbedding`."""
+    """Any supported embedding model as a LlamaIndex `BaseEmbedding`."""
 
     _embedder: Any = PrivateAttr(default=None)
 
@@ -180,25 +171,21 @@ class AsBaseEmbedding(BaseEmbedding):
         self._embedder = embedder
 
     def nudge_base_model(self) -> Any:
-        """What embeds, for an engine that is given this."""
+        """The underlying encoder, for an engine that is given this model."""
         return self._embedder.encoder
 
     def _get_query_embedding(self, query: str) -> list[float]:
         vector: list[float] = self._embedder.embed_queries([query])[0].tolist()
         return vector
 
-    async def _aget_query_embedding(self, query: str) -> list[float]:
-        return await asyncio.to_thread(self._get_query_embedding, query)
+    _aget_query_embedding = in_thread("_get_query_embedding")
 
     def _get_text_embedding(self, text: str) -> list[float]:
         return self._get_text_embeddings([text])[0]
-
-    async def _aget_text_embedding(self, text: str) -> list[float]:
-        return await asyncio.to_thread(self._get_text_embedding, text)
 
     def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
         vectors: list[list[float]] = self._embedder.embed_documents(texts).tolist()
         return vectors
 
-    async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        return await asyncio.to_thread(self._get_text_embeddings, texts)
+    _aget_text_embedding = in_thread("_get_text_embedding")
+    _aget_text_embeddings = in_thread("_get_text_embeddings")

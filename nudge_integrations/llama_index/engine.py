@@ -8,13 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from llama_index.core import Settings, VectorStoreIndex
 from llama_index.core.ingestion import run_transformations
-from llama_index.core.schema import (
-    BaseNode,
-    Document,
-    MetadataMode,
-    TextNode,
-    TransformComponent,
-)
+from llama_index.core.schema import BaseNode, Document, MetadataMode, TextNode, TransformComponent
 
 from nudge_integrations.common.arrays import FloatMatrix
 from nudge_integrations.llama_index.embeddings import AsBaseEmbedding, NudgeEmbedding
@@ -22,7 +16,8 @@ from nudge_integrations.llama_index.nodes import EXAMPLE
 from nudge_integrations.llama_index.vector_store import NudgeVectorStore
 from nudge_integrations.relevance import RelevanceDataset
 from nudge_integrations.relevance.checks import checked_documents
-from nudge_integrations.tuning.engine import FinetuneEngine, unique_texts
+from nudge_integrations.tuning.engine import FinetuneEngine
+from nudge_integrations.tuning.run import unique_texts
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -51,7 +46,7 @@ class NudgeFinetuneEngine(FinetuneEngine):
         nodes: All nodes of the index. They are embedded as the framework does, metadata
             included. Left out: the documents of `train_dataset`.
         options: `val_dataset`, `test_dataset`, `method`, `metric` and more: see
-            `nudge_integrations.tuning.engine.FinetuneEngine`.
+            `nudge_integrations.tuning.options.EngineOptions`.
 
     Raises:
         DataError: Data that cannot be used; the offending id is named.
@@ -74,14 +69,7 @@ class NudgeFinetuneEngine(FinetuneEngine):
             nodes = [TextNode(id_=name, text=text) for name, text in corpus.items()]
         self.nodes = checked_documents(nodes, BaseNode, EXAMPLE)
         _register()
-        texts = unique_texts(
-            (
-                (node.node_id, node.get_content(metadata_mode=MetadataMode.EMBED))
-                for node in self.nodes
-            ),
-            "nodes",
-        )
-        super().__init__(train_dataset, texts, embed_model, **options)
+        super().__init__(train_dataset, self._texts_of(self.nodes), embed_model, **options)
 
     @classmethod
     def from_documents(
@@ -129,6 +117,10 @@ class NudgeFinetuneEngine(FinetuneEngine):
             options=options,
         )
 
+    def _texts_of(self, documents: Any) -> dict[str, str]:
+        nodes, mode = checked_documents(documents, BaseNode, EXAMPLE), MetadataMode.EMBED
+        return unique_texts(((each.node_id, each.get_content(mode)) for each in nodes), "nodes")
+
     def _as_framework_model(self, encoder: Any) -> AsBaseEmbedding:
         return AsBaseEmbedding(encoder)
 
@@ -146,7 +138,7 @@ class NudgeFinetuneEngine(FinetuneEngine):
         return NudgeEmbedding(self.base_model, self.tuned, check_model=False)
 
     def get_base_vector_store(self) -> NudgeVectorStore:
-        """All nodes with the base model's vectors: what retrieval was before.
+        """All nodes with the base model's vectors, as before tuning.
 
         Raises:
             NotFinetunedError: `finetune()` has not run.
@@ -154,7 +146,7 @@ class NudgeFinetuneEngine(FinetuneEngine):
         return self._store(self.base_embeddings)
 
     def get_finetuned_vector_store(self) -> NudgeVectorStore:
-        """All nodes, the moved ones with their tuned vectors, in an exact store in memory.
+        """All nodes with their tuned vectors, in an exact in-memory store.
 
         Raises:
             NotFinetunedError: `finetune()` has not run.

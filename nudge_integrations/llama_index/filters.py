@@ -107,16 +107,10 @@ def _field(node: BaseNode, key: str) -> Any:
     return to_jsonable_python(value, fallback=lambda other: other)
 
 
-def _text_match(found: Any, value: Any) -> bool:
-    if not (isinstance(found, str) and isinstance(value, str)):
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
         raise TypeError("both sides must be text")
-    return value in found
-
-
-def _text_match_insensitive(found: Any, value: Any) -> bool:
-    if not (isinstance(found, str) and isinstance(value, str)):
-        raise TypeError("both sides must be text")
-    return value.lower() in found.lower()
+    return value
 
 
 _TESTS: dict[FilterOperator, Callable[[Any, Any], Any]] = {
@@ -130,8 +124,10 @@ _TESTS: dict[FilterOperator, Callable[[Any, Any], Any]] = {
     FilterOperator.NIN: lambda found, value: found not in value,
     FilterOperator.ANY: lambda found, value: any(one in found for one in value),
     FilterOperator.ALL: lambda found, value: all(one in found for one in value),
-    FilterOperator.TEXT_MATCH: _text_match,
-    FilterOperator.TEXT_MATCH_INSENSITIVE: _text_match_insensitive,
+    FilterOperator.TEXT_MATCH: lambda found, value: _text(value) in _text(found),
+    FilterOperator.TEXT_MATCH_INSENSITIVE: lambda found, value: (
+        _text(value).lower() in _text(found).lower()
+    ),
     FilterOperator.CONTAINS: lambda found, value: value in found,
     FilterOperator.IS_EMPTY: lambda found, _: found in ("", []),
 }

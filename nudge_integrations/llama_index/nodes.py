@@ -1,4 +1,4 @@
-"""Nodes as a store keeps them: copies without their embedding, and as JSON and back."""
+"""Copy nodes without their embeddings, and convert them to JSON and back."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 from llama_index.core.schema import BaseNode, IndexNode, MediaResource
 
 from nudge_integrations.common.arrays import name_some
+from nudge_integrations.common.files import check_json, not_json
 from nudge_integrations.errors import CorruptFileError, DataError
 
 EXAMPLE = "TextNode(id_='d1', text='...')"
-"""How a node is made, for error messages."""
+"""Example node for error messages."""
 
 
 def copied(node: BaseNode) -> BaseNode:
@@ -54,7 +55,7 @@ def embeddings_of(nodes: Sequence[BaseNode], dimension: int | None) -> list[list
 
 
 def to_json(node: BaseNode) -> str:
-    """Turn a node into JSON, its class included and its embedding left out.
+    """Convert a node to JSON, with its class and without its embedding.
 
     Keys keep their order, because that of metadata shapes the text that is embedded.
 
@@ -62,8 +63,9 @@ def to_json(node: BaseNode) -> str:
         DataError: Metadata, or the object of an `IndexNode`, that would not come back from JSON
             as it is. The node is named.
     """
+    what = "metadata or obj" if isinstance(node, IndexNode) else "metadata"
+    check_json(node.metadata, f"the {what} of node {node.node_id!r}")
     try:
-        same = json.loads(json.dumps(node.metadata, allow_nan=False)) == node.metadata
         body = node.model_dump(mode="json", exclude={"embedding"})
         if isinstance(node, IndexNode):
             # Older releases make JSON of `obj` in this method only.
@@ -72,24 +74,13 @@ def to_json(node: BaseNode) -> str:
             # The framework leaves binary data out of its JSON; in memory it is base64 already.
             if isinstance(value, MediaResource) and value.data is not None:
                 body[name]["data"] = value.data.decode()
-        text = json.dumps({"class": _class_key(type(node)), "node": body}, ensure_ascii=False)
+        return json.dumps({"class": _class_key(type(node)), "node": body}, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise DataError(_not_json(node, str(error))) from error
-    if not same:
-        raise DataError(_not_json(node, "a tuple, or a key that is no string"))
-    return text
-
-
-def _not_json(node: BaseNode, why: str) -> str:
-    what = "metadata or obj" if isinstance(node, IndexNode) else "metadata"
-    return (
-        f"the {what} of node {node.node_id!r} is not plain JSON ({why}): "
-        "use strings, numbers, booleans, None, lists and dicts with string keys"
-    )
+        raise not_json(f"the {what} of node {node.node_id!r}", error) from error
 
 
 def from_json(saved: Sequence[str]) -> list[BaseNode]:
-    """Build the nodes that `to_json` turned into JSON.
+    """Rebuild nodes from what `to_json` made.
 
     Raises:
         DataError: A class is defined in a module that was not imported.

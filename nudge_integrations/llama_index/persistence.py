@@ -6,6 +6,7 @@ import json
 import posixpath
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
@@ -17,12 +18,12 @@ from nudge_integrations.errors import CorruptFileError
 from nudge_integrations.llama_index.nodes import from_json, to_json
 from nudge_integrations.tuning.saved import LLAMA_INDEX
 
+Files: TypeAlias = AbstractFileSystem | None
+"""Any fsspec file system; None for the local one."""
+
 
 def save_nodes(
-    persist_path: str,
-    index: ExactIndex,
-    nodes: Sequence[BaseNode],
-    fs: AbstractFileSystem | None = None,
+    persist_path: str, index: ExactIndex, nodes: Sequence[BaseNode], fs: Files = None
 ) -> None:
     """Write nodes and vectors into one safetensors file; locally it is replaced atomically.
 
@@ -48,9 +49,7 @@ def save_nodes(
         fs.mv(under_way, persist_path)
 
 
-def load_nodes(
-    persist_path: str, fs: AbstractFileSystem | None = None
-) -> tuple[ExactIndex, list[BaseNode]]:
+def load_nodes(persist_path: str, fs: Files = None) -> tuple[ExactIndex, list[BaseNode]]:
     """Read what `save_nodes` wrote, checking every byte.
 
     Returns:
@@ -64,9 +63,7 @@ def load_nodes(
     return index, from_json(saved)
 
 
-def find_stores(
-    persist_dir: str, suffix: str, fs: AbstractFileSystem | None = None
-) -> dict[str, tuple[str, bool]]:
+def find_stores(persist_dir: str, suffix: str, fs: Files = None) -> dict[str, tuple[str, bool]]:
     """Find every vector store in a folder.
 
     Args:
@@ -96,7 +93,7 @@ def find_stores(
     }
 
 
-def is_ours(persist_path: str, fs: AbstractFileSystem | None = None) -> bool:
+def is_ours(persist_path: str, fs: Files = None) -> bool:
     """Whether `save_nodes` wrote this file."""
     try:
         return header_of(_read(persist_path, fs)).get("kind") == LLAMA_INDEX.kind
@@ -111,7 +108,7 @@ def _is_simple(data: bytes) -> bool:
         return False  # loading it as one of ours says what is wrong with it
 
 
-def _read(persist_path: str, fs: AbstractFileSystem | None) -> bytes:
+def _read(persist_path: str, fs: Files) -> bytes:
     if fs is None or _is_local(fs):
         return read_file(_local(persist_path, fs), LLAMA_INDEX.kind)
     try:
@@ -123,9 +120,9 @@ def _read(persist_path: str, fs: AbstractFileSystem | None) -> bytes:
     return data
 
 
-def _is_local(fs: AbstractFileSystem | None) -> bool:
+def _is_local(fs: Files) -> bool:
     return fs is None or isinstance(fs, LocalFileSystem)
 
 
-def _local(persist_path: str, fs: AbstractFileSystem | None) -> Path:
+def _local(persist_path: str, fs: Files) -> Path:
     return Path(str(persist_path) if fs is None else fs._strip_protocol(persist_path))

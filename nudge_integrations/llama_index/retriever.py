@@ -1,17 +1,19 @@
-"""A retriever over any index of LlamaIndex that ranks by tuned vectors and writes nothing."""
+"""Retrievers: one that ranks by tuned vectors over any index, one that names the run in traces."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from llama_index.core import VectorStoreIndex
 from llama_index.core.base.base_retriever import BaseRetriever
-from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
+from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
+from llama_index_instrumentation.dispatcher import active_instrument_tags, instrument_tags
 
 from nudge_integrations.errors import DataError
+from nudge_integrations.llama_index.threads import in_thread
 from nudge_integrations.tuning.lookup import as_tuned
 from nudge_integrations.tuning.overlay import Overlay
+from nudge_integrations.tuning.traces import RUN, mark_span
 
 
 class NudgeRetriever(BaseRetriever):
@@ -79,5 +81,52 @@ class NudgeRetriever(BaseRetriever):
         )
         return [NodeWithScore(node=found[place].node, score=score) for place, score in ranked]
 
+    _aretrieve = in_thread("_retrieve")
+
+
+class TracedRetriever(BaseRetriever):
+    """Names the tuned run behind another retriever's answers, for logs and traces.
+
+    LlamaIndex's instrumentation sees the run's digest as the tag `nudge_run` of the spans and
+    events of the retrieval, OpenTelemetry's current span as the attribute `nudge.run`.
+
+    Examples:
+        ```python
+        retriever = TracedRetriever(index.as_retriever(), engine.tuned)
+        retriever.retrieve("a question")[0].node.metadata["nudge_run"]
+        ```
+
+    Args:
+        retriever: Any retriever over a store that holds the tuned vectors, or a `NudgeRetriever`.
+        tuned: What the run produced.
+        tag_documents: Whether to put the digest into the nodes' metadata, too; it is hidden from
+            language models and embedding models.
+
+    Raises:
+        DataError: `tuned` is no tuned vectors.
+    """
+
+    def __init__(self, retriever: BaseRetriever, tuned: Any, *, tag_documents: bool = True) -> None:
+        self._retriever, self._tag = retriever, tag_documents
+        self._digest = as_tuned(tuned).digest
+        super().__init__()
+
+    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        mark_span(self._digest)
+        with instrument_tags({**active_instrument_tags.get(), RUN: self._digest}):
+            return self._tagged(self._retriever.retrieve(query_bundle))
+
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        return await asyncio.to_thread(self._retrieve, query_bundle)
+        mark_span(self._digest)
+        with instrument_tags({**active_instrument_tags.get(), RUN: self._digest}):
+            return self._tagged(await self._retriever.aretrieve(query_bundle))
+
+    def _tagged(self, found: list[NodeWithScore]) -> list[NodeWithScore]:
+        if not self._tag:
+            return found
+        return [NodeWithScore(node=self._with_run(hit.node), score=hit.score) for hit in found]
+
+    def _with_run(self, node: BaseNode) -> BaseNode:
+        hidden = ("excluded_embed_metadata_keys", "excluded_llm_metadata_keys")
+        lists = {name: [*getattr(node, name), RUN] for name in hidden}
+        return node.model_copy(update={"metadata": {**node.metadata, RUN: self._digest}, **lists})

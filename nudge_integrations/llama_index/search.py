@@ -1,8 +1,7 @@
-"""Every way in which LlamaIndex searches a vector store, on top of the exact index."""
+"""All of LlamaIndex's searches over the exact index."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 from collections.abc import Callable, Collection, Mapping
@@ -25,6 +24,7 @@ from nudge_integrations.common.rows import Hits
 from nudge_integrations.errors import DataError
 from nudge_integrations.llama_index.filters import NO_REF_DOC, Predicate, compile_filters
 from nudge_integrations.llama_index.nodes import copied
+from nudge_integrations.llama_index.threads import in_thread
 
 _DEFAULT_MMR_THRESHOLD = 0.5
 
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 class ExactSearch(BasePydanticVectorStore):
-    """The searching half of `NudgeVectorStore`: all that reads, nothing that writes."""
+    """The read-only half of `NudgeVectorStore`."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
@@ -80,7 +80,7 @@ class ExactSearch(BasePydanticVectorStore):
 
     @property
     def data(self) -> SimpleVectorStoreData:
-        """A copy of everything in the form of `SimpleVectorStore.data`, to look into."""
+        """A copy of the contents, in the form of `SimpleVectorStore.data`."""
         with self._writing:
             ids, matrix = self._index.state()
             nodes = [self._nodes[id_] for id_ in ids]
@@ -97,11 +97,7 @@ class ExactSearch(BasePydanticVectorStore):
         """`data` as plain JSON, as `SimpleVectorStore.to_dict` gives it."""
         return self.data.to_dict()
 
-    async def aget_nodes(
-        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
-    ) -> list[BaseNode]:
-        """`get_nodes`, in a thread."""
-        return await asyncio.to_thread(self.get_nodes, node_ids, filters)
+    aget_nodes = in_thread("get_nodes")
 
     def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
         """Find the nodes most similar to the query, best first.
@@ -124,9 +120,7 @@ class ExactSearch(BasePydanticVectorStore):
             with self._writing:
                 return self._query(query, kwargs)
 
-    async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
-        """`query`, in a thread."""
-        return await asyncio.to_thread(self.query, query, **kwargs)
+    aquery = in_thread("query")
 
     def _select(self, matches: Predicate, node_ids: list[str] | None) -> list[BaseNode]:
         ids = list(self._nodes) if node_ids is None else node_ids
@@ -135,9 +129,51 @@ class ExactSearch(BasePydanticVectorStore):
 
     def _query(self, query: VectorStoreQuery, options: dict[str, Any]) -> VectorStoreQueryResult:
         self._say_what_is_hidden(query.node_ids or ())
-        hits = _search(self._index, self._nodes, query, options)
+        hits = self._hits(query, options)
         nodes = [copied(self._nodes[id_]) for id_ in hits.ids]
         return VectorStoreQueryResult(nodes, hits.scores.tolist(), hits.ids)
+
+    def _hits(self, query: VectorStoreQuery, options: dict[str, Any]) -> Hits:
+        vector, k = query.query_embedding, query.similarity_top_k
+        if vector is None:
+            raise DataError("the query has no query_embedding: embed it with the nodes' model")
+        if query.mode == VectorStoreQueryMode.DEFAULT:
+            return self._index.search(vector, k, self._allowed(query))
+        if query.mode != VectorStoreQueryMode.MMR:
+            raise DataError(
+                f"mode {getattr(query.mode, 'value', query.mode)!r} is not there: NudgeVectorStore "
+                "holds dense vectors only; use 'default' or 'mmr', and for keywords add a second "
+                "retriever with QueryFusionRetriever"
+            )
+        given = (options.get("mmr_threshold"), query.mmr_threshold, _DEFAULT_MMR_THRESHOLD)
+        threshold = next(each for each in given if each is not None)
+        if not (isinstance(threshold, int | float) and 0 <= threshold <= 1):
+            raise DataError(
+                f"mmr_threshold must be from 0 (diverse) to 1 (pure similarity), got {threshold!r}"
+            )
+        fetch_k = _prefetch(k, len(self._index), options)
+        return self._index.mmr(vector, k, fetch_k, threshold, self._allowed(query))
+
+    def _allowed(self, query: VectorStoreQuery) -> Callable[[str], bool] | None:
+        """What the query is restricted to; None for everything."""
+        node_ids = None if query.node_ids is None else set(query.node_ids)
+        if not node_ids and query.query_str is not None:
+            # Every retriever over a store that keeps text sends an empty list by itself. Without
+            # the question's text, the list is somebody's access list, and an empty one admits
+            # nothing.
+            node_ids = None
+        doc_ids = None if query.doc_ids is None else set(query.doc_ids)
+        if node_ids is None and doc_ids is None and not query.filters:
+            return None
+        matches = compile_filters(query.filters)
+
+        def allowed(id_: str) -> bool:
+            if node_ids is not None and id_ not in node_ids:
+                return False
+            node = self._nodes[id_]
+            return (doc_ids is None or node.ref_doc_id in doc_ids) and matches(node)
+
+        return allowed
 
     def _say_what_is_hidden(self, node_ids: Collection[str]) -> None:
         """Log, once, that a query for index and image nodes alone passes over the other nodes.
@@ -157,74 +193,8 @@ class ExactSearch(BasePydanticVectorStore):
             )
 
 
-def _search(
-    index: ExactIndex,
-    nodes: Mapping[str, BaseNode],
-    query: VectorStoreQuery,
-    options: Mapping[str, Any],
-) -> Hits:
-    """Search as the query says: its mode, its filters, its top k.
-
-    Args:
-        index: The vectors.
-        nodes: The node of each id of the index.
-        query: With an embedding; modes `default` and `mmr`.
-        options: `mmr_threshold` (goes before the query's own), `mmr_prefetch_factor` and
-            `mmr_prefetch_k`; others are ignored.
-
-    Raises:
-        DataError: No embedding, another mode, options out of range, filters that cannot be
-            applied, or what the index refuses.
-    """
-    if query.query_embedding is None:
-        raise DataError("the query has no query_embedding: embed it with the model of the nodes")
-    allowed, k = _allowed(nodes, query), query.similarity_top_k
-    if query.mode == VectorStoreQueryMode.DEFAULT:
-        return index.search(query.query_embedding, k, allowed)
-    if query.mode != VectorStoreQueryMode.MMR:
-        raise DataError(
-            f"mode {getattr(query.mode, 'value', query.mode)!r} is not there: NudgeVectorStore "
-            "holds dense vectors only; use 'default' or 'mmr', and for keywords put a second "
-            "retriever beside it with QueryFusionRetriever"
-        )
-    threshold = options.get("mmr_threshold")
-    if threshold is None:
-        threshold = query.mmr_threshold
-    if threshold is None:
-        threshold = _DEFAULT_MMR_THRESHOLD
-    if not (isinstance(threshold, int | float) and 0 <= threshold <= 1):
-        raise DataError(
-            f"mmr_threshold must be from 0 (diverse) to 1 (pure similarity), got {threshold!r}"
-        )
-    fetch_k = _prefetch(k, len(index), options)
-    return index.mmr(query.query_embedding, k, fetch_k, threshold, allowed)
-
-
-def _allowed(
-    nodes: Mapping[str, BaseNode], query: VectorStoreQuery
-) -> Callable[[str], bool] | None:
-    """What the query restricts itself to; None for everything."""
-    node_ids = None if query.node_ids is None else set(query.node_ids)
-    if not node_ids and query.query_str is not None:
-        # Every retriever over a store that keeps text sends an empty list by itself. Without the
-        # question's text it comes from elsewhere, and an access list that is empty admits nothing.
-        node_ids = None
-    doc_ids = None if query.doc_ids is None else set(query.doc_ids)
-    if node_ids is None and doc_ids is None and not query.filters:
-        return None
-    matches = compile_filters(query.filters)
-
-    def allowed(id_: str) -> bool:
-        if node_ids is not None and id_ not in node_ids:
-            return False
-        node = nodes[id_]
-        return (doc_ids is None or node.ref_doc_id in doc_ids) and matches(node)
-
-    return allowed
-
-
 def _prefetch(k: int, everything: int, options: Mapping[str, Any]) -> int:
-    """How many candidates maximal marginal relevance chooses from."""
+    """Number of candidates for maximal marginal relevance."""
     factor, number = options.get("mmr_prefetch_factor"), options.get("mmr_prefetch_k")
     if factor is not None and number is not None:
         raise DataError(

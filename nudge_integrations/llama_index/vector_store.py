@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import fsspec
 from llama_index.core.schema import BaseNode
 from llama_index.core.vector_stores.simple import (
     DEFAULT_VECTOR_STORE,
@@ -26,8 +24,9 @@ from nudge_integrations.common.index import ExactIndex
 from nudge_integrations.errors import DataError
 from nudge_integrations.llama_index.filters import Predicate, compile_filters
 from nudge_integrations.llama_index.nodes import EXAMPLE, copied, embeddings_of
-from nudge_integrations.llama_index.persistence import find_stores, load_nodes, save_nodes
+from nudge_integrations.llama_index.persistence import Files, find_stores, load_nodes, save_nodes
 from nudge_integrations.llama_index.search import ExactSearch
+from nudge_integrations.llama_index.threads import in_thread
 from nudge_integrations.relevance.checks import checked_documents
 from nudge_integrations.tuning.lookup import as_tuned
 
@@ -41,7 +40,7 @@ _DEFAULT_PATH = os.path.join(DEFAULT_PERSIST_DIR, f"{DEFAULT_VECTOR_STORE}{_SUFF
 
 
 class NudgeVectorStore(ExactSearch):
-    """Nodes and their vectors in memory, searched exactly; takes tuned vectors and gives them back.
+    """Nodes in memory, searched exactly, with vectors that can be tuned and restored.
 
     A drop-in for `SimpleVectorStore` (same ids, same scores) that keeps whole nodes. Adding an id
     again replaces its node and vector. Nodes that go in or come out are copies. Any number of
@@ -84,7 +83,7 @@ class NudgeVectorStore(ExactSearch):
         return "NudgeVectorStore"
 
     def add(self, nodes: Sequence[BaseNode], **_: Any) -> list[str]:
-        """Add nodes, or put them in the place of those with the same ids. All or nothing.
+        """Add nodes, replacing those with the same ids. All or nothing.
 
         Args:
             nodes: Nodes with embeddings. Where an id repeats, its last node counts.
@@ -110,10 +109,7 @@ class NudgeVectorStore(ExactSearch):
         self._delete(lambda node: node.ref_doc_id == ref_doc_id)
 
     def delete_nodes(
-        self,
-        node_ids: list[str] | None = None,
-        filters: MetadataFilters | None = None,
-        **_: Any,
+        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None, **_: Any
     ) -> None:
         """Delete nodes by id, by filters, or those that meet both. Ids not there are ignored.
 
@@ -132,7 +128,7 @@ class NudgeVectorStore(ExactSearch):
             self._nodes.clear()
 
     def apply(self, tuned: TunedVectors) -> list[str]:
-        """Put tuned vectors in the place of the originals that they were made from.
+        """Replace original vectors with the tuned ones made from them.
 
         Returns:
             Ids left alone: not in the store, or with another vector than the run started from.
@@ -144,7 +140,7 @@ class NudgeVectorStore(ExactSearch):
         return as_tuned(tuned).apply_to(self._index)
 
     def revert(self, tuned: TunedVectors) -> list[str]:
-        """Put the original vectors back, byte for byte, where the tuned ones stand.
+        """Restore the original vectors, byte for byte, where the store holds the tuned ones.
 
         Returns:
             Ids left alone: not in the store, or with another vector than the tuned one.
@@ -154,9 +150,7 @@ class NudgeVectorStore(ExactSearch):
         """
         return as_tuned(tuned).revert_in(self._index)
 
-    def persist(
-        self, persist_path: str = _DEFAULT_PATH, fs: fsspec.AbstractFileSystem | None = None
-    ) -> None:
+    def persist(self, persist_path: str = _DEFAULT_PATH, fs: Files = None) -> None:
         """Save nodes and vectors into one safetensors file at `persist_path`; nothing is pickled.
 
         `fs` is any fsspec file system, by default the local one. Only local saving is atomic.
@@ -169,9 +163,7 @@ class NudgeVectorStore(ExactSearch):
         save_nodes(persist_path, index, [nodes[id_] for id_ in index.ids], fs)
 
     @classmethod
-    def from_persist_path(
-        cls, persist_path: str, fs: fsspec.AbstractFileSystem | None = None
-    ) -> Self:
+    def from_persist_path(cls, persist_path: str, fs: Files = None) -> Self:
         """Load a store that `persist` saved, bit for bit.
 
         Raises:
@@ -186,16 +178,14 @@ class NudgeVectorStore(ExactSearch):
         cls,
         persist_dir: str = DEFAULT_PERSIST_DIR,
         namespace: str = DEFAULT_VECTOR_STORE,
-        fs: fsspec.AbstractFileSystem | None = None,
+        fs: Files = None,
     ) -> Self:
         """Load the store that `StorageContext.persist(persist_dir)` saved under `namespace`."""
         return cls.from_persist_path(f"{persist_dir}/{namespace}{_SUFFIX}", fs)
 
     @classmethod
     def from_namespaced_persist_dir(
-        cls,
-        persist_dir: str = DEFAULT_PERSIST_DIR,
-        fs: fsspec.AbstractFileSystem | None = None,
+        cls, persist_dir: str = DEFAULT_PERSIST_DIR, fs: Files = None
     ) -> dict[str, BasePydanticVectorStore]:
         """Load every vector store that `StorageContext.persist(persist_dir)` saved.
 
@@ -211,26 +201,10 @@ class NudgeVectorStore(ExactSearch):
             for namespace, (path, is_simple) in found.items()
         }
 
-    async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
-        """`add`, in a thread."""
-        return await asyncio.to_thread(self.add, nodes, **kwargs)
-
-    async def adelete(self, ref_doc_id: str, **kwargs: Any) -> None:
-        """`delete`, in a thread."""
-        await asyncio.to_thread(self.delete, ref_doc_id, **kwargs)
-
-    async def adelete_nodes(
-        self,
-        node_ids: list[str] | None = None,
-        filters: MetadataFilters | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """`delete_nodes`, in a thread."""
-        await asyncio.to_thread(self.delete_nodes, node_ids, filters, **kwargs)
-
-    async def aclear(self) -> None:
-        """`clear`, in a thread."""
-        await asyncio.to_thread(self.clear)
+    async_add = in_thread("add")
+    adelete = in_thread("delete")
+    adelete_nodes = in_thread("delete_nodes")
+    aclear = in_thread("clear")
 
     @classmethod
     def _restored(cls, index: ExactIndex, nodes: dict[str, BaseNode]) -> Self:

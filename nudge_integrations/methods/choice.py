@@ -14,16 +14,18 @@ from typing import Any
 import numpy as np
 
 from nudge_integrations.common.arrays import IntVector
-from nudge_integrations.methods.decision import Decision, cautious, decide
+from nudge_integrations.methods.decision import CAUTION, Decision, cautious, decide
 from nudge_integrations.methods.field import WIDTHS
 from nudge_integrations.methods.flow import Setting
 from nudge_integrations.methods.folds import Split, touched
+from nudge_integrations.methods.paths import Float64
 from nudge_integrations.methods.step import HeldOut
 from nudge_integrations.methods.trials import Trials, asked_in
 
 TIMES = (1.0, 2.0, 4.0, 8.0, 12.0, 16.0)
 KERNELS = ((WIDTHS, 0.0), ((WIDTHS[1],), 0.0), (WIDTHS, 0.5), ((), 0.0))
 NEAREST = (3, 10, 30)
+_FINALISTS = 2  # kernels that are asked all questions
 _ENOUGH = 1500  # questions: from more, a mean is hardly more certain
 _HARMLESS = 0.005  # a loss that is none
 
@@ -62,24 +64,25 @@ class Grid:
     def start(self) -> Setting:
         """Where the search begins."""
         widths, own = self.kernels[0]
-        middle = [values[len(values) // 2] for values in (sorted(self.ridges), self.nearest)]
+        ridge = sorted(self.ridges)[len(self.ridges) // 2]
         temperature = min(self.temperatures, key=lambda each: abs(each - 0.03))
-        return Setting(temperature, middle[0], widths, own, int(middle[1]), self.any_answer)
+        return Setting(temperature, ridge, widths, own, min(self.nearest), self.any_answer)
 
     def search(self, score: Callable[[Setting], float]) -> list[Setting]:
         """Climb along one axis after another; the best setting of each kernel, best first."""
-        best = self.start()
-        kernels = [replace(best, widths=widths, own=own) for widths, own in self.kernels]
-        order = sorted(kernels, key=score, reverse=True)
-        best = order[0]
+
+        def of_each_kernel(best: Setting) -> list[Setting]:
+            each = [replace(best, widths=widths, own=own) for widths, own in self.kernels]
+            return sorted(each, key=score, reverse=True)
+
+        best = of_each_kernel(self.start())[0]
         for name, values in (
             ("temperature", sorted(self.temperatures)),
             ("ridge", sorted(self.ridges)),
             ("nearest", sorted(self.nearest)),
         ):
             best = _climb(best, name, values, score)
-        shapes = [(each.widths, each.own) for each in order]
-        return [replace(best, widths=widths, own=own) for widths, own in shapes]
+        return of_each_kernel(best)
 
 
 def _climb(
@@ -124,17 +127,26 @@ def choose(
         return Chosen(grid.start(), steps[-1] if fixed else 0.0, asked_for if fixed else nothing)
     if len(steps) == 1:
         grid = replace(grid, kernels=grid.kernels[:1], temperatures=[grid.start().temperature])
-    few = splits[:2]
-    finalists = grid.search(lambda setting: float(trials.scores(few, setting).mean(axis=1).max()))
+    if fixed:
+        apart = []
+
+    def changes(at: Sequence[Split], setting: Setting) -> Float64:
+        means: Float64 = trials.scores(at, setting).mean(axis=1) if at else np.zeros(len(steps))
+        return np.asarray(means - means[0])
+
+    # As if the questions to come were about all documents around, labelled or not.
+    share = 1 - float(trials.pool.ground.judgments.touched().mean())
+
+    def promise(setting: Setting) -> float:
+        unseen = changes(apart[:1], setting)
+        return float((changes(splits[:2], setting) + CAUTION * share * unseen).max())
+
+    finalists = grid.search(promise)[:_FINALISTS]
     asked = asked_in(splits)
     scores = np.stack([trials.scores(splits, each) for each in finalists])
-    harm = np.zeros(scores.shape[:2])
-    if apart and not fixed:
-        for row, each in enumerate(finalists):
-            means = trials.scores(apart, each).mean(axis=1)
-            harm[row] = means - means[0]
+    harm = np.stack([changes(apart, each) for each in finalists])
     sound = _sound(trials, splits)
-    decision = decide(scores, labels[asked], harm, protect_unseen, fixed, sound)
+    decision = decide(scores, labels[asked], harm, share, protect_unseen, fixed, sound)
     alone = not _seen(trials, splits).any()
     if alone and sound and decision.time == 0 and not fixed:
         decision = cautious(decision, scores, harm, min(protect_unseen, _HARMLESS))
@@ -146,7 +158,7 @@ def choose(
         asked_for if fixed else _reason(trials, decision, before, setting, splits, alone),
         tuple(zip(steps.tolist(), scores[decision.row].mean(axis=1).tolist(), strict=True)),
         _held_out(trials, splits, finalists, decision),
-        _apart(trials, apart, setting, time) if time and apart and not fixed else None,
+        _apart(trials, apart, setting, time) if time and apart else None,
     )
 
 

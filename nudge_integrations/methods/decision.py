@@ -10,11 +10,14 @@ from nudge_integrations.common.arrays import IntVector
 from nudge_integrations.methods.paths import Float64
 from nudge_integrations.methods.step import pick
 
+# How much a change of unseen questions counts: labelled documents, which stand in for the others,
+# lie closer together, so that the estimate is a little kind.
+CAUTION = 2.0
+_FEW_UNSEEN = 0.1  # documents; where there are fewer, their questions are rare
 _FEWEST = 3  # questions: from fewer, no standard error can be had
-_WEIGHT_UNSEEN = 1.0  # of the estimated change of unseen questions, beside that of the others
 # Standard errors that a gain must exceed. Where base vectors rank the labelled answers no better
 # than chance, labels may be random; elsewhere tuning is known to help more often than not.
-_SURE, _LIKELY = 2.0, 1.0
+_SURE, _LIKELY = 2.5, 1.0
 _SHORT = 2  # the longest cautious step, as a place in the times
 
 
@@ -47,6 +50,7 @@ def decide(
     scores: Float64,
     groups: IntVector,
     harm: Float64,
+    share: float,
     protect_unseen: float,
     fixed: bool,
     sound: bool,
@@ -60,17 +64,18 @@ def decide(
         scores: Shape `(finalists, 1 + times, q)`.
         groups: Shape `(q,)`: questions of one group never choose for each other.
         harm: Shape `(finalists, 1 + times)`: estimated change of unseen questions.
+        share: Of the documents around that no question labels, 0 to 1.
         protect_unseen: The largest bearable loss of these.
         fixed: Whether the last time is to be taken.
         sound: Whether the base vectors already tell the labelled answers from other documents.
     """
     finalists, times, count = scores.shape
     flat, changes = scores.reshape(-1, count), harm.reshape(-1)
-    open_ = changes >= -protect_unseen
+    open_ = changes * min(1.0, share / _FEW_UNSEEN) >= -protect_unseen
     open_ |= np.tile(np.arange(times) == 0, finalists)
     if fixed:
         open_ = np.tile(np.arange(times) == times - 1, finalists)
-    totals = flat.sum(axis=1) + np.where(open_, _WEIGHT_UNSEEN * count * changes, -np.inf)
+    totals = flat.sum(axis=1) + np.where(open_, CAUTION * share * count * changes, -np.inf)
     chosen = np.zeros(count, np.int64)
     for label in np.unique(groups):
         inside = groups == label

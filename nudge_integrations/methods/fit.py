@@ -24,8 +24,8 @@ class Fit:
         held_out: Honest before and after of the held-out questions; None where there are none.
         field: What moves any document, known or new; None where only a table of vectors is known
             (NUDGE-N, NUDGE-M) and at step 0.
-        unseen: Before and after of questions about documents that nothing moved, estimated by
-            leaving documents out together with their questions; None where that was not done.
+        unseen: Before and after of questions about documents without training questions, estimated
+            by setting aside all questions about some documents; None where that was not done.
     """
 
     method: str

@@ -22,23 +22,24 @@ questions and not for questions at large. At an infinite ridge `S` is the identi
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
 
 from nudge_integrations.common.arrays import IntVector
-from nudge_integrations.methods.field import WIDTHS, Field, kernel
+from nudge_integrations.methods.field import SAME, WIDTHS, Field, kernel
 from nudge_integrations.methods.judgments import Judgments
 from nudge_integrations.methods.tensors import ROUGH, rough_supported
 
 FIRST_MOVE = 0.08  # how far the first unit of time moves documents with questions, on average
 _WIDTH = 64  # a product of so many dimensions is worth half precision
-_LONGEST = 4.0  # units of time in one step: longer ones follow the flow badly
+_LONGEST = 2.0  # units of time in one step: with longer ones popular documents overshoot
 _TILE_BYTES = 16 << 20
 _MATRICES = 3  # alive at once at the peak, of the size of a tile
-_MOST_KERNEL = 8192  # documents; above, the kernel is worked out anew, tile by tile
+_KERNEL_BYTES = 160 << 20  # of one kernel of all documents; a larger one is worked out in tiles
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ class Ground:
         lengths: Shape `(m,)`, float32: what multiplies their scores: 1 under cosine.
         judgments: Of these queries over these documents, each named once a query.
         near: Shape `(q, k)`, int64: the nearest documents of each query, best first; -1 for none.
+        kernels: Kernels of all documents that flows have asked for.
     """
 
     queries: torch.Tensor
@@ -89,6 +91,20 @@ class Ground:
     lengths: torch.Tensor
     judgments: Judgments
     near: IntVector
+    kernels: dict[Any, torch.Tensor] = field(default_factory=dict)
+
+    def kernel(self, widths: Sequence[float], narrow: torch.dtype) -> torch.Tensor | None:
+        """The kernel of each document with each, shape `(m, m)`; None if that is too large."""
+        count = len(self.documents)
+        if count**2 * narrow.itemsize > _KERNEL_BYTES:
+            return None
+        key = widths, narrow
+        if key not in self.kernels:
+            nobody = torch.zeros(count, dtype=torch.bool, device=self.documents.device)
+            tiles = torch.split(self.documents, max(16, _TILE_BYTES // (4 * count)))
+            parts = (kernel(tile @ self.documents.T, widths, 0.0, nobody) for tile in tiles)
+            self.kernels[key] = torch.cat([part.to(narrow) for part in parts])
+        return self.kernels[key]
 
     def anchors(self, judged: Judgments, train: IntVector, nearest: int) -> tuple[IntVector, int]:
         """Positions of the documents that take part, those with questions first; their number."""
@@ -131,7 +147,8 @@ class Flow:
         self.damping = damped(self.queries, setting.ridge)
         self.pulls = torch.zeros_like(self.starts)
         self._has_questions = torch.arange(len(positions), device=device) < self.labelled
-        self._kernel: torch.Tensor | None = None
+        self._kernel = self._own_kernel() if setting.widths else None
+        self._now: torch.Tensor | None = None
 
     def run(self, times: Sequence[float]) -> Iterator[None]:
         """Follow the flow; stops at each of `times` (ascending, above 0), with `pulls` as then."""
@@ -145,16 +162,20 @@ class Flow:
                     first = torch.linalg.vector_norm(self._spread(labelled, pull), dim=1)
                     rate = FIRST_MOVE / max(float(first.square().mean().sqrt()), 1e-12)
                 self.pulls += (end - begin) / count * rate * pull
+                self._now = None
             yield
 
     def anchors_now(self) -> torch.Tensor:
         """Where the anchors are, unit rows."""
+        if self._kernel is not None:
+            return self.documents_now()[self.positions]
         return _units(self.starts + self._spread(self.positions, self.pulls))
 
     def documents_now(self) -> torch.Tensor:
         """Where all documents of the ground are, shape `(m, d)`, unit rows."""
-        documents = self.ground.documents
-        return _units(documents + self._spread(slice(None), self.pulls))
+        if self._now is None:
+            self._now = _units(self.ground.documents + self._spread(slice(None), self.pulls))
+        return self._now
 
     def field(self) -> Field:
         """The field of the pulls so far."""
@@ -176,13 +197,24 @@ class Flow:
             moves = torch.zeros_like(self.ground.documents)
             moves.index_add_(0, self.positions[: self.labelled], pulls[: self.labelled])
             return moves[documents]
+        if self._kernel is not None:
+            return (self._kernel.T @ pulls.to(self._kernel.dtype)).float()[documents]
+        tiles = self._tiles(self.ground.documents[documents])
+        return torch.cat([tile @ pulls.to(tile.dtype) for tile in tiles])
+
+    def _own_kernel(self) -> torch.Tensor | None:
+        """The kernel of the anchors with all documents, shape `(a, m)`, if it may be held."""
         every = self.ground.documents
-        if len(every) <= _MOST_KERNEL:
-            if self._kernel is None:
-                self._kernel = torch.cat(list(self._tiles(every)))
-            weights = self._kernel[documents]
-            return (weights @ pulls.to(weights.dtype)).float()
-        return torch.cat([tile @ pulls.to(tile.dtype) for tile in self._tiles(every[documents])])
+        products = len(every) * len(self.starts) * _WIDTH
+        rough = self.rough and rough_supported(every.device, products)
+        whole = self.ground.kernel(self.setting.widths, ROUGH if rough else torch.float32)
+        if whole is None:
+            return None
+        result = whole[self.positions]
+        if self.setting.own:
+            same = (self.starts[: self.labelled] @ every.T >= SAME).nonzero(as_tuple=True)
+            result[same] += self.setting.own
+        return result
 
     def _tiles(self, documents: torch.Tensor) -> Iterator[torch.Tensor]:
         """The kernel of documents and anchors, some rows at a time."""

@@ -48,8 +48,9 @@ class NudgeC(Method):
         device: See `Method`.
         metric: See `Method`; left out, `"ndcg@10"`.
         protect_unseen: The largest loss of the metric, estimated by folding the cross-validation
-            by document, that questions about untouched documents may suffer. 0 protects them
-            fully, infinity not at all.
+            by document, that questions about documents without training questions may suffer. 0
+            protects them fully, infinity not at all. Where fewer than a tenth of the documents
+            near the questions have none of their own, the bound widens in proportion.
         temperatures: To choose from; scores are divided by them.
         ridges: To choose from, up to infinity: the smaller, the less a document rises for what
             all questions have in common.
@@ -212,16 +213,20 @@ class NudgeC(Method):
 
 
 def _in_whole_files(judgments: Judgments) -> int:
-    """How many documents share their questions with at least two others, if most of them do.
+    """How many documents are marked together with others, as the chunks of a file are; else 0.
 
-    So it is where every chunk of a file is marked as the answer.
+    Chunks of a file are asked the same questions, several of them, and these have no other
+    answers. It must be so for most questions.
     """
     order = np.argsort(judgments.documents, kind="stable")
-    starts = np.flatnonzero(np.diff(judgments.documents[order], prepend=-1))
+    documents = judgments.documents[order]
+    starts = np.flatnonzero(np.diff(documents, prepend=-1))
     asked = np.split(judgments.query_of_entry[order], starts[1:])
-    sharing = Counter(each.tobytes() for each in asked)
-    count = sum(number for number in sharing.values() if number >= _CHUNKS)
-    return count if count > len(asked) / 2 else 0
+    sharing = Counter(each.tobytes() for each in asked if len(each) > 1)
+    together = np.zeros(judgments.n_documents, bool)
+    together[documents[starts]] = [sharing[each.tobytes()] >= _CHUNKS for each in asked]
+    apart = judgments.answered_in(~together) | (judgments.counts == 0)
+    return int(together.sum()) if apart.sum() < judgments.n_queries / 2 else 0
 
 
 def _about_files(count: int) -> str:

@@ -20,7 +20,7 @@ from nudge_integrations.methods.inputs import QuerySet, Similarity
 from nudge_integrations.methods.judgments import Judgments
 from nudge_integrations.methods.tensors import tensor
 
-_MOST_NEAREST, _FEWEST_NEAREST, _PAIRS = 100, 30, 100_000
+_MOST_NEAREST, _FEWEST_NEAREST, _PAIRS = 60, 30, 100_000
 _TILE_ROWS = 512
 _TILE_BYTES = 64 << 20
 

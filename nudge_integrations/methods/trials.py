@@ -11,11 +11,12 @@ from tqdm import tqdm
 from nudge_integrations.common.arrays import IntVector
 from nudge_integrations.evaluation.metrics import Metric, QueryTotals, score_rankings
 from nudge_integrations.methods.flow import Flow, Setting
-from nudge_integrations.methods.folds import Folds, Split
+from nudge_integrations.methods.folds import Folds, Split, touched
 from nudge_integrations.methods.paths import Float64
 from nudge_integrations.methods.pool import Pool
 
-_HOPELESS = 0.03  # stop once the score drops this far below its best
+_HARMFUL = 0.05  # what no bound would bear
+_HOPELESS = 0.02  # stop once the score drops this far below its best
 
 
 @dataclass
@@ -66,13 +67,15 @@ class Trials:
         train, asked = split
         totals = self.totals(asked)
         ranked = [self.pool.grades(asked, self.pool.ground.documents)]
-        best = float(score_rankings(self.metric, ranked[0], totals).mean())
+        first = best = float(score_rankings(self.metric, ranked[0], totals).mean())
+        # What unseen questions lose is told in full, as it bounds the step.
+        unseen = not touched(self.pool.ground.judgments, train, asked).any()
         flow = Flow(self.pool.ground, train, setting)
         for _ in flow.run(self.times):
             ranked.append(self.pool.grades(asked, flow.documents_now()))
             score = float(score_rankings(self.metric, ranked[-1], totals).mean())
             best = max(best, score)
-            if score < best - _HOPELESS:
+            if score < (first - _HARMFUL if unseen else best - _HOPELESS):
                 break
         # What was not followed to its end counts as no better than where it was left.
         ranked += [ranked[-1]] * (1 + len(self.times) - len(ranked))

@@ -1,6 +1,7 @@
 """From documents to judged questions: a language model writes them, filters keep the good ones."""
 
 from nudge_integrations.questions.calls import CallOptions
+from nudge_integrations.questions.filters import QuestionFilters
 from nudge_integrations.questions.generating import (
     GeneratedQuestions,
     agenerate_questions,
@@ -8,10 +9,9 @@ from nudge_integrations.questions.generating import (
     near_duplicates,
     train_and_test,
 )
+from nudge_integrations.questions.judging import JudgedQueries, judge_queries
+from nudge_integrations.questions.ledger import QuestionReport
 from nudge_integrations.questions.prompts import KINDS
-from nudge_integrations.questions.queries import JudgedQueries, judge_queries
-from nudge_integrations.questions.report import QuestionReport
-from nudge_integrations.questions.selection import QuestionFilters
 
 __all__ = [
     "KINDS",

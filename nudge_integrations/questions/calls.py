@@ -1,16 +1,17 @@
-"""Many requests to a language model: at once but not too many, again when they fail, never twice.
+"""Many requests to a language model: concurrent, retried when they fail, never made twice.
 
-Requests run in threads through the model's blocking interface: it has no event loop to be bound
-to, so the same model object can be used before, after and beside this in whatever loop.
+Requests run in threads through the model's blocking interface: it is not bound to an event loop,
+so the same model object can be used before, after and beside this in any loop.
 """
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
@@ -18,13 +19,13 @@ from typing import Any
 import tenacity
 from tqdm import tqdm
 
+from nudge_integrations.common.arrays import checked_count
 from nudge_integrations.common.files import text_hash
-from nudge_integrations.common.text import did_you_mean
+from nudge_integrations.common.options import read_options
 from nudge_integrations.errors import DataError, NudgeError
-from nudge_integrations.questions.chat import Chat, Reply, Schema, Shots
+from nudge_integrations.questions.chat import Chat, Reply, Schema, Shots, as_chat
 from nudge_integrations.questions.failures import can_pass, told, wait_asked_for
-from nudge_integrations.questions.ledger import Entry, Ledger
-from nudge_integrations.questions.report import Usage, tokens_of
+from nudge_integrations.questions.ledger import Entry, Ledger, Usage, tokens_of
 
 _log = logging.getLogger(__name__)
 _backoff = tenacity.wait_random_exponential(multiplier=0.5, max=60)
@@ -35,21 +36,21 @@ class CallOptions:
     """How requests are made.
 
     Attributes:
-        concurrency: Requests at once.
-        requests_per_minute: At most so many; None for no limit but the server's own, whose
-            `Retry-After` is always kept to.
-        retries: How often a request is made again after too many requests, a time-out, a cut
-            connection or an error of the server.
+        concurrency: Most requests at the same time.
+        requests_per_minute: Limit on the rate of requests; None for no limit but the server's own,
+            whose `Retry-After` is always respected.
+        retries: How often a request is repeated after rate limits, time-outs, cut connections and
+            server errors.
         max_cost: Stop before more than this is spent; needs `price_per_million`.
         price_per_million: Price of a million tokens, read and written, in any currency.
-        checkpoint: Where answers are kept, so that none is paid for twice: True for the user's
-            cache folder (not for a lambda or an inner function, which nothing names in the next
-            run), a folder, a file ending in `.sqlite`; False for nowhere. The generated questions
-            stand there as text.
-        structured: Whether to ask for structured output; None: where the model says that it can.
+        checkpoint: Where answers are kept, so that none is billed twice: True for the user's cache
+            folder (not for a lambda or an inner function, which has no name in the next run), a
+            folder, a file ending in `.sqlite`; False for nowhere. The generated questions are
+            stored there as text.
+        structured: Whether to ask for structured output; None: if the model says that it can.
         show_progress: Whether to draw a progress bar.
-        ledger_tag: Names the model more closely. Answers are kept by the model's name and address:
-            pass another tag when another model stands behind the same ones.
+        ledger_tag: Tells models apart. Answers are kept under the model's name and address: pass
+            another tag when another model is served under the same ones.
     """
 
     concurrency: int = 16
@@ -63,9 +64,8 @@ class CallOptions:
     ledger_tag: str = ""
 
     def __post_init__(self) -> None:
-        for name, least in (("concurrency", 1), ("retries", 0)):
-            if getattr(self, name) < least:
-                raise DataError(f"{name}={getattr(self, name)!r} must be {least} or more")
+        checked_count(self.concurrency, "concurrency", 1)
+        checked_count(self.retries, "retries", 0)
         for name in ("requests_per_minute", "max_cost"):
             value = getattr(self, name)
             if value is not None and not value > 0:
@@ -75,30 +75,6 @@ class CallOptions:
                 "max_cost needs price_per_million=(read, written): what a million tokens cost with "
                 "this model"
             )
-
-    def place(self, lasting: bool) -> bool | str | os.PathLike[str] | None:
-        """Where answers are kept; nowhere by default if nothing names the model in the next run."""
-        return self.checkpoint if lasting or self.checkpoint is not True else None
-
-
-def call_options(arguments: Mapping[str, Any], others: Iterable[str]) -> CallOptions:
-    """The options that some arguments make.
-
-    Args:
-        arguments: What was given.
-        others: Arguments of the function that took them, which may have been meant.
-
-    Raises:
-        DataError: An argument that does not exist, or a value that cannot be used.
-    """
-    known = CallOptions.__dataclass_fields__
-    for name in arguments:
-        if name not in known:
-            raise DataError(
-                f"unknown argument {name!r}; besides those of generate_questions there are "
-                f"{', '.join(known)}{did_you_mean(name, [*known, *others])}"
-            )
-    return CallOptions(**arguments)
 
 
 @dataclass(frozen=True)
@@ -122,133 +98,148 @@ class Call:
     shots: Shots = ()
 
     def key(self, model: str) -> str:
-        """What the answer is kept under: it changes with everything that shapes it."""
+        """What the answer is kept under: a hash of everything that shapes it."""
         parts = (model, self.system, self.user, *(text for shot in self.shots for text in shot))
         return text_hash("\0".join(f"{len(part)}:{part}" for part in parts))
 
 
-class Pacer:
-    """Lets requests through at most so many a minute, and none while the server asked to wait."""
+class _Pacer:
+    """Spaces requests out, and holds them all while the server asks to wait."""
 
-    def __init__(self, per_minute: float | None, stopped: threading.Event) -> None:
+    def __init__(self, per_minute: float | None) -> None:
         self._gap = 60 / per_minute if per_minute else 0.0
         self._next = 0.0
         self._lock = threading.Lock()
-        self._stopped = stopped
+        self.stopped = threading.Event()
 
     def wait(self) -> None:
         """Wait for one's turn."""
         with self._lock:
             turn = max(self._next, time.monotonic())
             self._next = turn + self._gap
-        self._stopped.wait(max(0.0, turn - time.monotonic()))
+        self.stopped.wait(max(0.0, turn - time.monotonic()))
+        if self.stopped.is_set():
+            raise NudgeError("stopped")
 
     def hold(self, seconds: float) -> None:
-        """Nobody goes on for so long."""
+        """Let nobody go on for so long."""
         with self._lock:
             self._next = max(self._next, time.monotonic() + seconds)
 
 
-def run_calls(
-    chat: Chat,
-    calls: Iterable[Call],
-    ledger: Ledger,
-    options: CallOptions,
-    *,
-    total: int,
-    task: str,
-    usage: Usage,
-) -> dict[str, Any]:
-    """Get the answer of every call, from the ledger where it is there.
-
-    Args:
-        chat: Whom to ask.
-        calls: What; taken one by one, so that few are in memory.
-        ledger: Where answers are kept as they come.
-        options: How.
-        total: Number of calls, for the progress bar.
-        task: Its name there.
-        usage: Counted into.
-
-    Returns:
-        Name -> result, in the order of `calls`, whatever came first. Calls that failed for good,
-        or were not made for want of money, are not in it; `usage` tells them.
+def call_options(given: Mapping[str, Any], function: Callable[..., Any]) -> CallOptions:
+    """Options from the keyword arguments of a function.
 
     Raises:
-        NudgeError: Nothing can succeed (a wrong key or address), or the server is down. What was
-            answered is kept.
+        DataError: An argument that does not exist, or a value that cannot be used.
     """
-    found: dict[str, Any] = {}
-    order: list[str] = []
-    model = f"{chat.name}#{options.ledger_tag}" if options.ledger_tag else chat.name
-    usage.secrets = (*usage.secrets, *chat.secrets)
-    stopped = threading.Event()
-    pacer = Pacer(options.requests_per_minute, stopped)
-    bar = tqdm(total=total, desc=task, unit="document", delay=1, disable=not options.show_progress)
-    pool = ThreadPoolExecutor(options.concurrency, thread_name_prefix="nudge-questions")
-    running: dict[Future[Entry], Call] = {}
+    beside = [name for name in inspect.signature(function).parameters if name != "calls"]
+    return read_options(CallOptions, given, beside=beside)
 
-    def settle(some: Iterable[Future[Entry]]) -> None:
-        for future in some:
-            call = running.pop(future)
-            bar.update()
-            if future.exception() is None:
+
+class Asking:
+    """A language model that is asked through the ledger, while it is open.
+
+    Args:
+        llm: Whatever `as_chat` takes.
+        options: How requests are made.
+        beside: Another model that shares its ledger and its bill.
+    """
+
+    def __init__(self, llm: Any, options: CallOptions, beside: Asking | None = None) -> None:
+        self._chat, self._options = as_chat(llm, options.structured), options
+        self.name = self._chat.name
+        self._model = f"{self.name}#{options.ledger_tag}" if options.ledger_tag else self.name
+        self.usage: Usage = beside.usage if beside else Usage(options.price_per_million)
+        self.usage.secrets += self._chat.secrets
+        self._beside = beside
+
+    def __enter__(self) -> Asking:
+        # In memory by default if the model has no name in the next run.
+        unnamed = self._options.checkpoint is True and not self._chat.lasting
+        self._own = Ledger(None if unnamed else self._options.checkpoint)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._own.__exit__(*error)
+
+    @property
+    def _ledger(self) -> Ledger:
+        return self._beside._ledger if self._beside else self._own
+
+    def run(self, calls: Iterable[Call], total: int, task: str) -> dict[str, Any]:
+        """Get the answer of every call, from the ledger if it is there.
+
+        Args:
+            calls: The requests; taken one by one, so that few are in memory.
+            total: Number of calls, for the progress bar.
+            task: Its name there.
+
+        Returns:
+            Name -> result, in the order of `calls`, whatever came first. Calls that failed for
+            good, or were not made for lack of money, are missing; `usage` names them.
+
+        Raises:
+            NudgeError: Nothing can succeed (a wrong key or address), or the server is down. What
+                was answered is kept.
+        """
+        options, usage, ledger, model = self._options, self.usage, self._ledger, self._model
+        found: dict[str, Any] = {}  # in the order of the calls
+        lost = object()
+        pacer = _Pacer(options.requests_per_minute)
+        bar = tqdm(
+            total=total, desc=task, unit="document", delay=1, disable=not options.show_progress
+        )
+        pool = ThreadPoolExecutor(options.concurrency, thread_name_prefix="nudge-questions")
+        running: dict[Future[Entry], Call] = {}
+
+        def settle() -> None:
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                call = running.pop(future)
+                bar.update()
+                error = future.exception()
+                if error is not None:
+                    usage.failed_for(call.name, error)
+                    continue
                 entry = future.result()
                 ledger.keep(call.key(model), entry)
                 usage.answered(entry)
                 found[call.name] = entry.result
-            else:
-                usage.failed_for(call.name, future.exception())
-        bar.set_postfix_str(usage.so_far(), refresh=False)
+            bar.set_postfix_str(usage.so_far(), refresh=False)
 
-    began = time.monotonic()
-    try:
-        with bar:
-            for call in _unanswered(model, calls, ledger, usage, found, order, bar):
-                while len(running) >= options.concurrency:
-                    settle(wait(running, return_when=FIRST_COMPLETED).done)
-                prompt = call.system + call.user
-                # What stands in the ledger further on costs nothing and is still taken.
-                if usage.stopped or usage.would_exceed(options.max_cost, len(running) + 1, prompt):
-                    continue
-                running[pool.submit(_answer, chat, call, options, pacer, stopped)] = call
-            while running:
-                settle(wait(running, return_when=FIRST_COMPLETED).done)
-    finally:
-        # Also on Ctrl-C: what has been answered is kept, what has not is not waited for.
-        stopped.set()
-        pool.shutdown(wait=False, cancel_futures=True)
-        for future in [each for each in running if each.done() and not each.cancelled()]:
-            if future.exception() is None:
-                ledger.keep(running[future].key(model), future.result())
-        usage.seconds += time.monotonic() - began
-    return {name: found[name] for name in order if name in found}
-
-
-def _unanswered(
-    model: str,
-    calls: Iterable[Call],
-    ledger: Ledger,
-    usage: Usage,
-    found: dict[str, Any],
-    order: list[str],
-    bar: Any,
-) -> Iterator[Call]:
-    """Calls to make; the others are answered from the ledger."""
-    for call in calls:
-        order.append(call.name)
-        entry = ledger.find(call.key(model))
-        if entry is None:
-            yield call
-        else:
-            found[call.name] = entry.result
-            usage.remembered += 1
-            bar.update()
+        began = time.monotonic()
+        try:
+            with bar:
+                for call in calls:
+                    entry = ledger.find(call.key(model))
+                    found[call.name] = lost if entry is None else entry.result
+                    if entry is not None:
+                        usage.remembered += 1
+                        bar.update()
+                        continue
+                    while len(running) >= options.concurrency:
+                        settle()
+                    prompt = call.system + call.user
+                    # What the ledger holds of later calls costs nothing and is still taken.
+                    if usage.stopped or usage.would_exceed(
+                        options.max_cost, len(running) + 1, prompt
+                    ):
+                        continue
+                    running[pool.submit(_answer, self._chat, call, options, pacer)] = call
+                while running:
+                    settle()
+        finally:
+            # Also on Ctrl-C: keep what has been answered, and do not wait for the rest.
+            pacer.stopped.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            for future in [each for each in running if each.done() and not each.cancelled()]:
+                if future.exception() is None:
+                    ledger.keep(running[future].key(model), future.result())
+            usage.seconds += time.monotonic() - began
+        return {name: result for name, result in found.items() if result is not lost}
 
 
-def _answer(
-    chat: Chat, call: Call, options: CallOptions, pacer: Pacer, stopped: threading.Event
-) -> Entry:
+def _answer(chat: Chat, call: Call, options: CallOptions, pacer: _Pacer) -> Entry:
     """Ask until there is an answer. In a thread."""
 
     def pause(state: tenacity.RetryCallState) -> float:
@@ -260,31 +251,24 @@ def _answer(
         pacer.hold(asked)
         return asked
 
-    def one() -> Reply:
+    def ask() -> Reply:
         pacer.wait()
-        if stopped.is_set():
-            raise NudgeError("stopped")
         return chat.ask(call.system, call.user, call.schema, call.shots)
-
-    def nap(seconds: float) -> None:
-        stopped.wait(seconds)
 
     asking = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(options.retries + 1),
         retry=tenacity.retry_if_exception(can_pass),
         wait=pause,
-        sleep=nap,
+        sleep=tenacity.sleep_using_event(pacer.stopped),
         reraise=True,
     )
-    tokens = [0, 0]
+    read = written = 0
     exact = True
-    result: Any = None
     for _ in range(2):
-        reply = asking(one)
-        spent, reported = tokens_of(reply, call.system + call.user)
-        tokens = [tokens[0] + spent[0], tokens[1] + spent[1]]
-        exact = exact and reported
+        reply = asking(ask)
+        tokens, reported = tokens_of(reply, call.system + call.user)
+        read, written, exact = read + tokens[0], written + tokens[1], exact and reported
         result = call.read(reply)
         if result:
             break
-    return Entry(result, (tokens[0], tokens[1]), exact, not (reply.text.strip() or reply.data))
+    return Entry(result, (read, written), exact, not reply.content.strip())

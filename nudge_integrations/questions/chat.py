@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -17,9 +18,13 @@ from nudge_integrations.questions.failures import status_of, told
 _log = logging.getLogger(__name__)
 # What a server says to a request for structured output that it does not know.
 _NOT_KNOWN = (400, 404, 415, 422, 501)
+_KEYS = ("openai_api_key", "api_key", "anthropic_api_key", "google_api_key", "token")
+_PLACES = ("openai_api_base", "api_base", "base_url", "endpoint")
 
 Schema = Mapping[str, Any]
 Shots = Sequence[tuple[str, str]]
+Turns = list[tuple[str, str]]
+"""Roles (`system`, `user`, `assistant`) and texts."""
 
 
 @dataclass(frozen=True)
@@ -27,14 +32,19 @@ class Reply:
     """What a model answered.
 
     Attributes:
-        text: As it wrote it.
-        data: Its structured output; None where it gave none.
-        tokens: Read and written; None where it does not tell.
+        text: Its text.
+        data: Its structured output; None if it gave none.
+        tokens: Tokens read and written; None if it does not report them.
     """
 
     text: str
     data: Any = None
     tokens: tuple[int, int] | None = None
+
+    @property
+    def content(self) -> str:
+        """Its structured output as JSON, or else its text."""
+        return json.dumps(self.data) if self.data else self.text
 
 
 class Chat(Protocol):
@@ -42,8 +52,8 @@ class Chat(Protocol):
 
     Attributes:
         name: Its answers are kept under it.
-        lasting: Whether that name is the same model's in the next run.
-        secrets: Keys that a server may echo, and that must not be told.
+        lasting: Whether the next run's model of that name is the same.
+        secrets: Keys that a server may echo and that must not be shown.
     """
 
     name: str
@@ -66,9 +76,9 @@ def as_chat(llm: Any, structured: bool | None = None) -> Chat:
 
     Args:
         llm: LangChain's `BaseChatModel`, LlamaIndex's `LLM`, or a callable that takes the prompt
-            and returns the answer.
-        structured: Whether to ask for structured output. None: where the model says that it
-            can; a server that refuses it is asked for plain text from then on.
+            and returns the answer, or a coroutine of it.
+        structured: Whether to ask for structured output. None: if the model says that it can; a
+            server that refuses it is asked for plain text from then on.
 
     Raises:
         DataError: None of these.
@@ -93,159 +103,133 @@ def _is_a(value: Any, module: str, name: str) -> bool:
     return isinstance(known, type) and isinstance(value, known)
 
 
-def _named(llm: Any, model: Any) -> str:
-    """Model and endpoint: another server's model of the same name is another model."""
-    for attribute in ("openai_api_base", "api_base", "base_url", "endpoint"):
-        place = getattr(llm, attribute, None)
-        if isinstance(place, str):
-            return f"{model} at {place}"
-    return str(model)
+class _Model:
+    """A framework's model, asked for structured output until the server refuses that."""
 
-
-class _Structured:
-    """Structured output until the server says that it does not know it."""
-
-    def __init__(self, wanted: bool) -> None:
-        self.wanted = wanted
-
-    def first(self, structured: Callable[[], Reply], plain: Callable[[], Reply]) -> Reply:
-        if not self.wanted:
-            return plain()
-        try:
-            return structured()
-        except NotImplementedError as error:
-            self._give_up(error)
-        except Exception as error:
-            if status_of(error) not in _NOT_KNOWN:
-                raise
-            self._give_up(error)
-        return plain()
-
-    def _give_up(self, error: Exception) -> None:
-        if self.wanted:
-            _log.info(
-                "no structured output from this model (%s): plain text from here on", told(error)
-            )
-        self.wanted = False
-
-
-class _LangChain:
     lasting = True
 
     def __init__(self, llm: Any, structured: bool | None) -> None:
         self._llm = llm
-        self.secrets = _secrets_of(llm)
-        self.name = _named(
-            llm, getattr(llm, "model_name", None) or getattr(llm, "model", None) or llm._llm_type
-        )
-        if structured is None:
-            structured = bool((getattr(llm, "profile", None) or {}).get("structured_output"))
-        self._structured = _Structured(structured)
+        model, can = self._described()
+        self._structured = can if structured is None else structured
+        # Another server's model of the same name is another model.
+        places = (getattr(llm, name, None) for name in _PLACES)
+        place = next((each for each in places if isinstance(each, str)), None)
+        self.name = f"{model} at {place}" if place else str(model)
+        keys = (getattr(llm, name, None) for name in _KEYS)
+        plain = (getattr(each, "get_secret_value", lambda each=each: each)() for each in keys)
+        self.secrets = tuple(each for each in plain if isinstance(each, str) and len(each) >= 6)
+
+    def _described(self) -> tuple[Any, bool]:
+        """Its name, and whether it says that it has structured output."""
+        raise NotImplementedError
+
+    def _plain(self, turns: Turns) -> Reply:
+        raise NotImplementedError
+
+    def _typed(self, turns: Turns, schema: Schema) -> Reply:
+        raise NotImplementedError
 
     def ask(self, system: str, user: str, schema: Schema, shots: Shots = ()) -> Reply:
-        messages = [("system", system), ("human", user)]
-        turns = [
-            (role, text) for shot in shots for role, text in zip(("human", "ai"), shot, strict=True)
-        ]
-        shown = [messages[0], *turns, messages[1]]
-        return self._structured.first(
-            lambda: self._typed(messages, schema), lambda: _of_message(self._llm.invoke(shown))
-        )
-
-    def _typed(self, messages: list[tuple[str, str]], schema: Schema) -> Reply:
-        # The raw message tells the tokens; where parsing fails, its text is read instead.
-        model = self._llm.with_structured_output(dict(schema), include_raw=True)
-        found = model.invoke(messages)
-        raw = _of_message(found["raw"])
-        return Reply(raw.text, found["parsed"], raw.tokens)
-
-
-def _of_message(message: Any) -> Reply:
-    text = message.text
-    usage = message.usage_metadata or {}
-    tokens = (usage["input_tokens"], usage["output_tokens"]) if usage else None
-    return Reply(
-        str(text() if callable(text) and not isinstance(text, str) else text), None, tokens
-    )
+        if self._structured:
+            try:
+                return self._typed([("system", system), ("user", user)], schema)
+            except Exception as error:
+                if (
+                    not isinstance(error, NotImplementedError)
+                    and status_of(error) not in _NOT_KNOWN
+                ):
+                    raise
+                self._structured = False
+                _log.info(
+                    "no structured output from this model (%s): plain text from here on",
+                    told(error, self.secrets),
+                )
+        shown = [turn for task, answer in shots for turn in (("user", task), ("assistant", answer))]
+        return self._plain([("system", system), *shown, ("user", user)])
 
 
-class _LlamaIndex:
-    lasting = True
+class _LangChain(_Model):
+    def _described(self) -> tuple[Any, bool]:
+        llm = self._llm
+        name = getattr(llm, "model_name", None) or getattr(llm, "model", None) or llm._llm_type
+        return name, bool((getattr(llm, "profile", None) or {}).get("structured_output"))
 
-    def __init__(self, llm: Any, structured: bool | None) -> None:
-        self._llm = llm
-        self.secrets = _secrets_of(llm)
-        self.name = _named(llm, llm.metadata.model_name)
-        tools = hasattr(llm, "chat_with_tools")
-        if structured is None:
-            structured = bool(llm.metadata.is_function_calling_model)
-        self._structured = _Structured(structured and tools)
+    def _plain(self, turns: Turns) -> Reply:
+        return self._read(self._llm.invoke(turns))
 
-    def ask(self, system: str, user: str, schema: Schema, shots: Shots = ()) -> Reply:
-        from llama_index.core.llms import ChatMessage, MessageRole
+    def _typed(self, turns: Turns, schema: Schema) -> Reply:
+        # The raw message has the tokens; if parsing fails, its text is read instead.
+        found = self._llm.with_structured_output(dict(schema), include_raw=True).invoke(turns)
+        return self._read(found["raw"], found["parsed"])
 
-        messages = [
-            ChatMessage(role=MessageRole.SYSTEM, content=system),
-            ChatMessage(role=MessageRole.USER, content=user),
-        ]
-        roles = (MessageRole.USER, MessageRole.ASSISTANT)
-        turns = [
-            ChatMessage(role=role, content=text)
-            for shot in shots
-            for role, text in zip(roles, shot, strict=True)
-        ]
-        shown = [messages[0], *turns, messages[1]]
-        return self._structured.first(
-            lambda: self._typed(messages, schema), lambda: _of_response(self._llm.chat(shown))
-        )
+    @staticmethod
+    def _read(message: Any, data: Any = None) -> Reply:
+        text, usage = message.text, message.usage_metadata or {}
+        tokens = (usage["input_tokens"], usage["output_tokens"]) if usage else None
+        text = text() if callable(text) and not isinstance(text, str) else text
+        return Reply(str(text), data, tokens)
 
-    def _typed(self, messages: list[Any], schema: Schema) -> Reply:
+
+class _LlamaIndex(_Model):
+    def _described(self) -> tuple[Any, bool]:
+        about = self._llm.metadata
+        return about.model_name, bool(about.is_function_calling_model)
+
+    def _plain(self, turns: Turns) -> Reply:
+        return self._read(self._llm.chat(self._messages(turns)))
+
+    def _typed(self, turns: Turns, schema: Schema) -> Reply:
         from llama_index.core.tools import FunctionTool, ToolMetadata
+        from pydantic import create_model
 
-        tool = FunctionTool(
-            fn=lambda **given: given,
-            metadata=ToolMetadata(
-                name=schema["title"], description=schema["description"], fn_schema=_model_of(schema)
-            ),
+        if not hasattr(self._llm, "chat_with_tools"):
+            raise NotImplementedError("no tools")
+        # Its tools want the schema as a class of pydantic: lists of one type.
+        types: dict[str, Any] = {"string": list[str], "integer": list[int]}
+        fields: Any = {
+            name: (types[each["items"]["type"]], ...) for name, each in schema["properties"].items()
+        }
+        about = ToolMetadata(
+            name=schema["title"],
+            description=schema["description"],
+            fn_schema=create_model(schema["title"], **fields),
         )
-        found = self._llm.chat_with_tools([tool], chat_history=messages, tool_required=True)
+        tool = FunctionTool(fn=lambda **given: given, metadata=about)
+        found = self._llm.chat_with_tools(
+            [tool], chat_history=self._messages(turns), tool_required=True
+        )
         calls = self._llm.get_tool_calls_from_response(found, error_on_no_tool_call=False)
-        plain = _of_response(found)
-        return Reply(plain.text, calls[0].tool_kwargs if calls else None, plain.tokens)
+        return self._read(found, calls[0].tool_kwargs if calls else None)
 
+    @staticmethod
+    def _messages(turns: Turns) -> list[Any]:
+        from llama_index.core.llms import ChatMessage
 
-def _model_of(schema: Schema) -> Any:
-    """The schema as the pydantic class that LlamaIndex's tools want: lists of one type."""
-    from pydantic import create_model
+        return [ChatMessage(role=role, content=text) for role, text in turns]
 
-    types: dict[str, Any] = {"string": list[str], "integer": list[int]}
-    fields: Any = {
-        name: (types[each["items"]["type"]], ...) for name, each in schema["properties"].items()
-    }
-    return create_model(schema["title"], **fields)
-
-
-def _of_response(response: Any) -> Reply:
-    usage = getattr(response.raw, "usage", None)
-    if usage is None and isinstance(response.raw, Mapping):
-        usage = response.raw.get("usage")
-    given = usage if isinstance(usage, Mapping) else getattr(usage, "__dict__", {})
-    tokens = None
-    for read, written in (
-        ("prompt_tokens", "completion_tokens"),
-        ("input_tokens", "output_tokens"),
-    ):
-        if given.get(read) is not None:
-            tokens = (int(given[read]), int(given.get(written) or 0))
-    return Reply(response.message.content or "", None, tokens)
+    @staticmethod
+    def _read(response: Any, data: Any = None) -> Reply:
+        raw = response.raw
+        usage = raw.get("usage") if isinstance(raw, Mapping) else getattr(raw, "usage", None)
+        given = usage if isinstance(usage, Mapping) else getattr(usage, "__dict__", {})
+        tokens = None
+        for read, wrote in (
+            ("prompt_tokens", "completion_tokens"),
+            ("input_tokens", "output_tokens"),
+        ):
+            if given.get(read) is not None:
+                tokens = (int(given[read]), int(given.get(wrote) or 0))
+        return Reply(response.message.content or "", data, tokens)
 
 
 class _Function:
+    secrets: tuple[str, ...] = ()
+
     def __init__(self, function: Callable[[str], str]) -> None:
         self._function = function
-        self.secrets: tuple[str, ...] = ()
         name = getattr(function, "__qualname__", "<object>")
-        # A lambda or an inner function is another one in the next run: nothing names it.
+        # A lambda or an inner function has no name that means the same in the next run.
         self.lasting = "<" not in name
         self.name = f"{getattr(function, '__module__', '')}.{name}"
 
@@ -259,14 +243,3 @@ class _Function:
 
 async def _awaited(answer: Any) -> Any:
     return await answer
-
-
-def _secrets_of(llm: Any) -> tuple[str, ...]:
-    """Keys among a client's settings, to be taken out of messages."""
-    found = []
-    for name in ("openai_api_key", "api_key", "anthropic_api_key", "google_api_key", "token"):
-        value = getattr(llm, name, None)
-        value = getattr(value, "get_secret_value", lambda value=value: value)()
-        if isinstance(value, str) and len(value) >= 6:
-            found.append(value)
-    return tuple(found)

@@ -6,6 +6,7 @@ response's headers, the class of a cause.
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import json
 import re
@@ -74,34 +75,23 @@ def wait_asked_for(error: BaseException) -> float | None:
     """Seconds that the server asked to wait (`Retry-After`), at most ten minutes."""
     for each in _chain(error):
         headers = getattr(getattr(each, "response", None), "headers", None)
-        if isinstance(headers, Mapping):
-            found = _seconds(headers)
-            if found is not None:
-                return min(max(found, 0.0), _LONGEST_WAIT)
+        found = _seconds(headers) if isinstance(headers, Mapping) else None
+        if found is not None:
+            return min(max(found, 0.0), _LONGEST_WAIT)
     return None
 
 
 def _seconds(headers: Mapping[str, Any]) -> float | None:
     given = {str(name).lower(): str(value) for name, value in headers.items()}
-    if "retry-after-ms" in given:
-        return _number(given["retry-after-ms"], 1000)
-    text = given.get("retry-after")
-    if text is None:
-        return None
-    seconds = _number(text, 1)
-    if seconds is not None:
-        return seconds
-    try:
-        return email.utils.parsedate_to_datetime(text).timestamp() - time.time()
-    except ValueError:
-        return None
-
-
-def _number(text: str, divisor: float) -> float | None:
-    try:
-        return float(text) / divisor
-    except ValueError:
-        return None
+    for name, divisor in (("retry-after-ms", 1000), ("retry-after", 1)):
+        with contextlib.suppress(ValueError):
+            return float(given.get(name, "")) / divisor
+    with contextlib.suppress(ValueError):
+        return (
+            email.utils.parsedate_to_datetime(given.get("retry-after", "")).timestamp()
+            - time.time()
+        )
+    return None
 
 
 def _is_transport(kind: type) -> bool:

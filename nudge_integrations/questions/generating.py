@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,22 +11,32 @@ from typing import Any
 
 import numpy as np
 
-from nudge_integrations.common.arrays import FloatMatrix, unit_rows
-from nudge_integrations.embedding import Embedder, as_embedder
+from nudge_integrations.common.arrays import FloatMatrix, checked_count, unit_rows
+from nudge_integrations.embedding import as_embedder
 from nudge_integrations.errors import DataError
-from nudge_integrations.questions.calls import Call, call_options, run_calls
-from nudge_integrations.questions.chat import Reply, as_chat
-from nudge_integrations.questions.filters import Candidate, alike, as_dataset
+from nudge_integrations.questions.calls import Asking, Call, call_options
+from nudge_integrations.questions.chat import Reply
+from nudge_integrations.questions.filters import (
+    Candidate,
+    QuestionFilters,
+    Space,
+    as_dataset,
+    filtered,
+)
 from nudge_integrations.questions.judging import LLMJudge
-from nudge_integrations.questions.ledger import Ledger
-from nudge_integrations.questions.parsing import from_data, read_questions
+from nudge_integrations.questions.ledger import QuestionReport
+from nudge_integrations.questions.parsing import read_questions
 from nudge_integrations.questions.passages import Passages
-from nudge_integrations.questions.prompts import DEFAULT_KINDS, QUESTIONS_SCHEMA, Prompt
-from nudge_integrations.questions.report import QuestionReport, Usage
-from nudge_integrations.questions.selection import Filtered, QuestionFilters, Space, filtered
+from nudge_integrations.questions.prompts import (
+    AROUND,
+    DEFAULT_KINDS,
+    QUESTIONS_SCHEMA,
+    Prompt,
+)
 from nudge_integrations.relevance import RelevanceDataset, text_key
 
 _FEWEST = 10
+_BLOCK = 2048
 
 _log = logging.getLogger(__name__)
 
@@ -116,55 +125,46 @@ def generate_questions(
             kept.
     """
     passages = Passages.of(documents)
-    asking = Prompt(questions_per_document, tuple(kinds), tuple(examples), prompt, max_characters)
-    options = call_options(calls, inspect.signature(generate_questions).parameters)
+    prompt_ = Prompt(questions_per_document, tuple(kinds), tuple(examples), prompt, max_characters)
+    options = call_options(calls, generate_questions)
     chosen = QuestionFilters() if filters is None else filters
     if not isinstance(chosen, QuestionFilters):
         raise DataError(f"filters must be QuestionFilters(...), not {type(chosen).__name__}")
     if judge is not None and embed_model is None:
         raise DataError("judge needs embed_model: it is shown the documents near a question")
-    chat = as_chat(llm, options.structured)
-    if max_documents is not None and max_documents < 1:
-        raise DataError(f"max_documents={max_documents!r} must be 1 or more, or None for all")
+    asking = Asking(llm, options)
+    by = None if judge is None else LLMJudge(Asking(judge, options, asking), passages.shown)
+    if max_documents is not None:
+        checked_count(max_documents, "max_documents", 1)
     asked = passages.asked(max_documents, seed)
-    usage = Usage(options.price_per_million)
-    with Ledger(options.place(chat.lasting)) as ledger:
-        found = run_calls(
-            chat,
-            _calls(passages, asked, asking),
-            ledger,
-            options,
-            total=len(asked),
-            task="Writing questions",
-            usage=usage,
-        )
+    with asking:
+        requests = _calls(passages, asked, prompt_)
+        found = asking.run(requests, len(asked), "Writing questions")
         written = _candidates(passages, found)
         if not written:
             raise DataError(
-                f"{chat.name} wrote no usable question for {len(asked)} documents"
-                f"{usage.first_failure()}"
+                f"{asking.name} wrote no usable question for {len(asked)} documents"
+                f"{asking.usage.first_failure()}"
             )
-        judging = None
-        if judge is not None:
-            of = as_chat(judge, options.structured)
-            judging = LLMJudge(of, passages.shown, ledger, options, usage)
-        result = _filtered(written, passages, chosen, embed_model, judging, options.show_progress)
+        space = _space(passages, written, chosen, embed_model, by, options.show_progress)
+        copied = partial(_copied, prompt_, passages)
+        result = filtered(written, chosen, space, passages.related, copied)
     if not result.kept:
         worst = max(result.dropped, key=lambda each: each.count)
         raise DataError(
             f"none of {len(written)} questions passed the filters ({worst.name!r} dropped "
-            f"{worst.count}): turn it off in filters=QuestionFilters(...)"
+            f"{worst.count}): see filters=QuestionFilters(...), or use a larger model"
         )
     skipped = chosen.need_vectors if embed_model is None else []
     report = QuestionReport(
         documents=len(passages.texts),
-        asked=usage.asked + usage.remembered,
+        asked=len(found),
         fruitless=tuple(name for name in asked if name in found and not found[name]),
         written=len(written),
         dropped=tuple(result.dropped),
         kept=len(result.kept),
         skipped=f"{' and '.join(skipped)} (no embed_model)" if skipped else None,
-        usage=usage,
+        usage=asking.usage,
     )
     _log.info("%s", report)
     return GeneratedQuestions(as_dataset(result.kept, passages.texts), report)
@@ -176,68 +176,79 @@ async def agenerate_questions(documents: Any, llm: Any, **arguments: Any) -> Gen
 
 
 def _calls(passages: Passages, asked: Sequence[str], prompt: Prompt) -> Iterator[Call]:
-    order = list(passages.texts)
-    places = {name: place for place, name in enumerate(order)}
     for name in asked:
-        around = passages.around(name, places, order) if prompt.needs_surroundings else ("", "")
+        around = passages.around(name) if AROUND in prompt.kinds else ("", "")
         request = prompt.request(passages.shown[name], *around)
-        read = partial(_read, request.kinds, prompt)
+        read = partial(_read, request.kinds)
         yield Call(name, request.system, request.user, QUESTIONS_SCHEMA, read, prompt.shots)
 
 
-def _read(kinds: tuple[str, ...], prompt: Prompt, reply: Reply) -> list[list[str]]:
-    """Questions with their kinds; which kind is which is known if all of them came."""
-    most = len(kinds)
-    # Twice as many, since copies of the prompt go.
-    given = from_data(reply.data, 2 * most) or read_questions(reply.text, 2 * most)
-    found = [text for text in given if not prompt.repeats(text)][:most]
-    known = kinds if len(found) == most else ("",) * most
-    return [[text, kind] for text, kind in zip(found, known, strict=False)]
+def _read(kinds: tuple[str, ...], reply: Reply) -> list[list[str]]:
+    """Questions with their kinds, which are known if as many came as were asked for."""
+    # More may come, since a small model copies its examples first; those are dropped later.
+    found = read_questions(reply.content, 2 * len(kinds))
+    known = kinds if len(found) == len(kinds) else ("",) * len(found)
+    return [[text, kind] for text, kind in zip(found, known, strict=True)]
 
 
 def _candidates(passages: Passages, found: dict[str, Any]) -> list[Candidate]:
-    twins = passages.twins()
     return [
-        Candidate(text, (name,), kind).also(twins[text_key(passages.shown[name])])
+        Candidate(text, (name,), kind).also(passages.twins[text_key(passages.shown[name])])
         for name, questions in found.items()
         for text, kind in questions
     ]
 
 
-class _Questions:
-    """Embeddings of questions as unit rows, each embedded once, whatever the model's cache."""
-
-    def __init__(self, embedder: Embedder) -> None:
-        self._embedder = embedder
-        self._rows: dict[str, Any] = {}
-
-    def __call__(self, some: Sequence[Candidate]) -> FloatMatrix:
-        new = list(dict.fromkeys(each.text for each in some if each.text not in self._rows))
-        if new:
-            found = unit_rows(self._embedder.embed_queries(new))
-            self._rows |= dict(zip(new, found, strict=True))
-        return np.stack([self._rows[each.text] for each in some])
+def _copied(prompt: Prompt, passages: Passages, each: Candidate) -> bool:
+    return prompt.copied(each.text, passages.shown[each.documents[0]])
 
 
-def _filtered(
-    written: Sequence[Candidate],
+def _space(
     passages: Passages,
+    written: Sequence[Candidate],
     chosen: QuestionFilters,
     embed_model: Any,
     judge: LLMJudge | None,
     show_progress: bool,
-) -> Filtered:
-    space = None
-    if embed_model is not None and chosen.need_vectors:
-        embedder = as_embedder(embed_model, show_progress=show_progress)
-        ids = list(passages.texts)
+) -> Space | None:
+    if embed_model is None or not chosen.need_vectors:
+        return None
+    embedder = as_embedder(embed_model, show_progress=show_progress)
 
-        @cache  # only some filters look at documents, and a corpus can be large
-        def documents() -> FloatMatrix:
-            return unit_rows(embedder.embed_documents(list(passages.texts.values()), ids))
+    @cache  # only some filters look at documents, and a corpus can be large
+    def documents() -> FloatMatrix:
+        return unit_rows(embedder.embed_documents(list(passages.texts.values()), passages.order))
 
-        space = Space(ids, documents, _Questions(embedder), judge)
-    return filtered(written, chosen, space)
+    @cache  # each question is embedded once, whatever the model's cache
+    def questions() -> dict[str, Any]:
+        texts = list(dict.fromkeys(each.text for each in written))
+        return dict(zip(texts, unit_rows(embedder.embed_queries(texts)), strict=True))
+
+    def of(some: Sequence[Candidate]) -> FloatMatrix:
+        return np.stack([questions()[each.text] for each in some])
+
+    return Space(passages.order, documents, of, judge)
+
+
+def alike(names: Sequence[str], vectors: FloatMatrix, least: float) -> list[list[str]]:
+    """Groups of two or more names whose vectors are close, directly or through others.
+
+    `vectors` are unit rows, shape `(n, d)`, close from a cosine of `least` on.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    pairs = [np.zeros((2, 0), np.int64)]
+    for start in range(0, len(names), _BLOCK):
+        near = vectors[start : start + _BLOCK] @ vectors[: start + _BLOCK].T >= least
+        rows, others = np.nonzero(near)
+        pairs.append(np.stack([rows + start, others]))
+    ends = np.concatenate(pairs, axis=1)
+    graph = coo_array((np.ones(ends.shape[1], bool), tuple(ends)), shape=(len(names),) * 2)
+    groups: dict[int, list[str]] = {}
+    for name, group in zip(names, connected_components(graph, directed=False)[1], strict=True):
+        groups.setdefault(int(group), []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def near_duplicates(

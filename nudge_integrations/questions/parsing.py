@@ -1,6 +1,6 @@
-"""Read what a language model answered, in whatever form it chose, in linear time.
+"""Read what a language model answered, whatever form it chose, in linear time.
 
-Strings of JSON are taken as they are; only lines of prose lose their markers ("1. ", "Q: ").
+JSON strings are taken as they are; only lines of prose lose their markers ("1. ", "Q: ").
 """
 
 from __future__ import annotations
@@ -14,81 +14,77 @@ from typing import Any
 
 from nudge_integrations.common.text import safe
 
-_THOUGHT = r"(?:think|thinking|thought|reasoning|reflection|analysis|scratchpad)\s*>"
-_OPENED, _CLOSED = re.compile("<" + _THOUGHT, re.I), re.compile("</" + _THOUGHT, re.I)
-# The channels of gpt-oss: with its special tokens, and as servers show it that drop them.
-_FINAL = re.compile(r"<\|channel\|>final[^<]*<\|message\|>|assistantfinal")
+_THOUGHT = r"(?:think|thinking|thought|reasoning|reflection|analysis|scratchpad)\s*[>\]▷]"
+_OPENED = re.compile(r"[<\[◁]" + _THOUGHT, re.I)
+_CLOSED = re.compile(r"[<\[◁]/" + _THOUGHT, re.I)
+# The channels of gpt-oss: with its special tokens, and from servers that strip these.
+_FINAL = re.compile(r"<\|channel\|>final[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>|assistantfinal")
 
-_WORDS = (
-    "q|questions?|keywords?|situation|paraphrase|section|query|frage|pregunta|pergunta|domanda|"
-    "вопрос|问题|問題|質問|질문|سؤال"
+_NAMES = (
+    "q|question|query|querie|keyword|situation|paraphrase|section|search|frage|pregunta|pergunta|"
+    "domanda|вопрос|问题|問題|質問|질문|السؤال|سؤال"
 )
-# "1. ", "2) ", "(3) ", "4、", "a) ", "- ", "• "; but not the beginning of "3.5 mm" or "10:30".
+# "1. ", "2) ", "(3) ", "4、", "a) ", "b. ", "一、", "- ", "• "; but not "3.5 mm" or "10:30".
 _ITEM = re.compile(
-    r"^\s*(?:[-*•–·▪‣]\s+|[(（【]?\d{1,3}(?:[.:](?!\d)|[)、．）：】])\s*|\(?[a-zA-Z]\)\s+)"
+    r"^\s*(?:[-*•–·▪‣]\s+|[(（【]?\d{1,3}(?:[.:．](?!\d)|[)、）：】])\s*|[①-⑳]\s*|"
+    r"[一二三四五六七八九十]{1,3}、\s*|\(?[a-zA-Z]\)\s+|[a-hA-H]\.\s+|[ivx]{1,4}[.)]\s+)"
 )
-_LABEL = re.compile(rf"^\s*\**(?:{_WORDS})\s*\d{{0,3}}\**\s*(?:[:：.)]|-\s)\s*", re.I)
-_APOLOGY = (
-    r"(?:i(?:['’])?m sorry|i am sorry|i apologi[sz]e)\b.{0,40}\bi (?:can(?:['’])?t|cannot|can not|"
-    r"am (?:not able|unable) to) (?:help|assist|comply|fulfil|do|answer|generate|create|provide)\b"
-    r"|\bas an ai\b"
-)
-_REFUSED = re.compile(rf"\s*(?:{_APOLOGY})", re.I)
-_REFUSES = re.compile(
-    rf"{_APOLOGY}|\bi (?:can(?:['’])?t|cannot|can not|am (?:not able|unable) to) "
-    r"(?:help|assist|comply|fulfil|generate|create|provide|do)\b|\bi(?:['’])?m sorry\b",
+# "Q1: ", "**Question 1:** ", "**Lost property:** ", "**Keywords**: "
+_LABEL = re.compile(
+    rf"^\s*(?:\**(?:{_NAMES})s?\s*\d{{0,3}}\**\s*(?:[:：.)]|-\s)\**"
+    r"|\*\*[^*]{1,40}(?::\*\*|\*\*:))\s*",
     re.I,
 )
-_STRING = re.compile(r'"((?:[^"\\\n]|\\.)*)"(\s*:)?')
+_TAGGED = re.compile(rf"<((?:{_NAMES})s?|li)>([^<>]*)</\1>", re.I)
+_CANNOT = (
+    r"\bi (?:can(?:['’])?t|cannot|can not|am (?:not able|unable) to) "
+    r"(?:help|assist|comply|fulfil|do|answer|generate|create|provide)\b"
+)
+_SORRY = r"(?:i(?:['’])?m sorry|i am sorry|i apologi[sz]e)\b"
+_REFUSED = re.compile(rf"\s*(?:{_SORRY}.{{0,40}}{_CANNOT}|as an ai\b)", re.I)
+_REFUSES = re.compile(rf"{_CANNOT}|\b{_SORRY}|\bas an ai\b", re.I)
+# A quotation mark ends a string where what follows continues the JSON, and is a part of it else.
+_START = re.compile(r'^[`"{\[]', re.MULTILINE)
+_MARK = re.compile(r'\\.|\n|"([ \t]{0,9}(?:[,\]}:\n]|$))?')
 # A pair of backslash and what JSON allows after it, or a backslash that stands for itself. Nobody
 # means a backspace or a form feed: \beta and \frac are LaTeX.
-_ESCAPE = re.compile(r'(\\(?:["\\/nrt]|u[0-9a-fA-F]{4}))|\\')
-_MANY = ("questions", "queries")
-_ONE = (
-    "question",
-    "query",
-    "keyword",
-    "situation",
-    "paraphrase",
-    "section",
-    "q",
-    "frage",
-    "pergunta",
-)
-_OTHER_ONE = ("pregunta", "domanda", "вопрос", "问题", "問題", "質問", "질문", "search", "")
-_LONGEST = 500
+_PAIR = r'(\\(?:["\\/nrt]|u[0-9a-fA-F]{4}))'
+_OUTER, _INNER = re.compile(rf"{_PAIR}|\\"), re.compile(rf'{_PAIR}|[\\"]')
+_KEY = re.compile(rf"(?:{_NAMES})?s?", re.I)
+_LONGEST, _LONGEST_LIST = 500, 20_000
 _MOST_TRIES = 20
-_LONGEST_LIST = 20_000
 _QUOTES = "\"'“”„«»`*"
 
 
 def read_questions(answer: str, most: int) -> list[str]:
-    """The questions in an answer: JSON, JSON lines, a Python list, or a list in prose.
+    """The questions in an answer: JSON, JSON lines, a Python list, tags, or a list in prose.
 
     Args:
-        answer: What the model wrote. Its reasoning (`<think>` and the like) is left out.
-        most: How many were asked for; more are dropped.
+        answer: What the model wrote. Its reasoning (`<think>` and the like) is ignored.
+        most: How many to return at most.
 
     Returns:
         The questions, each on one line, without control characters; none for a refusal, an empty
         answer, or prose that asks nothing.
     """
     answer = said(answer)
-    found = _checked(_texts(list(_values(answer))), most)
-    if found:
-        return found
-    if answer.lstrip("`jsonJSON \n").startswith(("{", "[")):
-        return _checked(_loose_strings(answer), most)
+    values, whole = _values(answer)
+    found = list(_texts(values)) if whole else []
+    found = found or _loose(answer) or list(_texts(values))
+    checked = _checked(found, most)
+    if checked or answer.lstrip("`jsonJSON \n").startswith(("{", "[")):
+        return checked
     return _checked(_lines(answer), most)
 
 
-def from_data(data: Any, most: int) -> list[str]:
-    """The questions in structured output: texts, or objects with a question, in any nesting."""
-    return _checked(_texts(data), most)
+def refuses(answer: str) -> bool:
+    """Whether an answer is empty or begins with a refusal."""
+    answer = said(answer)
+    return not answer or _REFUSES.search(answer[:200]) is not None
 
 
 def said(answer: str) -> str:
-    """An answer without the reasoning before it; nothing where it is reasoning alone."""
+    """An answer without the reasoning before it; empty if there is nothing but reasoning."""
     final = None
     for final in _FINAL.finditer(answer):  # noqa: B007
         pass
@@ -103,84 +99,87 @@ def said(answer: str) -> str:
     return (answer if opened is None else answer[: opened.start()]).strip()
 
 
-def _values(answer: str) -> Iterator[Any]:
-    """Every JSON object or array in an answer, one after the other; else a Python list."""
-    text = _ESCAPE.sub(lambda found: found.group(1) or "\\\\", answer)
-    decoder = json.JSONDecoder()
-    place, failures, found = 0, 0, False
+def _values(answer: str) -> tuple[list[Any], bool]:
+    """Every JSON object or array in an answer, else a Python list; and whether none was broken."""
+    text = _OUTER.sub(_escaped, answer)
+    decoder = json.JSONDecoder(strict=False)
     starts = re.compile(r"[{\[]")
+    found: list[Any] = []
+    place, failures = 0, 0
     while failures < _MOST_TRIES and (start := starts.search(text, place)):
         try:
             value, place = decoder.raw_decode(text, start.start())
         except (ValueError, RecursionError):  # noqa: PERF203
             place, failures = start.end(), failures + 1
         else:
-            found = True
-            yield value
-    start = starts.search(answer)
-    if not found and start is not None:
-        end = max(answer.rfind("]"), answer.rfind("}")) + 1
-        if end - start.start() <= _LONGEST_LIST:
-            with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
-                yield ast.literal_eval(answer[start.start() : end])
+            found.append(value)
+    if not found and len(answer) <= _LONGEST_LIST and '"' not in answer.partition("'")[0]:
+        start = re.search(r"[{\[(]", answer)
+        end = max(map(answer.rfind, "]})")) + 1
+        with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            return [ast.literal_eval(answer[start.start() : end])] if start else [], True
+    return found, not failures
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found.group(1) or f"\\{found.group()}"
 
 
 def _texts(data: Any) -> Iterator[str]:
-    """Questions among decoded JSON. Answers, ids and other fields beside them are none."""
+    """Questions among decoded JSON, without the answers, ids and other fields beside them."""
     if isinstance(data, str):
-        yield data
+        lines = [line for line in data.splitlines() if _ITEM.match(line)]
+        yield from _lines(data) if len(lines) > 1 else [data]
     elif isinstance(data, list | tuple):
         for each in data:
             yield from _texts(each)
     elif isinstance(data, dict):
-        # "Question 1" and "question_2" are questions, too.
         named = {str(key).casefold().strip(" 0123456789_-?:"): each for key, each in data.items()}
-        many = [named[key] for key in _MANY if key in named]
-        one = [
-            each
-            for key, each in data.items()
-            if _is_question_key(key) and isinstance(each, str | list | dict)
-        ]
-        if many or one:
-            yield from _texts(many or one)
-        elif "text" in named:
-            yield from _texts(named["text"])
+        asked = [each for key, each in data.items() if _asks(key)]
+        asked = [each for each in asked if isinstance(each, str | list | dict)]
+        if asked or "text" in named:
+            yield from _texts(asked or named["text"])
         else:
             for key, each in named.items():
                 if isinstance(each, list | dict) and "answer" not in key:
                     yield from _texts(each)
 
 
-def _is_question_key(key: Any) -> bool:
-    name = str(key).casefold().strip(" 0123456789_-?:").rstrip("s")
-    return name in _ONE or name in _OTHER_ONE
+def _asks(key: Any) -> bool:
+    """Whether a key is that of questions: "Questions", "Question 1" and "q_2" are."""
+    return _KEY.fullmatch(str(key).strip(" 0123456789_-?:")) is not None
 
 
-def _loose_strings(answer: str) -> list[str]:
-    """Whole strings of JSON that was cut off or is not quite JSON, but those of other fields."""
-    found, key = [], "questions"
-    for string, colon in _STRING.findall(answer):
-        if colon:
+def _loose(answer: str) -> list[str]:
+    """The whole strings of JSON that was cut off or is not quite JSON, without other fields'."""
+    found, key, opened = [], "questions", None
+    start = _START.search(answer)
+    for mark in _MARK.finditer(answer, start.start()) if start else ():
+        if mark.group()[0] != '"' or opened is None or mark.group(1) is None:
+            if mark.group()[0] != "\\":
+                opened = None if mark.group() == "\n" else opened or mark.start() + 1
+            continue
+        string, opened = answer[opened : mark.start()], None
+        if ":" in mark.group(1):
             key = string
-        elif key.casefold() in _MANY or _is_question_key(key):
-            text = _ESCAPE.sub(lambda match: match.group(1) or "\\\\", string)
+        elif _asks(key) or key.casefold() == "text":
+            text = _INNER.sub(_escaped, string)
             with contextlib.suppress(ValueError):
-                found.append(json.loads(f'"{text}"'))
+                found.append(json.loads(f'"{text}"', strict=False))
     return found
 
 
 def _lines(answer: str) -> list[str]:
-    """Items of a list; or, where nothing is numbered, lines that ask."""
+    """Items of a list, or tags; or, where nothing is marked, lines that ask."""
+    tagged = [text for _, text in _TAGGED.findall(answer)]
     lines = [line.strip() for line in answer.splitlines() if line.strip()]
-    items = [line for line in lines if _ITEM.match(line) or _LABEL.match(line)]
-    if not items:
-        if _REFUSES.search(answer[:200]):
-            return []
-        items = [line for line in lines if line.rstrip(_QUOTES).endswith(("?", "？", "؟"))]
-    elif _REFUSES.search(answer[:200].partition(items[0])[0]):
+    items = tagged or [line for line in lines if _ITEM.match(line) or _LABEL.match(line)]
+    if _REFUSES.search(answer[:200].partition(items[0])[0] if items else answer[:200]):
         return []
+    if not items:
+        items = [line for line in lines if line.rstrip(_QUOTES).endswith(("?", "？", "؟"))]
     # Once each: what follows a marker may begin like one.
-    return [_bare(_LABEL.sub("", _bare(_ITEM.sub("", line)))) for line in items]
+    return [_bare(_LABEL.sub("", _ITEM.sub("", line, 1).strip(), 1)) for line in items]
 
 
 def _bare(line: str) -> str:
@@ -191,17 +190,14 @@ def _checked(texts: Iterable[str], most: int) -> list[str]:
     found: list[str] = []
     for text in texts:
         line = " ".join(safe(text[: 4 * _LONGEST]).split())
-        fits = _least(line) <= len(line) <= _LONGEST and any(map(str.isalpha, line))
+        # Two characters are a word in Chinese, Japanese and Korean.
+        least = 2 if any("\u3040" <= letter <= "\ud7ff" for letter in line) else 3
+        fits = least <= len(line) <= _LONGEST and any(map(str.isalpha, line))
         if fits and line not in found and not _REFUSED.match(line):
             found.append(line)
         if len(found) == most:
             break
     return found
-
-
-def _least(line: str) -> int:
-    """Fewest characters of a search: two are a word in Chinese, Japanese and Korean."""
-    return 2 if any("\u3040" <= letter <= "\ud7ff" for letter in line) else 3
 
 
 def read_numbers(answer: str, most: int, key: str = "answers") -> list[int]:
@@ -213,7 +209,7 @@ def read_numbers(answer: str, most: int, key: str = "answers") -> list[int]:
         key: Of the list; the first list counts where there is no such key.
     """
     answer = said(answer)
-    data = next(_values(answer), None)
+    data = next(iter(_values(answer)[0]), None)
     if isinstance(data, dict):
         lists = [value for value in data.values() if isinstance(value, list)]
         data = data.get(key, lists[0] if lists else None)

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from nudge_integrations.common.arrays import name_some
+from nudge_integrations.common.arrays import checked_count, name_some
 from nudge_integrations.common.files import text_hash
 from nudge_integrations.common.text import safe
 from nudge_integrations.errors import DataError
-from nudge_integrations.relevance import text_key
+from nudge_integrations.relevance.documents import words_of
 
 KINDS = {
     "question": "a plain question, as a person asks it who does not know the document",
@@ -30,7 +30,8 @@ KINDS = {
 """Kinds of questions, and what the model is told about each."""
 
 DEFAULT_KINDS = ("question", "keywords", "paraphrase")
-_AROUND = "section"
+AROUND = "section"
+"""The kind that needs the text around a document."""
 
 _RULES = (
     "You write the questions that people would ask a search engine and that one given document "
@@ -45,7 +46,8 @@ _RULES = (
 )
 _FORMAT = 'Answer with JSON only: {"questions": ["...", "..."]}'
 
-_FEWEST_COPIED = 3
+_COPIED = 0.7
+"""From this overlap of words on (Jaccard), a question is a copy of an example."""
 # What a small model is shown: documents of no product, and a question of each kind.
 _SHOTS = (
     (
@@ -123,14 +125,8 @@ class Prompt:
                 f"no such kind of question: {name_some(unknown or ['(none)'])}; there are "
                 f"{', '.join(KINDS)}"
             )
-        for name, least in (("count", 1), ("max_characters", 100)):
-            if getattr(self, name) < least:
-                raise DataError(f"{name}={getattr(self, name)!r} is too few; use {least} or more")
-
-    @property
-    def needs_surroundings(self) -> bool:
-        """Whether the text around a document is shown."""
-        return _AROUND in self.kinds
+        checked_count(self.count, "questions_per_document", 1)
+        checked_count(self.max_characters, "max_characters", 100)
 
     def request(self, text: str, before: str = "", after: str = "") -> Request:
         """The request for one document.
@@ -141,9 +137,12 @@ class Prompt:
             after: What stands after it.
         """
         kinds = tuple(self.kinds[place % len(self.kinds)] for place in range(self.count))
-        parts = [_task(kinds), *self._examples()]
+        parts = [_task(kinds)]
+        if self.examples:
+            lines = "\n".join(f"- {' '.join(clean(text, 300).split())}" for text in self.examples)
+            parts.append(f"Questions that people really asked here; write like them:\n{lines}")
         around: list[str] = []
-        if self.needs_surroundings:
+        if AROUND in self.kinds:
             size = self.max_characters // 4
             around = [clean(before, -size), clean(after, size)]
         text = clean(text, self.max_characters)
@@ -169,20 +168,23 @@ class Prompt:
             for text, asked in _SHOTS
         )
 
-    def repeats(self, question: str) -> bool:
-        """Whether a question is an example, or words of the instructions: small models copy."""
-        key = text_key(question).strip(" ?.!")
-        shown = (text for _, asked in _SHOTS for text in asked.values())
-        if key in {text_key(text).strip(" ?.!") for text in (*shown, *self.examples)}:
-            return True
-        rules = text_key("\n".join([self.instructions or _RULES, _task(tuple(KINDS)), _FORMAT]))
-        return len(key.split()) >= _FEWEST_COPIED and key in rules
+    def copied(self, question: str, document: str) -> bool:
+        """Whether a question comes from the prompt instead of the document: small models copy.
 
-    def _examples(self) -> list[str]:
-        if not self.examples:
-            return []
-        lines = "\n".join(f"- {_line(clean(text, 300))}" for text in self.examples)
-        return [f"Questions that people really asked here; write like them:\n{lines}"]
+        It is an example, give or take a word; or a phrase of the instructions; or it asks about
+        "the document" in nothing but their words.
+        """
+        key = " ".join(words_of(question))
+        own = set(key.split())
+        examples = (*(text for _, asked in _SHOTS for text in asked.values()), *self.examples)
+        for example in map(set, map(words_of, examples)):
+            if own and len(own & example) >= _COPIED * len(own | example):
+                return True
+        rules = " ".join(words_of(f"{self.instructions or _RULES} {_task(tuple(KINDS))} {_FORMAT}"))
+        new = _stems(key) - _stems(document)
+        if f" {key} " in f" {rules} " and (len(own) >= 3 or new):
+            return True
+        return {"docum"} < new <= _stems(rules)
 
 
 def clean(text: str, size: int) -> str:
@@ -217,5 +219,6 @@ def _task(kinds: Sequence[str]) -> str:
     return f"Write {len(kinds)} {noun} that the document between the marks answers:\n{lines}"
 
 
-def _line(text: str) -> str:
-    return " ".join(text.split())
+def _stems(text: str) -> set[str]:
+    """The beginnings of the longer words."""
+    return {word[:5] for word in words_of(text) if len(word) >= 5}

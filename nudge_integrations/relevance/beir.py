@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,33 +21,13 @@ from nudge_integrations.relevance.checks import (
     check_query_known,
     check_text,
 )
-from nudge_integrations.relevance.tables import parsed_json
+from nudge_integrations.relevance.tables import Skipped, lines_of, parsed_json
 
 _log = logging.getLogger(__name__)
 
+TextOf = Callable[[Mapping[str, Any]], Any]
 _HEADER = ["query-id", "corpus-id", "score"]
 _PLURAL = {"query": "queries", "document": "documents"}
-
-
-class _Skipped:
-    """What is left out on request: rows without text, and judgments of what is not there."""
-
-    def __init__(self, wanted: bool) -> None:
-        self._wanted = wanted
-        self._counts: Counter[str] = Counter()
-        self._first: dict[str, str] = {}
-
-    def skip(self, what: str, error: DataError) -> None:
-        """Count something that cannot be used; or raise."""
-        if not self._wanted:
-            raise error
-        self._counts[what] += 1
-        self._first.setdefault(what, str(error))
-
-    def tell(self, folder: Path) -> None:
-        """Say how much was left out."""
-        for what, count in self._counts.items():
-            _log.warning("%s: %d %s skipped, the first: %s", folder, count, what, self._first[what])
 
 
 def read_beir(
@@ -62,18 +41,17 @@ def read_beir(
     Raises:
         DataError: A file is missing or bad; it and the line are named.
     """
-    if on_error not in ("raise", "skip"):
-        raise DataError(f"on_error={on_error!r} is unknown; use 'raise' or 'skip'")
+    left = Skipped(on_error)
     folder = Path(folder)
     qrels_path = _split_path(folder, split)
     _check_files(folder, qrels_path, corpus)
-    left = _Skipped(on_error == "skip")
     queries = _read_texts(folder / "queries.jsonl", "query", _query_text, left)
     documents: Texts = {}
     if corpus:
         documents = _read_texts(folder / "corpus.jsonl", "document", document_text, left)
     qrels = _read_qrels(qrels_path, queries, documents, left)
-    left.tell(folder)
+    for what, count in left.counts.items():
+        _log.warning("%s: %d %s skipped, the first: %s", folder, count, what, left.first[what])
     return {name: text for name, text in queries.items() if name in qrels}, documents, qrels
 
 
@@ -83,7 +61,7 @@ def read_documents(path: str | os.PathLike[str]) -> Texts:
     Raises:
         DataError: The file is missing or bad; the line is named.
     """
-    return _read_texts(Path(path), "document", document_text)
+    return _read_texts(Path(path), "document", document_text, Skipped("raise"))
 
 
 def write_beir(
@@ -166,36 +144,9 @@ def document_text(record: Mapping[str, Any]) -> Any:
     return f"{title} {text}".strip()
 
 
-def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Each line that is not blank, and where it stands; only a line feed ends a line."""
-    try:
-        with path.open("rb") as file:
-            for number, raw in enumerate(file, 1):
-                line = _decoded(raw, f"{path}, line {number}", first=number == 1)
-                if line.strip():
-                    yield f"{path}, line {number}", line
-    except OSError as error:
-        raise DataError(
-            f"cannot read {path}: {error.strerror or error}; make it readable"
-        ) from error
-
-
-def _decoded(raw: bytes, where: str, first: bool) -> str:
-    try:
-        text = raw.decode("utf-8-sig" if first else "utf-8", "surrogatepass")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{where}: not UTF-8 ({error}); save the file as UTF-8") from error
-    return text.rstrip("\r\n")
-
-
-def _read_texts(
-    path: Path,
-    what: str,
-    text_of: Callable[[Mapping[str, Any]], Any],
-    left: _Skipped | None = None,
-) -> Texts:
+def _read_texts(path: Path, what: str, text_of: TextOf, left: Skipped) -> Texts:
     texts: Texts = {}
-    for where, line in _lines(path):
+    for where, line in lines_of(path):
         record = parsed_json(line, where)
         try:
             name, text = record["_id"], text_of(record)
@@ -207,21 +158,19 @@ def _read_texts(
             check_id(name, what)
             check_text(name, text, what)
         except DataError as error:
-            (left or _Skipped(False)).skip(
-                f"{_PLURAL[what]} without a usable text", DataError(f"{where}: {error}")
-            )
+            left.leave_out(f"{_PLURAL[what]} without a usable text", DataError(f"{where}: {error}"))
             continue
         if name in texts:
-            raise DataError(f"{where}: {what} {name!r} stands there twice; remove one")
+            raise DataError(f"{where}: {what} {name!r} is there twice; remove one")
         texts[name] = text
     return texts
 
 
 def _read_qrels(
-    path: Path, queries: Mapping[str, str], corpus: Mapping[str, str], left: _Skipped
+    path: Path, queries: Mapping[str, str], corpus: Mapping[str, str], left: Skipped
 ) -> Judgments:
     qrels: Judgments = {}
-    for position, (where, line) in enumerate(_lines(path)):
+    for position, (where, line) in enumerate(lines_of(path)):
         fields = line.split("\t")
         if len(fields) != len(_HEADER):
             raise DataError(
@@ -229,30 +178,26 @@ def _read_qrels(
                 f"tabs: {', '.join(_HEADER)}; correct the line"
             )
         query_id, document_id, score = fields
-        if position == 0 and _is_header(fields, queries):
+        grade = _number(score)
+        header = query_id not in queries and isinstance(grade, str)
+        if position == 0 and (fields == _HEADER or header):
             continue
         try:
             check_query_known(query_id, queries, [document_id])
             check_document_known(document_id, query_id, corpus)
-            as_grade(_number(score), query_id, document_id)
-            grade = int(float(score))
+            as_grade(grade, query_id, document_id)
         except DataError as error:
-            left.skip("judgments", DataError(f"{where}: {error}"))
+            left.leave_out("judgments", DataError(f"{where}: {error}"))
             continue
-        if qrels.setdefault(query_id, {}).setdefault(document_id, grade) != grade:
+        judged = qrels.setdefault(query_id, {})
+        if judged.setdefault(document_id, int(grade)) != int(grade):
             raise DataError(
                 f"{where}: query {query_id!r} and document {document_id!r} were judged with "
-                f"another grade ({qrels[query_id][document_id]}) further up; remove one"
+                f"another grade ({judged[document_id]}) further up; remove one"
             )
     if not qrels:
         raise DataError(f"{path} holds no judgment; add lines: query id, document id, grade")
     return qrels
-
-
-def _is_header(fields: list[str], queries: Mapping[str, str]) -> bool:
-    if fields == _HEADER:
-        return True
-    return fields[0] not in queries and isinstance(_number(fields[2]), str)
 
 
 def _number(text: str) -> float | str:
@@ -273,13 +218,11 @@ def _tsv_id(name: str) -> str:
 
 
 def _with_texts_added(
-    path: Path,
-    texts: Mapping[str, str],
-    what: str,
-    text_of: Callable[[Mapping[str, Any]], Any],
+    path: Path, texts: Mapping[str, str], what: str, text_of: TextOf
 ) -> tuple[Path, bytes]:
     """What `path` must hold to have `texts` too; empty when it already does."""
-    there = _read_texts(path, what, text_of) if path.is_file() else {}
+    there = _read_texts(path, what, text_of, Skipped("raise")) if path.is_file() else {}
+    title = {"title": ""} if what == "document" else {}
     new = bytearray()
     for name, text in texts.items():
         if there.get(name, text) != text:
@@ -287,9 +230,8 @@ def _with_texts_added(
                 f"{path} has another text for {what} {name!r}; write to an empty folder"
             )
         if name not in there:
-            title = {"title": ""} if what == "document" else {}
-            record = {"_id": name, **title, "text": text}
-            new += json.dumps(record, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+            record = json.dumps({"_id": name, **title, "text": text}, ensure_ascii=False)
+            new += record.encode("utf-8", "surrogatepass") + b"\n"
     old = path.read_bytes() if there else b""
     if new and old and not old.endswith(b"\n"):
         old += b"\n"

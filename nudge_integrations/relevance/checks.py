@@ -12,6 +12,7 @@ from nudge_integrations.errors import DataError
 
 _log = logging.getLogger(__name__)
 
+_HIGHEST = 1e9
 Texts = dict[str, str]
 Judgments = dict[str, dict[str, int]]
 
@@ -56,20 +57,21 @@ def check_text(name: str, text: object, what: str) -> None:
 
 
 def as_grade(grade: Any, query_id: str, document_id: str) -> int:
-    """The grade of a judgment as an int: whole numbers of any type, negative ones as 0.
+    """The grade of a judgment as an int: whole numbers up to a billion, negative ones as 0.
 
     Raises:
-        DataError: Not a whole number, or a bool.
+        DataError: Not a whole number, a bool, or too large.
     """
-    whole = isinstance(grade, numbers.Integral) or (
-        isinstance(grade, numbers.Real) and float(grade).is_integer()
+    whole = isinstance(grade, numbers.Real) and not isinstance(grade, bool)
+    if whole and abs(grade) <= _HIGHEST and int(grade) == grade:
+        return max(0, int(grade))
+    # Python writes no integer of thousands of digits.
+    large = isinstance(grade, numbers.Integral) and whole
+    shown = f"a number above {_HIGHEST:g}" if large else repr(grade)[:60]
+    raise DataError(
+        f"query {query_id!r}, document {document_id!r}: {shown} is not a grade; "
+        "use a whole number, 0 (no answer) or higher"
     )
-    if isinstance(grade, bool) or not whole:
-        raise DataError(
-            f"query {query_id!r}, document {document_id!r}: {grade!r} is not a grade; "
-            "use a whole number, 0 (no answer) or higher"
-        )
-    return max(0, int(grade))
 
 
 def check_query_known(query_id: str, queries: Mapping[str, str], judged: Iterable[Any]) -> None:
@@ -82,18 +84,17 @@ def check_query_known(query_id: str, queries: Mapping[str, str], judged: Iterabl
     """
     if query_id in queries:
         return
-    message = (
+    swapped = next((name for name in judged if isinstance(name, str) and name in queries), None)
+    raise DataError(
         f"a judgment names query {query_id!r}, which is not among the {len(queries)} queries; "
         "add its text to queries or remove the judgment"
+        + (
+            f". But its document {swapped!r} is a query: are queries and corpus swapped, or the "
+            "two ids of each judgment? Judgments are {query id: {document id: grade}}"
+            if swapped
+            else ""
+        )
     )
-    for name in judged:
-        if isinstance(name, str) and name in queries:
-            message += (
-                f". But its document {name!r} is a query: are queries and corpus swapped, or the "
-                "two ids of each judgment? Judgments are {query id: {document id: grade}}"
-            )
-            break
-    raise DataError(message)
 
 
 def check_document_known(document_id: str, query_id: str, corpus: Mapping[str, str]) -> None:
@@ -164,10 +165,15 @@ def checked(queries: Any, corpus: Any, qrels: Any) -> tuple[Texts, Texts, Judgme
         check_id(query_id, "query")
         graded = _as_graded(query_id, judged)
         check_query_known(query_id, query_texts, graded)
-        grades = _checked_grades(query_id, graded, documents)
+        grades: dict[str, int] = {}
+        for document_id, grade in graded.items():
+            check_id(document_id, "document")
+            check_document_known(document_id, query_id, documents)
+            plain = type(grade) is int and 0 <= grade <= _HIGHEST
+            grades[document_id] = grade if plain else as_grade(grade, query_id, document_id)
+            negative += grade < 0
         if grades:
             judgments[query_id] = grades
-            negative += sum(graded[name] < 0 for name in grades)
     if negative:
         _log.warning("%d negative grades are read as 0 (no answer)", negative)
     check_answerable(query_texts, judgments)
@@ -181,23 +187,10 @@ def _check_mapping(value: object, what: str, shape: str) -> None:
 
 def _checked_texts(texts: Any, what: str, one: str) -> Texts:
     _check_mapping(texts, what, f"{one} id -> text")
-    copy = dict(texts)
-    for name, text in copy.items():
+    for name, text in texts.items():
         check_id(name, one)
         check_text(name, text, one)
-    return copy
-
-
-def _checked_grades(
-    query_id: str, judged: Mapping[Any, Any], corpus: Mapping[str, str]
-) -> dict[str, int]:
-    grades: dict[str, int] = {}
-    for document_id, grade in judged.items():
-        check_id(document_id, "document")
-        check_document_known(document_id, query_id, corpus)
-        plain = type(grade) is int and grade >= 0
-        grades[document_id] = grade if plain else as_grade(grade, query_id, document_id)
-    return grades
+    return dict(texts)
 
 
 def _as_graded(query_id: str, judged: Any) -> Mapping[Any, Any]:
@@ -205,12 +198,12 @@ def _as_graded(query_id: str, judged: Any) -> Mapping[Any, Any]:
         return judged
     if isinstance(judged, Set):
         # The order of a set of strings differs between two runs of Python; a dataset's must not.
-        return dict.fromkeys(sorted(judged, key=str), 1)
-    if isinstance(judged, Sequence) and not isinstance(judged, (str, bytes)):
-        for document_id in judged:
-            check_id(document_id, "document")
-        return dict.fromkeys(judged, 1)
-    raise DataError(
-        f"the judgments of query {query_id!r} are {type(judged).__name__}; "
-        "pass {document id: grade} or a list of document ids"
-    )
+        judged = sorted(judged, key=str)
+    if not isinstance(judged, Sequence) or isinstance(judged, (str, bytes)):
+        raise DataError(
+            f"the judgments of query {query_id!r} are {type(judged).__name__}; "
+            "pass {document id: grade} or a list of document ids"
+        )
+    for document_id in judged:
+        check_id(document_id, "document")
+    return dict.fromkeys(judged, 1)

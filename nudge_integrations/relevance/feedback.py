@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-from nudge_integrations.common.arrays import name_some
+from nudge_integrations.common.arrays import checked_count, name_some
 from nudge_integrations.common.files import text_hash
 from nudge_integrations.errors import DataError
 from nudge_integrations.relevance.checks import Judgments, Texts
@@ -24,16 +25,18 @@ WEIGHTS: Mapping[str, float] = {
     **dict.fromkeys(("copy", "cite", "save", "share"), 0.7),
     **dict.fromkeys(("click", "open", "view"), 0.3),
 }
-"""What a signal counts; a thumb is as good as three or four clicks."""
+"""The weight of each signal; a thumb counts as much as three or four clicks."""
 
 _COLUMNS = {
-    "query": ("query", "question", "input", "search"),
-    "document": ("document_id", "doc_id", "node_id", "document", "id"),
-    "signal": ("signal", "event", "feedback", "score", "rating", "value"),
-    "time": ("time", "timestamp", "created_at", "date"),
+    "query": "query question input search",
+    "document": "document_id doc_id node_id document id",
+    "signal": "signal event feedback score rating value",
+    "time": "time timestamp created_at date",
 }
 _MILLISECONDS = 1e11  # a number of seconds this large would be the year 5138
 _DAY = 86_400.0
+# However old, a signal says which way it pointed.
+_LEAST_DECAY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -41,17 +44,17 @@ class FeedbackOptions:
     """How a log becomes judgments; see `RelevanceDataset.from_feedback`.
 
     Attributes:
-        weights: Signal -> what one counts; merged over `WEIGHTS`. Signals that are numbers count
-            as they are.
+        weights: Signal -> its weight; overrides `WEIGHTS`. Signals that are numbers are their own
+            weight.
         thresholds: Ascending. The grade of a document is how many of them its sum reaches; a sum
             of 0 or less is a judgment that it is no answer (grade 0).
-        min_support: Signals in its favour that a document needs to be an answer.
-        half_life_days: After so many days a signal counts half; None for no decay.
-        now: When to count from; None for the latest signal in the log.
-        scrub: Takes a query before it is kept anywhere and returns it without personal data, or
-            None to drop it.
-        columns: `query`, `document`, `signal` or `time` -> name of that column, where it is none
-            of the usual ones.
+        min_support: Number of signals in its favour that a document needs to be an answer.
+        half_life_days: Days after which a signal counts half; None for no decay.
+        now: The time from which ages are counted; None for that of the latest signal.
+        scrub: Receives each query before it is stored anywhere and returns it without personal
+            data, or None to drop it.
+        columns: `query`, `document`, `signal` or `time` -> name of that column, if it is not one
+            of the usual names.
     """
 
     weights: Mapping[str, float] = field(default_factory=dict)
@@ -68,8 +71,7 @@ class FeedbackOptions:
             raise DataError(
                 f"thresholds={tuple(steps)!r} must ascend from above 0, such as (0.5, 2, 8)"
             )
-        if self.min_support < 1:
-            raise DataError(f"min_support={self.min_support!r} must be 1 or more")
+        checked_count(self.min_support, "min_support", 1)
         if self.half_life_days is not None and not self.half_life_days > 0:
             raise DataError(f"half_life_days={self.half_life_days!r} must be above 0, or None")
         unknown = sorted(set(self.columns) - set(_COLUMNS))
@@ -85,16 +87,10 @@ class _Event:
     when: float | None
 
 
-@dataclass
-class _Pair:
-    total: float = 0.0
-    support: int = 0
-
-
 def read_feedback(
     source: Any, corpus: Mapping[str, str], options: FeedbackOptions
 ) -> tuple[Texts, Texts, Judgments]:
-    """Queries, documents and judgments out of a log; see `RelevanceDataset.from_feedback`.
+    """Queries, documents and judgments from a log; see `RelevanceDataset.from_feedback`.
 
     Raises:
         DataError: A row that cannot be read, which is named; or no answer at all.
@@ -103,22 +99,10 @@ def read_feedback(
     if not events:
         raise DataError("the log holds no feedback; is it the right file?")
     times = [each.when for each in events if each.when is not None]
-    # A clock that runs ahead, or a row dated 9999, must not make all others old.
+    # A clock that is ahead, or a row dated 9999, must not make all others old.
     latest = max([when for when in times if when <= time.time() + _DAY] or times, default=0.0)
     now = latest if options.now is None else _seconds(options.now, "now")
-    pairs: dict[str, dict[str, _Pair]] = {}
-    writings: dict[str, dict[str, int]] = {}
-    unknown: set[str] = set()
-    for each in events:
-        if corpus and each.document not in corpus:
-            unknown.add(each.document)
-            continue
-        key = text_key(each.query)
-        counts = writings.setdefault(key, {})
-        counts[each.query] = counts.get(each.query, 0) + 1
-        pair = pairs.setdefault(key, {}).setdefault(each.document, _Pair())
-        pair.total += each.weight * _decay(each, now, options.half_life_days)
-        pair.support += each.weight > 0
+    unknown = {each.document for each in events if corpus and each.document not in corpus}
     if unknown:
         # A log outlives documents; those that are gone can be no answers any more.
         _log.warning(
@@ -126,87 +110,78 @@ def read_feedback(
             len(unknown),
             name_some(sorted(unknown)),
         )
-    return _judged(pairs, writings, dict(corpus), options)
-
-
-def _judged(
-    pairs: Mapping[str, Mapping[str, _Pair]],
-    writings: Mapping[str, Mapping[str, int]],
-    corpus: Texts,
-    options: FeedbackOptions,
-) -> tuple[Texts, Texts, Judgments]:
+    texts: dict[str, Counter[str]] = defaultdict(Counter)
+    totals: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    support: dict[str, Counter[str]] = defaultdict(Counter)
+    for each in events:
+        if each.document not in unknown:
+            key = text_key(each.query)
+            texts[key][each.query] += 1
+            totals[key][each.document] += each.weight * _decay(each.when, now, options)
+            support[key][each.document] += each.weight > 0
     queries: Texts = {}
     qrels: Judgments = {}
-    for key in sorted(pairs):
+    for key in sorted(totals):
         grades = {}
-        for document, pair in pairs[key].items():
-            grade = sum(pair.total >= least for least in options.thresholds)
-            if grade and pair.support >= options.min_support:
+        for document, total in totals[key].items():
+            grade = sum(total >= least for least in options.thresholds)
+            if grade and support[key][document] >= options.min_support:
                 grades[document] = grade
-            elif pair.total <= 0:
+            elif total <= 0:
                 grades[document] = 0
         if any(grades.values()):
             name = f"f-{text_hash(key)[:16]}"
-            counts = writings[key]
-            queries[name] = min(counts, key=lambda text: (-counts[text], text))
+            queries[name] = min(texts[key], key=lambda text: (-texts[key][text], text))
             qrels[name] = grades
     if not queries:
         raise DataError(
             f"no document reached {options.thresholds[0]:g} with {options.min_support} signals in "
             "its favour; lower thresholds or min_support, or raise the weights of your signals"
         )
-    return queries, corpus, qrels
+    return queries, dict(corpus), qrels
 
 
 def _events(source: Any, options: FeedbackOptions) -> Iterator[_Event]:
     weights = {**WEIGHTS, **{name.casefold(): value for name, value in options.weights.items()}}
+    columns = {
+        column: [options.columns[column]] if column in options.columns else names.split()
+        for column, names in _COLUMNS.items()
+    }
     for place, row in rows_of(source, "feedback"):
-        asked = _cell(row, "query", place, options)
-        query = asked if options.scrub is None else options.scrub(asked)
-        if query is None or not query.strip():
+        cells = {
+            column: next((row[name] for name in names if not missing(row.get(name))), None)
+            for column, names in columns.items()
+        }
+        for column in ("query", "document"):
+            if cells[column] is None:
+                raise DataError(
+                    f"{place}: no {column} (a column {' or '.join(columns[column])}); there are "
+                    f"{', '.join(map(str, row))}. Name it: columns={{'{column}': ...}}"
+                )
+        query = cell_text(cells["query"])
+        scrubbed = query if options.scrub is None else options.scrub(query)
+        if scrubbed is None or not scrubbed.strip():
             continue
-        signal = _value(row, "signal", options)
-        if signal is None and _has_nan(row, "signal", options):
-            continue
+        if cells["signal"] is None:
+            # NaN is how a data frame says that there was none, which is no mistake.
+            if any(isinstance(row.get(name), float) for name in columns["signal"]):
+                continue
+            raise DataError(f"{place}: no signal, such as click or thumbs_up")
+        if cells["time"] is None and options.half_life_days is not None:
+            raise DataError(f"{place}: no time, which half_life_days needs")
         yield _Event(
-            " ".join(query.split()),
-            _cell(row, "document", place, options),
-            _weight(signal, weights, place),
-            _time(row, place, options),
+            " ".join(scrubbed.split()),
+            cell_text(cells["document"]),
+            _weight(cells["signal"], weights, place),
+            None if cells["time"] is None else _seconds(cells["time"], place),
         )
-
-
-def _value(row: Mapping[str, Any], column: str, options: FeedbackOptions) -> Any:
-    names = (options.columns[column],) if column in options.columns else _COLUMNS[column]
-    return next((row[name] for name in names if not missing(row.get(name))), None)
-
-
-def _has_nan(row: Mapping[str, Any], column: str, options: FeedbackOptions) -> bool:
-    """Whether a data frame says that there was no signal, which is no mistake."""
-    names = (options.columns[column],) if column in options.columns else _COLUMNS[column]
-    return any(isinstance(row.get(name), float) for name in names)
-
-
-def _cell(row: Mapping[str, Any], column: str, place: str, options: FeedbackOptions) -> str:
-    value = _value(row, column, options)
-    if value is None:
-        names = options.columns.get(column) or " or ".join(_COLUMNS[column])
-        raise DataError(
-            f"{place}: no {column} (a column {names}); there are {', '.join(map(str, row))}. "
-            f"Name it: columns={{'{column}': ...}}"
-        )
-    return cell_text(value)
 
 
 def _weight(signal: Any, weights: Mapping[str, float], place: str) -> float:
-    if signal is None:
-        raise DataError(f"{place}: no signal, such as click or thumbs_up")
     if isinstance(signal, bool):
         return 1.0 if signal else -1.0
     known = weights.get(str(signal).strip().casefold())
-    if known is not None:
-        return float(known)
-    number = finite_number(signal)
+    number = finite_number(signal) if known is None else float(known)
     if number is None:
         raise DataError(
             f"{place}: what does the signal {str(signal)[:60]!r} count? Say so: "
@@ -214,15 +189,6 @@ def _weight(signal: Any, weights: Mapping[str, float], place: str) -> float:
             "numbers"
         )
     return number
-
-
-def _time(row: Mapping[str, Any], place: str, options: FeedbackOptions) -> float | None:
-    value = _value(row, "time", options)
-    if value is None:
-        if options.half_life_days is None:
-            return None
-        raise DataError(f"{place}: no time, which half_life_days needs")
-    return _seconds(value, place)
 
 
 def _seconds(value: Any, place: str) -> float:
@@ -235,12 +201,13 @@ def _seconds(value: Any, place: str) -> float:
         when = value if isinstance(value, datetime) else datetime.fromisoformat(text)
     except ValueError:
         raise DataError(
-            f"{place}: {value!r:.60} is no time; use ISO 8601 or seconds since 1970"
+            f"{place}: {str(value)[:60]!r} is no time; use ISO 8601 or seconds since 1970"
         ) from None
     return (when if when.tzinfo else when.replace(tzinfo=timezone.utc)).timestamp()
 
 
-def _decay(event: _Event, now: float, half_life: float | None) -> float:
-    if half_life is None or event.when is None:
+def _decay(when: float | None, now: float, options: FeedbackOptions) -> float:
+    if options.half_life_days is None or when is None:
         return 1.0
-    return float(0.5 ** (max(0.0, now - event.when) / _DAY / half_life))
+    age = max(0.0, now - when) / _DAY / options.half_life_days
+    return max(float(0.5**age), _LEAST_DECAY)

@@ -11,7 +11,8 @@ from nudge_integrations.errors import DataError
 from nudge_integrations.relevance.beir import read_beir, write_beir
 from nudge_integrations.relevance.feedback import FeedbackOptions, read_feedback
 from nudge_integrations.relevance.llama_index_json import fields_of, read_json, write_json
-from nudge_integrations.relevance.pairs import MatchReport, OnError, read_pairs
+from nudge_integrations.relevance.pairs import MatchReport, read_pairs
+from nudge_integrations.relevance.tables import OnError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -120,9 +121,9 @@ class Formats:
     ) -> Self:
         """Read a table of questions and answers, and find the documents that the answers are.
 
-        An answer is the id of a document, the name of its file (or other metadata), or its text.
-        Of a file with several documents the one that fits the question best is taken. How each
-        answer was found, and which were not, is in `match_report` of the dataset.
+        An answer is the id of a document, the name of its file (or other metadata), its text, or a
+        list of these. If a file has several documents, the one that fits the question best is
+        taken. `match_report` of the dataset says how each answer was found, and which were not.
 
         Examples:
             >>> from nudge_integrations import RelevanceDataset
@@ -139,15 +140,15 @@ class Formats:
                 (mappings). The columns are guessed from their names; a column with grades is
                 optional.
             match: Where to look: whatever `nudge_integrations.stores.open_store` opens, a list of
-                LangChain documents or LlamaIndex nodes, or a mapping from id to text. Left out:
-                answers are ids, or become the corpus if they are texts.
+                LangChain documents or LlamaIndex nodes, or a mapping from id to text. By default
+                answers are ids, or, if they are texts, become the corpus.
             columns: `question`, `answer` or `grade` -> name of that column.
             field: Metadata that answers name; left out: the usual ones, such as `source`.
-            threshold: Least overlap of words, 0 to 1, with which an answer that is no document's
-                whole text counts as a part of it.
-            embed_model: The embedding model, which then chooses among the documents of a file;
-                left out: the words do.
-            on_error: `"skip"` leaves out rows without question or answer, and counts them.
+            threshold: Least overlap of words, above 0 and at most 1, from which on an answer that
+                is not the whole text of a document counts as a part of it.
+            embed_model: The embedding model that chooses among the documents of a file; by default
+                shared words decide.
+            on_error: `"skip"` leaves out rows without a question or an answer, and counts them.
 
         Raises:
             DataError: A file or row that cannot be read (it is named), columns that cannot be
@@ -167,11 +168,11 @@ class Formats:
         corpus: Mapping[str, str] | None = None,
         **options: Any,
     ) -> Self:
-        """Make judgments of what people clicked, liked and disliked.
+        """Turn what people clicked, liked and disliked into judgments.
 
-        Signals on the same question (see `text_key`) and document add up, each by its weight; the
-        sum decides the grade. A question stands in the dataset in the writing that came most
-        often; its id is a hash of its text.
+        Signals on the same question (see `text_key`) and document add up, each with its weight,
+        and the sum decides the grade. A question has the spelling that was most frequent; its id
+        is a hash of its text.
 
         Examples:
             >>> from nudge_integrations import RelevanceDataset

@@ -12,7 +12,7 @@ from typing import Any
 from nudge_integrations.common.files import write_atomically
 from nudge_integrations.errors import DataError
 from nudge_integrations.relevance.beir import document_text
-from nudge_integrations.relevance.tables import parsed_json
+from nudge_integrations.relevance.tables import decoded, parsed_json
 
 _log = logging.getLogger(__name__)
 
@@ -48,21 +48,18 @@ def fields_of(source: Any) -> tuple[Any, Any, Any]:
 
 
 def _plain_texts(texts: Any) -> Any:
-    """Texts out of the rows of BEIR and MTEB: title and text joined."""
-    if (
-        not isinstance(texts, Mapping)
-        and isinstance(texts, Iterable)
-        and not isinstance(texts, str)
-    ):
+    """Texts out of the rows or dictionaries of BEIR and MTEB: title and text joined."""
+
+    def has_text(each: Any) -> bool:
+        return isinstance(each, Mapping) and "text" in each
+
+    if isinstance(texts, Iterable) and not isinstance(texts, (str, Mapping)):
         rows = list(texts)
-        if rows and all(isinstance(each, Mapping) and "text" in each for each in rows):
+        if rows and all(map(has_text, rows)):
             texts = {each.get("_id", each.get("id")): each for each in rows}
     if not isinstance(texts, Mapping):
         return texts
-    return {
-        name: document_text(each) if isinstance(each, Mapping) and "text" in each else each
-        for name, each in texts.items()
-    }
+    return {name: document_text(each) if has_text(each) else each for name, each in texts.items()}
 
 
 def _instead_of(source: Any) -> str:
@@ -73,12 +70,8 @@ def _instead_of(source: Any) -> str:
             f": RelevanceDataset.from_beir({name!r}) reads a BEIR folder, "
             f"RelevanceDataset.from_llama_index({name!r}) LlamaIndex's JSON"
         )
-    parts: Iterable[tuple[Any, Any]] = ()
-    if isinstance(source, Mapping):
-        parts = source.items()
-    elif isinstance(source, (list, tuple)):
-        parts = enumerate(source)
-    for name, part in parts:
+    parts = enumerate(source) if isinstance(source, (list, tuple)) else ()
+    for name, part in source.items() if isinstance(source, Mapping) else parts:
         if hasattr(part, "queries"):
             return f". It holds datasets: pass one of them, such as [{name!r}]"
     return ""
@@ -92,12 +85,11 @@ def read_json(path: Path) -> dict[str, Any]:
             twice.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig", "surrogatepass")
+        data = path.read_bytes()
     except OSError as error:
         folder = "; a BEIR folder is read by from_beir, or --beir" if path.is_dir() else ""
         raise DataError(f"cannot read {path}: {error.strerror or error}{folder}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 ({error}); save the file as UTF-8") from error
+    text = decoded(data, str(path)).removeprefix("\ufeff")
     value = parsed_json(text, str(path), object_pairs_hook=_refuse_repeated)
     if not isinstance(value, dict):
         raise DataError(
@@ -128,7 +120,17 @@ def write_json(
         for query_id, judged in qrels.items()
     }
     answers = {query_id: names for query_id, names in answers.items() if names}
-    _log_losses(len(queries) - len(answers), qrels, path)
+    if len(answers) < len(queries):
+        unanswered = len(queries) - len(answers)
+        _log.warning("%s: %d queries without an answer are left out", path, unanswered)
+    lost = sum(grade != 1 for judged in qrels.values() for grade in judged.values())
+    if lost:
+        _log.warning(
+            "%s: this format has no grades, so %d judgments lose theirs (those of grade 0 are "
+            "left out); to_beir() keeps them",
+            path,
+            lost,
+        )
     content = {
         # A query without an answer would be an IndexError in LlamaIndex's engines.
         "queries": {name: text for name, text in queries.items() if name in answers},
@@ -140,25 +142,10 @@ def write_json(
     write_atomically(Path(path), (json.dumps(content, indent=4) + "\n").encode("ascii"))
 
 
-def _log_losses(
-    unanswered: int, qrels: Mapping[str, Mapping[str, int]], path: str | os.PathLike[str]
-) -> None:
-    if unanswered:
-        _log.warning("%s: %d queries without an answer are left out", path, unanswered)
-    lost = sum(grade != 1 for judged in qrels.values() for grade in judged.values())
-    if lost:
-        _log.warning(
-            "%s: this format has no grades, so %d judgments lose theirs (those of grade 0 are "
-            "left out); to_beir() keeps them",
-            path,
-            lost,
-        )
-
-
 def _refuse_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value: dict[str, Any] = {}
     for key, item in pairs:
         if key in value:
-            raise DataError(f"{key!r} stands there twice; remove one")
+            raise DataError(f"{key!r} is there twice; remove one")
         value[key] = item
     return value

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 from nudge_integrations.common.arrays import name_some, unit_rows
 from nudge_integrations.common.files import text_hash
 from nudge_integrations.errors import DataError
 from nudge_integrations.relevance.checks import Judgments, Texts, as_grade
-from nudge_integrations.relevance.lexical import Lexical, words_of
-from nudge_integrations.relevance.records import Record, records_of
+from nudge_integrations.relevance.documents import Lexical, Record, in_hand, records_of, words_of
 from nudge_integrations.relevance.splits import text_key
 from nudge_integrations.relevance.tables import (
+    OnError,
     Row,
+    Skipped,
     cell_text,
     column_of,
     finite_number,
@@ -28,59 +29,29 @@ from nudge_integrations.relevance.tables import (
 
 _log = logging.getLogger(__name__)
 
-OnError = Literal["raise", "skip"]
-_QUESTION = (
-    "question",
-    "query",
-    "q",
-    "search",
-    "user_question",
-    "input",
-    "prompt",
-    "frage",
+# Columns by role; of answers, ids before files before texts: the surest first.
+_QUESTION = "question query q search user_question input prompt frage text"
+_GRADE = "grade score relevance label rating"
+_ANSWERS = {
+    "id": "document_id doc_id node_id chunk_id passage_id corpus_id answer_id id _id",
+    "file": "file file_name filename file_path source path url page",
+    "text": "answer passage document context chunk content positive response antwort reference "
     "text",
-)
-_GRADE = ("grade", "score", "relevance", "label", "rating")
-# Ids before files before texts: the surest first.
-_ANSWERS: Mapping[str, Sequence[str]] = {
-    "id": (
-        *("document_id", "doc_id", "node_id", "chunk_id", "passage_id", "corpus_id", "answer_id"),
-        *("id", "_id"),
-    ),
-    "file": ("file", "file_name", "filename", "file_path", "source", "path", "url", "page"),
-    "text": (
-        *("answer", "passage", "document", "context", "chunk", "content", "positive", "response"),
-        *("antwort", "reference", "text"),
-    ),
 }
-_FIELDS = (
-    *(
-        "source",
-        "file_name",
-        "filename",
-        "file_path",
-        "path",
-        "url",
-        "title",
-        "doc_id",
-        "id",
-        "_id",
-    ),
-    *("document_id", "ref_doc_id"),
-)
+_FIELDS = "source file_name filename file_path path url title doc_id id _id document_id ref_doc_id"
 _FEWEST_WORDS = 3
 _SHOWN = 60
 
 
 @dataclass(frozen=True)
 class MatchReport:
-    """How the answers of a table were found among documents. Printed, it says so.
+    """How the answers of a table were matched to documents; `print` it.
 
     Attributes:
         columns: Role -> the column that was read as it.
         matched: How an answer was found -> number of pairs.
         unmatched: Answers that no document is or holds.
-        skipped: Rows that were left out on request, since a cell was empty or no grade.
+        skipped: Rows that were left out because a cell was empty or no grade.
     """
 
     columns: Mapping[str, str]
@@ -94,7 +65,7 @@ class MatchReport:
         lines = [f"{total:,} pairs; read {roles}"]
         lines += [f"  {count:6,} matched by {way}" for way, count in self.matched.items()]
         if self.unmatched:
-            shown = name_some([f"{each[:_SHOWN]}" for each in self.unmatched])
+            shown = name_some([each[:_SHOWN] for each in self.unmatched])
             lines.append(f"  {len(self.unmatched):6,} unmatched and left out: {shown}")
         if self.skipped:
             lines.append(f"  {self.skipped:6,} rows skipped: a cell was empty or no grade")
@@ -111,37 +82,41 @@ def read_pairs(
     on_error: OnError,
 ) -> tuple[Texts, Texts, Judgments, MatchReport]:
     """Queries, documents and judgments of a table; see `RelevanceDataset.from_pairs`."""
+    if not 0 < threshold <= 1:
+        raise DataError(f"threshold={threshold!r} must be above 0 and at most 1")
     table = _Table(source, columns, on_error)
     pairs = list(table.pairs())
     if not pairs:
         raise DataError("the table holds no pairs; is it the right file?")
-    records = [] if match is None else records_of(match, stores=True)
+    records = [] if match is None else records_of(match)
+    if in_hand(match):  # a store may hold no texts
+        records = [each for each in records if each.text.strip()]
     if match is not None and not records:
         raise DataError("match= holds no documents; fill the store first")
     finder = _Finder(records, field, threshold, embed_model) if records else None
     ways: Counter[str] = Counter()
     queries: Texts = {}
-    corpus: Texts = {}
+    corpus: Texts = {each.id: each.text for each in records} if in_hand(match) else {}
     qrels: Judgments = {}
     unmatched = []
     for question, answer, grade in pairs:
-        if finder is None:
+        if finder is not None:
+            names, way = finder.find(question, answer)
+        else:
             names, way = [answer], f"the {table.kind} itself"
             if table.kind == "text":
                 names = [f"a-{text_hash(answer)[:16]}"]
                 corpus[names[0]] = answer
-        else:
-            names, way = finder.find(question, answer)
         if not names:
             unmatched.append(answer)
             continue
         ways[way] += 1
         key = f"p-{text_hash(text_key(question))[:16]}"
-        judged = qrels.setdefault(key, {})
         queries.setdefault(key, question)
+        judged = qrels.setdefault(key, {})
         for name in names:
-            judged[name] = max(grade, judged.get(name, 0))
-    report = MatchReport(table.told, dict(ways.most_common()), tuple(unmatched), table.skipped)
+            judged[name] = max(grade, judged.get(name, grade))
+    report = MatchReport(table.columns, dict(ways.most_common()), tuple(unmatched), table.skipped)
     if not queries:
         raise DataError(
             f"not one of {len(pairs)} answers is among the {len(records)} documents. Answers are "
@@ -151,9 +126,6 @@ def read_pairs(
         )
     if unmatched or table.skipped:
         _log.warning("%s", report)
-    in_hand = isinstance(match, (Mapping, list, tuple)) or hasattr(match, "corpus")
-    if in_hand:
-        corpus = {each.id: each.text for each in records if each.text.strip()}
     return queries, corpus, qrels, report
 
 
@@ -161,11 +133,8 @@ class _Table:
     """The columns of a table, guessed from its header, and its pairs."""
 
     def __init__(self, source: Any, columns: Mapping[str, str], on_error: OnError) -> None:
-        if on_error not in ("raise", "skip"):
-            raise DataError(f"on_error={on_error!r} is unknown; use 'raise' or 'skip'")
+        self._left = Skipped(on_error)
         self._rows = list(rows_of(source, "pairs"))
-        self._skip = on_error == "skip"
-        self.skipped = 0
         header = list(dict.fromkeys(name for _, row in self._rows for name in row))
         wrong = [each for each in columns.values() if each not in header]
         wrong += [each for each in columns if each not in ("question", "answer", "grade")]
@@ -174,61 +143,67 @@ class _Table:
                 f"columns names {name_some(wrong)}; roles are question, answer and grade, and the "
                 f"table has {name_some(header)}"
             )
-        self.kind, answer = "text", columns.get("answer")
         question = columns.get("question") or column_of(header, _QUESTION)
-        for kind, names in _ANSWERS.items():
-            others = [each for each in header if each != question]
-            found = column_of([answer] if answer else others, names)
-            if found is not None:
-                self.kind, answer = kind, found
-                break
-        if header and (question is None or answer is None):
-            if len(header) < 2 or question or answer:
-                lacking = "question" if question is None else "answer"
-                raise DataError(
-                    f"which column is the {lacking}? There are {name_some(header)}; say so: "
-                    f"columns={{'{lacking}': ...}}"
-                )
+        answer, self.kind = columns.get("answer"), "text"
+        others = [answer] if answer else [each for each in header if each != question]
+        for kind in reversed(_ANSWERS):
+            found = column_of(others, _ANSWERS[kind])
+            answer, self.kind = (found, kind) if found else (answer, self.kind)
+        if len(header) > 1 and not question and not answer:
             question, answer = header[:2]
-        grade = columns.get("grade") or column_of(
-            [each for each in header if each not in (question, answer)], _GRADE
-        )
-        given = {"question": question, f"answer ({self.kind})": answer, "grade": grade}
-        self.told = {role: column for role, column in given.items() if column is not None}
-        self._question, self._answer, self._grade = question, answer, grade
+        if header and not (question and answer):
+            lacking = "answer" if question else "question"
+            raise DataError(
+                f"which column is the {lacking}? There are {name_some(header)}; say so: "
+                f"columns={{'{lacking}': ...}}"
+            )
+        left = [each for each in header if each not in (question, answer)]
+        grade = columns.get("grade") or column_of(left, _GRADE)
+        self._cells = [str(question), str(answer)]
+        self._grade = grade
+        self.columns = {"question": str(question), f"answer ({self.kind})": str(answer)}
+        self.columns |= {"grade": grade} if grade else {}
+
+    @property
+    def skipped(self) -> int:
+        """Number of rows that were left out."""
+        return self._left.counts.total()
 
     def pairs(self) -> Iterator[tuple[str, str, int]]:
-        """Question, answer and grade of each row that has them."""
+        """Question, answer and grade of each row that has them; of each answer in a list."""
+        negative = 0
         for place, row in self._rows:
             if all(map(missing, row.values())):
-                self.skipped += 1
+                self._left.counts["blank rows"] += 1
                 continue
             try:
-                yield self._pair(place, row)
-            except DataError:
-                if not self._skip:
-                    raise
-                self.skipped += 1
+                question, answers, grade = self._pair(place, row)
+            except DataError as error:
+                self._left.leave_out("rows", error)
+                continue
+            negative += grade < 0
+            yield from ((question, answer, max(0, grade)) for answer in answers)
+        if negative:
+            _log.warning("%d negative grades are read as 0 (no answer)", negative)
 
-    def _pair(self, place: str, row: Row) -> tuple[str, str, int]:
-        cells = []
-        for column in (self._question, self._answer):
-            value = row.get(column)  # type: ignore[arg-type]
-            if missing(value):
+    def _pair(self, place: str, row: Row) -> tuple[str, list[str], int]:
+        question: Any = row.get(self._cells[0])
+        answer: Any = row.get(self._cells[1])
+        listed = isinstance(answer, Iterable) and not isinstance(answer, (str, bytes))
+        answers = [each for each in (answer if listed else [answer]) if not missing(each)]
+        for column, empty in zip(self._cells, (missing(question), not answers), strict=True):
+            if empty:
                 raise DataError(f"{place}: {column!r} is empty; fill it, or pass on_error='skip'")
-            cells.append(cell_text(value))
+        texts = [cell_text(each) for each in answers]
         grade = row.get(self._grade) if self._grade else None
         if missing(grade):
-            return cells[0], cells[1], 1
+            return cell_text(question), texts, 1
         number = finite_number(grade)
         try:
-            return (
-                cells[0],
-                cells[1],
-                as_grade(grade if number is None else number, cells[0], cells[1]),
-            )
+            as_grade(grade if number is None else number, cell_text(question), texts[0])
         except DataError as error:
             raise DataError(f"{place}: {error}, or pass on_error='skip'") from error
+        return cell_text(question), texts, int(number or 0)
 
 
 class _Finder:
@@ -238,18 +213,19 @@ class _Finder:
         self, records: Sequence[Record], field: str | None, threshold: float, embed_model: Any
     ) -> None:
         self._records, self._threshold, self._model = records, threshold, embed_model
-        self._ids = {each.id: row for row, each in enumerate(records)}
-        self._named: dict[str, list[int]] = {}
-        self._exact: dict[str, list[int]] = {}
-        self._folded: dict[str, list[int]] = {}
+        self._ids = {each.id for each in records}
+        self._named: dict[str, list[int]] = defaultdict(list)
+        self._exact: dict[str, list[int]] = defaultdict(list)
+        self._folded: dict[str, list[int]] = defaultdict(list)
+        fields = [field] if field else _FIELDS.split()
         for row, each in enumerate(records):
             for text in {each.shown, each.text}:
-                self._exact.setdefault(text.strip(), []).append(row)
-                self._folded.setdefault(text_key(text), []).append(row)
-            values = {each.source} if field is None else set()
-            values |= {each.metadata.get(name) for name in (_FIELDS if field is None else (field,))}
+                self._exact[text.strip()].append(row)
+                self._folded[text_key(text)].append(row)
+            values = [each.metadata.get(name) for name in fields]
+            values += [] if field else [each.source]
             for value in {name for some in values if some for name in _names(str(some))}:
-                self._named.setdefault(value, []).append(row)
+                self._named[value].append(row)
 
     @cached_property
     def _words(self) -> Lexical:
@@ -259,15 +235,11 @@ class _Finder:
         """Ids of the documents, none if there is none, and how they were found."""
         if answer in self._ids:
             return [answer], "id"
-        for name in _names(answer):
-            rows = self._named.get(name, [])
-            if len(rows) == 1:
-                return [self._records[rows[0]].id], "metadata"
-            if rows:
-                return [self._records[self._best(question, rows)].id], (
-                    "metadata, then the best part of it by "
-                    + ("words" if self._model is None else "the untuned model")
-                )
+        rows = next(filter(None, map(self._named.get, _names(answer))), None)
+        if rows is not None:
+            way = "words" if self._model is None else "the untuned model"
+            way = f"metadata, then the best part of it by {way}" if len(rows) > 1 else "metadata"
+            return [self._records[self._best(question, rows)].id], way
         for known, text, way in (
             (self._exact, answer, "text"),
             (self._folded, text_key(answer), "text but for case and spaces"),
@@ -283,7 +255,7 @@ class _Finder:
 
     def _best(self, question: str, rows: Sequence[int]) -> int:
         texts = [self._records[row].text for row in rows]
-        if self._model is None:
+        if self._model is None or len(rows) == 1:
             found = Lexical(texts).search(question, 1)
             return rows[found[0] if found else 0]
         # Embedding stands beside this room, and loads when a model is given.

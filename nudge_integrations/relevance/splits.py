@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Literal, NamedTuple, Protocol
 
@@ -45,8 +45,26 @@ def split_ids(
     Raises:
         DataError: See `RelevanceDataset.split`.
     """
-    _check_fractions(fractions)
-    groups = _groups(queries, _keys_of(queries, corpus, qrels, by), together)
+    positive = all(math.isfinite(fraction) and fraction > 0 for fraction in fractions)
+    if len(fractions) < 2 or not positive or not math.isclose(sum(fractions), 1, abs_tol=1e-6):
+        raise DataError(
+            f"fractions {tuple(fractions)!r} must be two or more positive numbers that sum to 1, "
+            "such as (0.7, 0.1, 0.2)"
+        )
+    if by not in ("query", "document"):
+        raise DataError(f"by={by!r} is unknown; use by='query' or by='document'")
+    keys: dict[str, list[Hashable]] = {
+        name: [("query", text_key(text))] for name, text in queries.items()
+    }
+    if by == "document":
+        for name, judged in qrels.items():
+            for each in (each for each, grade in judged.items() if grade > 0):
+                # Documents with one text are one document to an embedding model.
+                keys[name].append(("text", text_key(corpus[each])) if corpus else ("id", each))
+    for place, tied in enumerate(together):
+        for name in keys.keys() & set(tied):
+            keys[name].append(("together", place))
+    groups = _groups(keys)
     answered = {query_id for query_id, judged in qrels.items() if any(judged.values())}
     # A group goes to the front when it can make a split usable; then the large ones, which are
     # hard to place. A hash rather than a generator: the same cut with every release of numpy.
@@ -58,85 +76,35 @@ def split_ids(
         )
     )
     usable = sum(not answered.isdisjoint(group) for group in groups)
-    _check_enough(usable, len(fractions), len(queries), by)
-    _warn_of_giant(groups, len(queries), fractions, by)
+    if usable < len(fractions):
+        raise DataError(_too_few(usable, len(fractions), len(queries), by))
+    largest = max(map(len, groups))
+    if largest / len(queries) > max(fractions):
+        _log.warning(
+            "%.0f%% of the %d queries belong together and must stay in one split, so the splits "
+            "are uneven%s",
+            100 * largest / len(queries),
+            len(queries),
+            "; by='query' would cut them apart" if by == "document" else "",
+        )
     return [sorted(part) for part in _deal(groups, usable, fractions)]
 
 
-def _check_fractions(fractions: Sequence[float]) -> None:
-    positive = all(math.isfinite(fraction) and fraction > 0 for fraction in fractions)
-    if len(fractions) < 2 or not positive or not math.isclose(sum(fractions), 1, abs_tol=1e-6):
-        raise DataError(
-            f"fractions {tuple(fractions)!r} must be two or more positive numbers that sum to 1, "
-            "such as (0.7, 0.1, 0.2)"
-        )
-
-
-def _check_enough(usable: int, parts: int, queries: int, by: By) -> None:
-    if usable >= parts:
-        return
+def _too_few(usable: int, parts: int, queries: int, by: By) -> str:
     if by == "query":
-        raise DataError(
+        return (
             f"{parts} splits need {parts} queries with an answer and different texts, and there "
             f"are {usable} (of {queries} queries); add queries or ask for fewer splits"
         )
-    raise DataError(
+    return (
         f"{parts} splits by document need {parts} groups of queries that share no answer, and "
         f"the {queries} queries fall into {usable}; use by='query' or ask for fewer splits"
     )
 
 
-def _warn_of_giant(
-    groups: Sequence[Sequence[str]], queries: int, fractions: Sequence[float], by: By
-) -> None:
-    largest = max(map(len, groups))
-    if largest / queries > max(fractions):
-        _log.warning(
-            "%.0f%% of the %d queries belong together and must stay in one split, so the splits "
-            "are uneven%s",
-            100 * largest / queries,
-            queries,
-            "; by='query' would cut them apart" if by == "document" else "",
-        )
-
-
-def _keys_of(
-    queries: Mapping[str, str],
-    corpus: Mapping[str, str],
-    qrels: Mapping[str, Mapping[str, int]],
-    by: By,
-) -> Callable[[str], Iterable[tuple[str, str]]]:
-    """Give a function from a query id to whatever must not stand in two splits."""
-    if by not in ("query", "document"):
-        raise DataError(f"by={by!r} is unknown; use by='query' or by='document'")
-
-    def by_query(query_id: str) -> Iterable[tuple[str, str]]:
-        yield "query", text_key(queries[query_id])
-
-    if by == "query":
-        return by_query
-    answers = {name for judged in qrels.values() for name, grade in judged.items() if grade > 0}
-    # Documents with one text are one document to an embedding model, whatever their ids.
-    document_keys = {
-        name: ("text", text_key(corpus[name])) if corpus else ("id", name) for name in answers
-    }
-
-    def by_document(query_id: str) -> Iterable[tuple[str, str]]:
-        yield from by_query(query_id)
-        for document_id, grade in qrels.get(query_id, {}).items():
-            if grade > 0:
-                yield document_keys[document_id]
-
-    return by_document
-
-
-def _groups(
-    queries: Iterable[str],
-    keys_of: Callable[[str], Iterable[tuple[str, str]]],
-    together: Iterable[Collection[str]],
-) -> list[list[str]]:
+def _groups(keys: Mapping[str, Iterable[Hashable]]) -> list[list[str]]:
     """Put queries that share a key, directly or through others, into one group (sorted ids)."""
-    parent: dict[str, str] = {}
+    parent = {name: name for name in sorted(keys)}
 
     def root(name: str) -> str:
         while parent[name] != name:
@@ -144,19 +112,13 @@ def _groups(
             name = parent[name]
         return name
 
-    owner: dict[tuple[str, str], str] = {}
-    ordered = sorted(queries)
-    for query_id in ordered:
-        parent[query_id] = query_id
-        for key in keys_of(query_id):
-            parent[root(query_id)] = root(owner.setdefault(key, query_id))
-    for tied in together:
-        known = sorted(name for name in tied if name in parent)
-        for name in known[1:]:
-            parent[root(name)] = root(known[0])
+    owner: dict[Hashable, str] = {}
+    for name in parent:
+        for key in keys[name]:
+            parent[root(name)] = root(owner.setdefault(key, name))
     groups: dict[str, list[str]] = {}
-    for query_id in ordered:
-        groups.setdefault(root(query_id), []).append(query_id)
+    for name in parent:
+        groups.setdefault(root(name), []).append(name)
     return list(groups.values())
 
 
@@ -249,8 +211,9 @@ def check_leaks(**datasets: HasQueries) -> None:
             remedies.append(f"{other_name}.without_queries_of({name})")
     if problems:
         raise LeakError(
-            f"{'; '.join(problems)}. Drop them with {', '.join(remedies)}, or make the splits "
-            "with RelevanceDataset.split(), which never cuts a query apart"
+            f"{'; '.join(problems)}. Drop them with {', '.join(remedies)} (RelevanceDataset.coerce "
+            "reads other kinds of datasets), or make the splits with RelevanceDataset.split(), "
+            "which never cuts a query apart"
         )
 
 
@@ -258,8 +221,7 @@ def _shown(found: Sequence[Leak]) -> str:
     names = []
     for leak in found[:_SHOWN_QUERIES]:
         text = " ".join(leak.text.split())
-        if len(text) > _SHOWN_CHARACTERS:
-            text = f"{text[:_SHOWN_CHARACTERS]}…"
+        text = text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
         names.append(f"{leak.second!r} (there {leak.first!r}: {text!r})")
     more = len(found) - len(names)
     return ", ".join(names) + (f" and {more} more" if more else "")

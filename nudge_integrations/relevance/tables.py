@@ -6,15 +6,39 @@ import csv
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from nudge_integrations.common.lazy import require
 from nudge_integrations.errors import DataError
 
 Row = Mapping[str, Any]
-_SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+OnError = Literal["raise", "skip"]
+_SEPARATED = (".csv", ".tsv", ".tab")
+
+
+class Skipped:
+    """Counts what is left out on request; raises its error otherwise.
+
+    Args:
+        on_error: `"raise"` or `"skip"`.
+    """
+
+    def __init__(self, on_error: str) -> None:
+        if on_error not in ("raise", "skip"):
+            raise DataError(f"on_error={on_error!r} is unknown; use 'raise' or 'skip'")
+        self._skip = on_error == "skip"
+        self.counts: Counter[str] = Counter()
+        self.first: dict[str, str] = {}
+
+    def leave_out(self, what: str, error: DataError) -> None:
+        """Count something that cannot be used, or raise."""
+        if not self._skip:
+            raise error
+        self.counts[what] += 1
+        self.first.setdefault(what, str(error))
 
 
 def rows_of(source: Any, what: str) -> Iterator[tuple[str, Row]]:
@@ -35,7 +59,9 @@ def rows_of(source: Any, what: str) -> Iterator[tuple[str, Row]]:
         if hasattr(source, method):
             source = getattr(source, method)()
     if hasattr(source, "to_dict") and hasattr(source, "columns"):
-        source = source.to_dict("records")
+        # An index with a name is a column, such as the span ids of Phoenix.
+        named = any(getattr(getattr(source, "index", None), "names", ()))
+        source = (source.reset_index() if named else source).to_dict("records")
     if isinstance(source, Mapping) or not isinstance(source, Iterable):
         raise DataError(
             f"{what} must be rows or a .jsonl, .csv or .parquet file, not {type(source).__name__}"
@@ -44,6 +70,37 @@ def rows_of(source: Any, what: str) -> Iterator[tuple[str, Row]]:
         if not isinstance(row, Mapping):
             raise DataError(f"row {number} is a {type(row).__name__}, not a mapping of columns")
         yield f"row {number}", row
+
+
+def lines_of(path: Path) -> Iterator[tuple[str, str]]:
+    """Each line of a file that is not blank, and its place; only a line feed ends a line.
+
+    Raises:
+        DataError: The file cannot be read, or a line is not UTF-8.
+    """
+    try:
+        with path.open("rb") as file:
+            for number, raw in enumerate(file, 1):
+                line = decoded(raw, f"{path}, line {number}").rstrip("\r\n")
+                line = line.removeprefix("\ufeff") if number == 1 else line
+                if line.strip():
+                    yield f"{path}, line {number}", line
+    except OSError as error:
+        raise DataError(
+            f"cannot read {path}: {error.strerror or error}; make it readable"
+        ) from error
+
+
+def decoded(data: bytes, where: str) -> str:
+    """UTF-8 as text; halves of surrogate pairs stay as they are.
+
+    Raises:
+        DataError: Another encoding.
+    """
+    try:
+        return data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where}: not UTF-8 ({error}); save the file as UTF-8") from error
 
 
 def parsed_json(text: str | bytes, where: str, **options: Any) -> Any:
@@ -90,14 +147,17 @@ def cell_text(value: Any) -> str:
     return str(value).strip()
 
 
-def column_of(header: Sequence[str], names: Iterable[str]) -> str | None:
-    """The first of `names` that is in the header, whatever its case and separators."""
-    known = {_folded(each): each for each in reversed(header)}
-    return next((known[name] for name in map(_folded, names) if name in known), None)
+def column_of(header: Iterable[str], names: str) -> str | None:
+    """The first of the names, given with spaces between, that is in the header.
+
+    Case, separators and a plural do not matter.
+    """
+    known = {_folded(each): each for each in reversed(list(header))}
+    return next((known[name] for name in map(_folded, names.split()) if name in known), None)
 
 
 def _folded(name: str) -> str:
-    return str(name).strip().casefold().replace("-", "_").replace(" ", "_").strip("_")
+    return str(name).strip().casefold().replace("-", "_").replace(" ", "_").strip("_").rstrip("s")
 
 
 def _rows_of_file(path: Path, what: str) -> Iterator[tuple[str, Row]]:
@@ -106,32 +166,30 @@ def _rows_of_file(path: Path, what: str) -> Iterator[tuple[str, Row]]:
         if kind == ".parquet":
             table = require("pyarrow.parquet", "lancedb").read_table(path)
             yield from ((f"{path}, row {at}", row) for at, row in enumerate(table.to_pylist()))
-            return
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            if kind in _SEPARATORS:
-                reader = csv.DictReader(file, delimiter=_SEPARATORS[kind])
+        elif kind in _SEPARATED:
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                header = file.readline()
+                file.seek(0)
+                # Spreadsheets of many languages write semicolons.
+                reader = csv.DictReader(file, delimiter=max(",;\t", key=header.count))
                 for cells in reader:
                     cells.pop(None, None)
                     yield f"{path}, line {reader.line_num}", cells
-            elif kind == ".json":
-                for place, row in rows_of(parsed_json(file.read(), str(path)), what):
-                    yield f"{path}, {place}", row
-            else:
-                yield from _json_lines(path, file)
+        elif kind == ".json":
+            rows = parsed_json(path.read_bytes(), str(path))
+            yield from ((f"{path}, {place}", row) for place, row in rows_of(rows, what))
+        else:
+            for place, line in lines_of(path):
+                row = parsed_json(line, place)
+                if not isinstance(row, dict):
+                    raise DataError(f"{place}: not an object of columns")
+                yield place, row
     except csv.Error as error:
         raise DataError(
             f"{path}: no table that can be read ({error}); a cell holds at most "
             f"{csv.field_size_limit():,} characters, so save long texts as .jsonl"
         ) from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
         raise DataError(f"cannot read {path}: {error}; give a .jsonl or .csv file") from error
-
-
-def _json_lines(path: Path, lines: Iterable[str]) -> Iterator[tuple[str, Row]]:
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            place = f"{path}, line {number}"
-            row = parsed_json(line.strip(), place)
-            if not isinstance(row, dict):
-                raise DataError(f"{place}: not an object of columns")
-            yield place, row

@@ -1,19 +1,22 @@
 """Exports of tracing tools as rows for `RelevanceDataset.from_feedback`.
 
-In a trace, people judge an answer, not a document. So praise of an answer counts for the documents
-that were retrieved for it, the first one most: the score divided by the rank. Blame is left out:
-it does not say whether a document or the language model was wrong. Judgments of single documents
-count as they are, praise and blame alike.
+In a trace, people judge an answer, not a document. So praise for an answer counts for the documents
+that were retrieved for it, most for the first: the score is divided by the rank. Blame is ignored,
+since it does not say whether a document or the language model was wrong. Judgments of single
+documents count as they are, good and bad.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from nudge_integrations.errors import DataError
-from nudge_integrations.relevance.tables import finite_number, missing
+from nudge_integrations.relevance.tables import finite_number, missing, rows_of
 
+_GIVE_IDS = "(document.id): give documents ids before they are retrieved"
+_NAME_THE_KEY = "there: name the key of its metadata that has it (id_key=...)"
 _QUERY_KEYS = ("query", "question", "input", "search_query", "text")
 _GOOD_LABELS = ("relevant", "correct", "positive", "good", "yes", "thumbs_up", "👍")
 _BAD_LABELS = ("irrelevant", "unrelated", "incorrect", "negative", "bad", "no", "thumbs_down", "👎")
@@ -22,14 +25,15 @@ _BAD_LABELS = ("irrelevant", "unrelated", "incorrect", "negative", "bad", "no", 
 def rows_from_langsmith(
     runs: Iterable[Any], feedback: Iterable[Any] = (), *, id_key: str | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Rows out of LangSmith: retriever runs, and feedback on them or on their traces.
+    """Rows from LangSmith: retriever runs, and feedback on them or on their traces.
 
     Args:
-        runs: What `Client.list_runs(...)` gives, or the same as JSON. Retriever runs are looked
-            at: `inputs` has the query, `outputs["documents"]` what was found. Other runs only
-            say, through `trace_id`, which retriever runs a feedback is about.
-        feedback: What `Client.list_feedback(run_ids=...)` gives, or the same as JSON: `run_id`,
-            `score`. Left out: the runs' own `feedback_stats` (`{"key": {"avg": ...}}`).
+        runs: What `Client.list_runs(...)` returns, the same as JSON, or a data frame. Only
+            retriever runs are read: `inputs` has the query, `outputs["documents"]` what was found.
+            Other runs tell, by `trace_id`, which retriever runs a feedback is about.
+        feedback: What `Client.list_feedback(run_ids=...)` returns, the same as JSON, or a data
+            frame: `run_id`, `score`. By default the runs' own `feedback_stats`
+            (`{"key": {"avg": ...}}`).
         id_key: Key of a document's metadata that holds its id; None for the document's own id.
 
     Yields:
@@ -38,97 +42,113 @@ def rows_from_langsmith(
     Raises:
         DataError: A retrieved document has no id.
     """
-    every = [_plain(run) for run in runs]
-    retrievals: dict[str, list[dict[str, Any]]] = {}
-    trace_of: dict[str, str] = {}
+    every = _rows(runs)
+    found = _Retrievals()
     for run in every:
         name, trace = str(run.get("id")), str(run.get("trace_id") or run.get("id"))
-        trace_of[name] = trace
+        retrieval = None
         if run.get("run_type") == "retriever":
-            retrievals.setdefault(name, []).append(run)
-            if name != trace:
-                retrievals.setdefault(trace, []).append(run)
-    given = [_plain(each) for each in feedback]
-    for each in given or _stats(every):
-        score = each.get("score")
-        target = str(each.get("run_id"))
-        found = retrievals.get(target) or retrievals.get(trace_of.get(target, ""), [])
-        score = finite_number(score)
-        if score is None or score <= 0:
-            continue
-        for run in found:
-            query = _query_of(run.get("inputs"))
             documents = (run.get("outputs") or {}).get("documents") or []
-            for rank, document in enumerate(documents, 1):
-                if query is not None:
-                    yield {
-                        "query": query,
-                        "document_id": _langchain_id(document, id_key, run.get("id")),
-                        "signal": score / rank,
-                        "time": run.get("start_time"),
-                    }
+            names = [_langchain_id(document, id_key) for document in documents]
+            query, time = _query_of(run.get("inputs")), run.get("start_time")
+            retrieval = _Retrieval(query, names, time, f"run {name}", _NAME_THE_KEY)
+        found.add(name, trace, retrieval)
+    stats = (
+        {"run_id": run.get("id"), "score": each.get("avg")}
+        for run in every
+        for each in (run.get("feedback_stats") or {}).values()
+        if isinstance(each, Mapping)
+    )
+    for each in _rows(feedback) or stats:
+        score = finite_number(each.get("score"))
+        for retrieval in found.about(str(each.get("run_id"))):
+            yield from retrieval.rows(score)
 
 
-def rows_from_phoenix(
-    spans: Iterable[Mapping[str, Any]], annotations: Iterable[Mapping[str, Any]]
-) -> Iterator[dict[str, Any]]:
-    """Rows out of Phoenix, or any store of OpenInference spans.
+def rows_from_phoenix(spans: Iterable[Any], annotations: Iterable[Any]) -> Iterator[dict[str, Any]]:
+    """Rows from Phoenix, or any store of OpenInference spans.
 
     Args:
-        spans: Rows of `Client().spans.get_spans_dataframe(...)`, as
-            `dataframe.reset_index().to_dict("records")` gives them, or spans as JSON; attributes
-            flat (`retrieval.documents.0.document.id`) or nested. Those of kind RETRIEVER are
-            looked at.
-        annotations: Rows of `get_span_annotations_dataframe(...)` or of document annotations:
-            `span_id`, `score` or `label`, and `document_position` where it is about one document.
+        spans: The data frame of `Client().spans.get_spans_dataframe(...)`, its rows, or spans as
+            JSON; attributes flat (`retrieval.documents.0.document.id`) or nested. Only those of
+            kind RETRIEVER are read.
+        annotations: The data frame of `get_span_annotations_dataframe(...)`, its rows, or
+            annotations of documents: `span_id`, `score` or `label`, and `document_position` if it
+            is about one document.
 
     Yields:
         `query`, `document_id`, `signal` (a number) and `time`.
 
     Raises:
-        DataError: A retrieved document has no id.
+        DataError: A retrieved document has no id, or a position is not a number.
     """
-    retrievals: dict[str, list[Mapping[str, Any]]] = {}
-    trace_of: dict[str, str] = {}
-    for span in spans:
+    found = _Retrievals()
+    for span in _rows(spans):
         name = str(_at(span, "context.span_id") or span.get("span_id"))
         trace = str(_at(span, "context.trace_id") or span.get("trace_id") or name)
-        trace_of[name] = trace
         kind = _attribute(span, "openinference.span.kind") or span.get("span_kind")
+        retrieval = None
         if str(kind).upper() == "RETRIEVER":
-            retrievals.setdefault(name, []).append(span)
-            retrievals.setdefault(trace, []).append(span)
-    for each in annotations:
+            query, names = _attribute(span, "input.value"), _documents_of(span)
+            where = f"span {name!r}"
+            retrieval = _Retrieval(query, names, span.get("start_time"), where, _GIVE_IDS)
+        found.add(name, trace, retrieval)
+    for each in _rows(annotations):
         target = str(_present(each.get("span_id")) or _at(each, "context.span_id"))
-        position = _present(each.get("document_position"))
-        score = _score_of(each)
-        found = retrievals.get(target) or retrievals.get(trace_of.get(target, ""), [])
-        if score is None or (position is None and score <= 0):
-            continue
-        for span in found:
-            yield from _phoenix_rows(span, position, score)
-
-
-def _phoenix_rows(
-    span: Mapping[str, Any], position: int | None, score: float
-) -> Iterator[dict[str, Any]]:
-    query = _attribute(span, "input.value")
-    names = _documents_of(span)
-    chosen = range(len(names)) if position is None else [int(position)]
-    for place in chosen:
-        if not isinstance(query, str) or not 0 <= place < len(names):
-            continue
-        if names[place] is None:
+        place = _present(each.get("document_position"))
+        position = finite_number(place)
+        if place is not None and position is None:
             raise DataError(
-                f"document {place} of span {_at(span, 'context.span_id')!r} has no id "
-                "(document.id): give documents ids before they are retrieved"
+                f"the annotation of span {target!r} has {place!r:.60} for a document_position; it "
+                "must be a whole number, counted from 0"
             )
-        yield {
-            "query": query,
-            "document_id": str(names[place]),
-            "signal": score / (place + 1) if position is None else score,
-            "time": span.get("start_time"),
-        }
+        for retrieval in found.about(target):
+            yield from retrieval.rows(_score_of(each), position)
+
+
+@dataclass(frozen=True)
+class _Retrieval:
+    """A search: its query, the ids of what it found (None for one without), when, and where."""
+
+    query: Any
+    documents: list[Any]
+    time: Any
+    where: str
+    remedy: str
+
+    def rows(self, score: float | None, position: float | None = None) -> Iterator[dict[str, Any]]:
+        """A row for each document of a praised answer, or for one that was judged alone."""
+        if score is None or (position is None and score <= 0) or not isinstance(self.query, str):
+            return
+        for place, name in enumerate(self.documents):
+            if position is not None and place != int(position):
+                continue
+            if name is None:
+                raise DataError(f"document {place} of {self.where} has no id {self.remedy}")
+            yield {
+                "query": self.query,
+                "document_id": str(name),
+                "signal": score / (place + 1) if position is None else score,
+                "time": self.time,
+            }
+
+
+class _Retrievals:
+    """Searches by their own id and by their trace's."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, list[_Retrieval]] = {}
+        self._trace_of: dict[str, str] = {}
+
+    def add(self, name: str, trace: str, retrieval: _Retrieval | None) -> None:
+        """Add a span; one without a search only tells its trace."""
+        self._trace_of[name] = trace
+        for each in {name, trace} if retrieval else ():
+            self._found.setdefault(each, []).append(retrieval)  # type: ignore[arg-type]
+
+    def about(self, name: str) -> list[_Retrieval]:
+        """The search of that name, or all of its trace."""
+        return self._found.get(name) or self._found.get(self._trace_of.get(name, ""), [])
 
 
 def _score_of(annotation: Mapping[str, Any]) -> float | None:
@@ -154,7 +174,7 @@ def _documents_of(span: Mapping[str, Any]) -> list[Any]:
     nested = _attribute(span, "retrieval.documents")
     # Read back from Parquet, a list is an array.
     if isinstance(nested, Iterable) and not isinstance(nested, (str, Mapping)):
-        return [each.get("document.id", (each.get("document") or {}).get("id")) for each in nested]
+        return [_at(each, "document.id") for each in nested]
     names: list[Any] = []
     while True:
         name = _attribute(span, f"retrieval.documents.{len(names)}.document.id")
@@ -172,32 +192,30 @@ def _attribute(span: Mapping[str, Any], path: str) -> Any:
 
 
 def _at(holder: Mapping[str, Any], path: str) -> Any:
-    """A value by its dotted path, which may stand flat, nested, or partly both."""
-    if path in holder:
-        return holder[path]
+    """A value by its dotted path, which may be flat, nested, or partly both; None if empty."""
+    found = _present(holder.get(path))
     parts = path.split(".")
     for cut in range(len(parts) - 1, 0, -1):
         inner = holder.get(".".join(parts[:cut]))
-        if isinstance(inner, Mapping):
-            return _at(inner, ".".join(parts[cut:]))
-    return None
+        if found is None and isinstance(inner, Mapping):
+            found = _at(inner, ".".join(parts[cut:]))
+    return found
 
 
-def _plain(value: Any) -> dict[str, Any]:
-    """An object of LangSmith's client, or its JSON, as a dict."""
+def _rows(source: Any) -> list[Mapping[str, Any]]:
+    """Rows of a table, or objects of LangSmith's client."""
+    if hasattr(source, "columns"):
+        return [row for _, row in rows_of(source, "traces")]
+    return [_plain(each) for each in source]
+
+
+def _plain(value: Any) -> Mapping[str, Any]:
     if isinstance(value, Mapping):
-        return dict(value)
+        return value
     for name in ("model_dump", "dict"):
         if hasattr(value, name):
             return dict(getattr(value, name)())
     return dict(vars(value))
-
-
-def _stats(runs: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    for run in runs:
-        for stats in (run.get("feedback_stats") or {}).values():
-            if isinstance(stats, Mapping) and stats.get("avg") is not None:
-                yield {"run_id": run.get("id"), "score": stats["avg"]}
 
 
 def _query_of(inputs: Any) -> str | None:
@@ -207,13 +225,8 @@ def _query_of(inputs: Any) -> str | None:
     return found[0] if found else None
 
 
-def _langchain_id(document: Any, key: str | None, run: Any) -> str:
+def _langchain_id(document: Any, key: str | None) -> Any:
     body = _plain(document)
     body = body.get("kwargs", body)  # LangChain's own serialisation
     name = (body.get("metadata") or {}).get(key) if key else body.get("id")
-    if name is None or isinstance(name, list):
-        raise DataError(
-            f"a document that run {run} retrieved has no {f'metadata[{key!r}]' if key else 'id'}: "
-            "name the key of its metadata that has it (id_key=...)"
-        )
-    return str(name)
+    return None if isinstance(name, list) else name

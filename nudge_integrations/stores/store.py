@@ -82,7 +82,11 @@ class LiveStore(Retrying, ABC):
         """
         for name in ("get_by_ids", "get_nodes"):  # LangChain's stores, and LlamaIndex's
             if hasattr(self.owner, name):
-                for each in getattr(self.owner, name)(list(self.ids())):
+                try:
+                    found = getattr(self.owner, name)(list(self.ids()))
+                except NotImplementedError:  # LlamaIndex's FAISS
+                    break
+                for each in found:
                     text = getattr(each, "page_content", None)
                     text = each.get_content(metadata_mode="none") if text is None else text
                     id_ = str(getattr(each, "node_id", None) or each.id)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,9 +19,8 @@ from nudge_integrations.embedding.encoders import original_model
 from nudge_integrations.errors import DataError, NotFinetunedError
 from nudge_integrations.evaluation import EvaluationReport
 from nudge_integrations.relevance import RelevanceDataset, check_leaks
-from nudge_integrations.relevance.over import PARTS, over_documents, with_holdout
-from nudge_integrations.tuning.metric import check_metric
-from nudge_integrations.tuning.options import EngineOptions
+from nudge_integrations.relevance.over import PARTS, over, over_documents, with_holdout
+from nudge_integrations.tuning.options import EngineOptions, check_metric
 from nudge_integrations.tuning.run import Corpus, Questions, measure, tune
 from nudge_integrations.tuning.saved import check_free
 from nudge_integrations.tuning.tuned import TunedVectors
@@ -44,30 +42,7 @@ class FinetuneEngine:
             `corpus` and `relevant_docs` (or `qrels`).
         texts: Document id -> text exactly as it is embedded; None for the dataset's own corpus.
         model: Embedding model; None for all-MiniLM-L6-v2.
-        val_dataset: Questions to choose the step on. Left out: cross-validation over the
-            training questions, after which all of them shape the vectors.
-        test_dataset: Questions used for the report only. Left out: the report covers the
-            questions held out while the step was chosen.
-        method: `"c"` (NUDGE-C, this package's own), `"n"` or `"m"` (the paper's NUDGE-N and
-            NUDGE-M), or an instance of `NudgeC`, `NudgeN` or `NudgeM`.
-        protect_unseen: NUDGE-C only: the largest estimated loss of the metric that questions
-            about documents without training questions may suffer (0: none). Left out: the
-            method's own default.
-        metric: How the store ranks: `"cosine"` or `"dot"`.
-        validation_metric: The metric that the step is chosen to raise, such as `"recall@5"`; left
-            out, `"ndcg@10"`. A method passed as an instance brings its own.
-        selection: `"cross-validation"` (every judgment finally shapes the vectors) or
-            `"holdout"` (the paper's protocol; takes 15 % of the questions where `val_dataset` is
-            left out).
-        gamma: A fixed step instead of a chosen one.
-        seed: Decides which questions make up a fold.
-        cache: Whether, or in which folder, to keep embeddings on disk between runs.
-        batch_size: Texts per batch.
-        device: Where to embed with sentence-transformers, and where to tune, such as `"cuda"`. A
-            method passed as an instance brings its own device for tuning.
-        half_precision: Run a sentence-transformers model in half precision (CUDA only).
-        workers: Questions embedded at once, for models behind an API.
-        show_progress: Whether to show progress bars.
+        options: Fields of `nudge_integrations.tuning.options.EngineOptions`.
 
     Attributes:
         questions: What `from_documents` generated; None where questions were given.
@@ -229,23 +204,31 @@ class FinetuneEngine:
         """Vectors of all documents after tuning, `(n, d)` float32, in the order of `ids`."""
         return self.tuned.apply(self.ids, self.base_embeddings)
 
-    def evaluate(self, dataset: Any) -> EvaluationReport:
+    def evaluate(self, dataset: Any, new_documents: Any = None) -> EvaluationReport:
         """Measure before and after on other questions.
 
         Args:
-            dataset: Judged questions over the same documents.
+            dataset: Judged questions over the same documents, and the new ones.
+            new_documents: Documents added after tuning, in the form the engine takes documents in.
+                Questions about them are a group of their own in the report.
 
         Raises:
-            DataError: A judgment names a document that is not there.
+            DataError: A judgment names a document that is not there, or a new one was there before.
             LeakError: A question was trained on.
             NotFinetunedError: `finetune()` has not run.
         """
         _ = self.tuned  # refused before anything is embedded
         asked = RelevanceDataset.coerce(dataset)
         parts = zip(PARTS, self._datasets[:2], strict=False)
-        check_leaks(**{name: part for name, part in parts if part}, evaluation=asked)
-        questions = Questions.embed(asked.with_corpus(self._texts), self.embedder)
-        return self._measured(questions, "the questions given")
+        check_leaks(**{name: part for name, part in parts if part}, dataset=asked)
+        new = {} if new_documents is None else self._texts_of(new_documents)
+        twice = sorted(new.keys() & self._texts)
+        if twice:
+            raise DataError(f"not new, but tuned: {name_some(twice)}; leave it out, or rename it")
+        asked = over(asked, {**self._texts, **new}, "dataset", self._id_of)
+        questions = Questions.embed(asked, self.embedder)
+        added = Corpus.embed(new, self.embedder) if new else None
+        return self._measured(questions, "questions you gave", added)
 
     def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Save the result; `TunedVectors.load(folder)` reads it back.
@@ -275,10 +258,8 @@ class FinetuneEngine:
 
     @property
     def _embedded(self) -> Corpus:
-        if self._corpus is None:
-            raise NotFinetunedError(
-                "nothing is embedded yet: call finetune() first, or await afinetune()"
-            )
+        _ = self.tuned
+        assert self._corpus is not None  # set together with what was tuned
         return self._corpus
 
     def _remember_bases(self, index: ExactIndex) -> None:
@@ -287,33 +268,23 @@ class FinetuneEngine:
         rows = np.flatnonzero((base != tuned).any(axis=1))
         index.moves = Moves(self.tuned.digest, {self.ids[row]: base[row].copy() for row in rows})
 
-    def _measured(self, questions: Questions, judged_on: str) -> EvaluationReport:
-        chosen = self.tuned.report
-        report = measure(
+    def _texts_of(self, documents: Any) -> dict[str, str]:
+        """Document id -> text as it is embedded, of documents in the framework's form."""
+        return dict(documents)
+
+    def _measured(
+        self, questions: Questions, judged_on: str, added: Corpus | None = None
+    ) -> EvaluationReport:
+        ids, vectors = self._embedded.ids, self._embedded.vectors
+        if added is not None:
+            ids, vectors = (*ids, *added.ids), np.concatenate([vectors, added.vectors])
+        unknown = "one question is too few to choose a step on"
+        return measure(
             self.tuned,
-            self._embedded,
+            ids,
+            vectors,
             questions,
             judged_on=f"{len(questions.ids)} {judged_on}",
-            curve=chosen.curve if chosen else (),
-            reason=chosen.step_reason if chosen else self._unmeasured_reason(),
+            added=added.ids if added else (),
+            reason=unknown if self.gamma is None else f"step {self.tuned.step:g} was asked for",
         )
-        return replace(report, unseen_estimate=chosen.unseen_estimate if chosen else None)
-
-    def _unmeasured_reason(self) -> str:
-        if self.gamma is None:
-            return "one question is too few to choose a step on"
-        return f"step {self.tuned.step:g} was asked for"
-
-
-def unique_texts(documents: Iterable[tuple[str, str]], what: str) -> dict[str, str]:
-    """Document id -> text.
-
-    Raises:
-        DataError: Two documents share an id.
-    """
-    texts: dict[str, str] = {}
-    for name, text in documents:
-        if name in texts:
-            raise DataError(f"two {what} have the id {name!r}; give each its own")
-        texts[name] = text
-    return texts

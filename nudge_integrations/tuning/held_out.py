@@ -1,24 +1,28 @@
-"""The report on questions that a tuning was chosen on, each judged by vectors tuned without it."""
+"""The report on the questions a tuning was chosen on, each judged by vectors tuned without it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nudge_integrations.evaluation.comparison import compare
-from nudge_integrations.evaluation.metrics import QueryTotals, first_answer_rank, score_rankings
-from nudge_integrations.evaluation.report import EvaluationReport
-from nudge_integrations.evaluation.scores import Scores
+from nudge_integrations.evaluation import (
+    EvaluationReport,
+    QueryTotals,
+    Scores,
+    compare,
+    first_answer_rank,
+    score_rankings,
+)
 
 if TYPE_CHECKING:
     from nudge_integrations.methods import Fit
     from nudge_integrations.methods.step import HeldOut
 
-REPORT_METRICS = ("ndcg@10", "recall@10", "mrr@10", "recall@1")
+METRICS = ("ndcg@10", "recall@10", "mrr@10", "recall@1")
 _FEW = 30
 
 
@@ -26,11 +30,8 @@ def held_out_report(
     fit: Fit,
     names: Sequence[str],
     grades: Sequence[npt.NDArray[np.float32]],
-    *,
     validation: int,
-    queries: Mapping[str, str],
-    moved: int,
-    documents: int,
+    **facts: Any,
 ) -> EvaluationReport | None:
     """Before and after of the questions that were held out; None where none could be.
 
@@ -39,9 +40,7 @@ def held_out_report(
         names: Id of each question, training questions first.
         grades: Grades of the answers of each.
         validation: How many of the names, the last ones, are validation questions.
-        queries: Text of each question id, for the examples.
-        moved: How many documents moved.
-        documents: How many documents there are.
+        facts: Passed on to `compare`: `queries`, `moved`, `documents` and `turns`.
     """
     held = fit.held_out
     if held is None:
@@ -57,26 +56,17 @@ def held_out_report(
         *_scores(held, names, grades),
         seen={asked[row] for row in np.flatnonzero(held.seen)},
         judged_on=judged_on,
-        queries=queries,
         method=fit.method.upper(),
         step=fit.step,
         step_reason=fit.reason,
-        moved=moved,
-        documents=documents,
         curve=fit.curve,
         notes=notes_on(len(names)),
+        **facts,
     )
     if fit.unseen is None:
         return report
-    foreseen = compare(*_scores(fit.unseen, names, grades), judged_on="documents left out").row()
-    return replace(report, unseen_estimate=replace(foreseen, group="unseen"))
-
-
-def notes_on(count: int) -> tuple[str, ...]:
-    """What to say of so many questions."""
-    if count >= _FEW:
-        return ()
-    return (f"only {count} questions: differences this small a sample shows may be luck",)
+    estimate = compare(*_scores(fit.unseen, names, grades), judged_on="documents set aside").row()
+    return replace(report, unseen_estimate=replace(estimate, group="unseen"))
 
 
 def _scores(
@@ -88,15 +78,17 @@ def _scores(
     )
     totals = QueryTotals.from_grades([grades[each] for each in found.queries])
     ids = tuple(names[each] for each in once)
-    before, after = (
-        Scores(
-            ids,
-            {
-                metric: np.bincount(row, score_rankings(metric, ranked, totals)) / count
-                for metric in REPORT_METRICS
-            },
-            first_answer_rank(ranked)[first],
-        )
-        for ranked in (found.before, found.after)
-    )
-    return before, after
+
+    def means(ranked: npt.NDArray[Any]) -> Scores:
+        values = {each: score_rankings(each, ranked, totals) for each in METRICS}
+        columns = {each: np.bincount(row, value) / count for each, value in values.items()}
+        return Scores(ids, columns, first_answer_rank(ranked)[first])
+
+    return means(found.before), means(found.after)
+
+
+def notes_on(count: int) -> tuple[str, ...]:
+    """What to say of so many questions."""
+    if count >= _FEW:
+        return ()
+    return (f"only {count} questions: differences in so small a sample may be luck",)

@@ -1,4 +1,4 @@
-"""What both frameworks' embedding models do with document texts, and checks on what they get."""
+"""Tuned vectors for document texts, for the embedding models of both frameworks."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ Vectors = list[list[float]]
 
 @dataclass
 class TextLookup:
-    """Answers document texts with their tuned vectors, and the rest through the base model.
+    """Gives document texts their tuned vectors, and embeds the rest with the base model.
 
-    Where the run has a field, what the base model gives for the rest moves by it.
+    If the run has a field, the vectors of the rest move by it.
 
     Used in two steps, so that the base model can be awaited in between: embed `ask(texts)` with
     the base model, then hand its vectors to `answer`.
 
     Args:
         tuned: What a run produced; None leaves every text to the base model.
-        unchecked: Whether the base model has yet to be compared with the one tuned for. The
-            comparison embeds one short text, once, before the first tuned vector is given out.
+        unchecked: Whether the base model has yet to be compared with the one tuned for. That
+            embeds one short text, once, before the first tuned vector is returned.
     """
 
     tuned: TunedVectors | None
@@ -92,12 +92,12 @@ class TextLookup:
 
 
 def as_tuned(value: Any) -> TunedVectors:
-    """Accept what a run produced, and nothing similar.
+    """Refuse anything but what a run produced.
 
     Raises:
         DataError: An engine, a folder or anything else; the message says how to get there.
     """
-    # Whoever has tuned vectors has loaded that module; a plain store starts without it.
+    # Imported late, so that a store without tuned vectors loads faster.
     from nudge_integrations.tuning.tuned import TunedVectors
 
     if isinstance(value, TunedVectors):

@@ -1,4 +1,4 @@
-"""The options of a tuning run: one dataclass, from which the command line takes its flags, too."""
+"""The options of a tuning run, from which the command line derives its flags."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nudge_integrations.common.options import read_options
 from nudge_integrations.embedding import Embedder
-from nudge_integrations.errors import DataError
+from nudge_integrations.errors import DataError, MetricMismatchError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -25,7 +25,32 @@ _OTHER_NAMES = (
 
 @dataclass(frozen=True, kw_only=True)
 class EngineOptions:
-    """Everything a tuning run takes besides data and model; `FinetuneEngine` documents each.
+    """Everything a tuning run takes besides training questions, documents and model.
+
+    Args:
+        val_dataset: Questions to choose the step on. Without them, it is chosen by cross-validation
+            over the training questions, all of which then shape the vectors.
+        test_dataset: Questions for the report only. Without them, the report covers the questions
+            held out while the step was chosen.
+        method: `"c"` (default; NUDGE-C, this package's own), `"n"` or `"m"` (the paper's NUDGE-N
+            and NUDGE-M), or an instance of `NudgeC`, `NudgeN` or `NudgeM`.
+        metric: How the store ranks: `"cosine"` (default) or `"dot"`.
+        validation_metric: The metric to improve, such as `"recall@5"` (default: `"ndcg@10"`). A
+            method passed as an instance brings its own.
+        protect_unseen: For NUDGE-C only: the largest estimated loss of the metric to accept for
+            questions about documents without training questions (default: 0.02; 0 accepts none).
+        selection: `"cross-validation"` (default; every question ends up shaping the vectors) or
+            `"holdout"` (the paper's protocol: validation questions only choose the step; without
+            any, 15% of the training questions are held out).
+        gamma: Use this step instead of choosing one.
+        seed: Decides which questions make up a fold.
+        cache: Whether, or in which folder, to keep embeddings on disk between runs.
+        batch_size: Texts to embed at once (default: 32).
+        device: Where to embed with sentence-transformers and to tune, such as `"cuda"`; by default
+            the best available. A method passed as an instance brings its own for tuning.
+        half_precision: Run a sentence-transformers model in float16 (CUDA only).
+        workers: Questions to embed at once, for models behind an API.
+        show_progress: Whether to show progress bars.
 
     Raises:
         DataError: An option that is out of range, or that the method would never see.
@@ -127,3 +152,23 @@ class EngineOptions:
                 f"{option}={value!r} has no effect on a method that is an instance: set it "
                 f"there, as in {type(self.method).__name__}({name}={value!r})"
             )
+
+
+def check_metric(method: str, metric: str) -> None:
+    """Refuse a metric that does not exist, or under which the method's vectors rank wrongly.
+
+    Raises:
+        DataError: `metric` is neither `"cosine"` nor `"dot"`.
+        MetricMismatchError: NUDGE-M with another metric than `"dot"`.
+    """
+    if metric not in ("cosine", "dot"):
+        hint = f": for the metric to be raised, pass validation_metric={metric!r}"
+        raise DataError(
+            f"metric must be 'cosine' or 'dot' (the inner product), got {metric!r}"
+            f"{hint if '@' in str(metric) else ''}"
+        )
+    if method == "nudge-m" and metric != "dot":
+        raise MetricMismatchError(
+            f"NUDGE-M's vectors are not of unit length, so under metric={metric!r} they rank "
+            "wrongly: use metric='dot' (and a store that ranks by inner product), or method='n'"
+        )

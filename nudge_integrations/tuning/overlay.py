@@ -1,4 +1,4 @@
-"""Re-ranking what another store found by tuned vectors; nothing is written."""
+"""Re-rank another store's results by tuned vectors, without writing anything."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nudge_integrations.tuning.tuned import TunedVectors
 Floats = npt.NDArray[np.float64]
 Scale = Callable[[Floats], Floats]
 
-# What stores call a score, turned back into the cosine (or inner product) it was made from.
+# Inverts the usual kinds of score to the cosine (or inner product) behind them.
 _SCALES: tuple[Scale, ...] = (
     lambda score: score,
     lambda score: 2 * score - 1,
@@ -99,7 +99,7 @@ class Overlay:
 
 
 def _scale_of(scores: Floats, similarities: Floats) -> Scale:
-    """The meaning of scores under which they are these similarities."""
+    """Find the kind of score that gives these similarities."""
     with np.errstate(invalid="ignore", divide="ignore"):
         errors = [np.abs(scale(scores) - similarities).max() for scale in _SCALES]
     best = int(np.argmin(np.nan_to_num(errors, nan=np.inf)))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from nudge_integrations.common import topk
 from nudge_integrations.common.arrays import FloatMatrix, IntVector, unit_rows
 from nudge_integrations.common.files import text_hash
 from nudge_integrations.embedding import Embedder
+from nudge_integrations.errors import DataError
 from nudge_integrations.evaluation import (
     EvaluationReport,
     Turns,
@@ -20,11 +21,12 @@ from nudge_integrations.evaluation import (
     with_rankings,
 )
 from nudge_integrations.relevance import RelevanceDataset, question_key
-from nudge_integrations.tuning.held_out import REPORT_METRICS, held_out_report, notes_on
+from nudge_integrations.tuning.held_out import METRICS, held_out_report, notes_on
 from nudge_integrations.tuning.tuned import TunedVectors
 
 if TYPE_CHECKING:
-    from nudge_integrations.methods import Judgments, Method
+    from nudge_integrations.methods import Fit, Judgments, Method
+
 
 _DEPTH = 100
 
@@ -62,10 +64,6 @@ class Corpus:
         _, firsts = np.unique(of_document, return_index=True)
         return cls(ids, hashes, vectors, of_document, firsts)
 
-    def text_of(self) -> dict[str, int]:
-        """Number of the distinct text of each document id."""
-        return dict(zip(self.ids, self.texts.tolist(), strict=True))
-
 
 @dataclass(frozen=True, eq=False)
 class Questions:
@@ -93,16 +91,37 @@ class Questions:
         judged = (self.dataset.qrels[name] for name in self.ids)
         return [{doc: grade for doc, grade in each.items() if grade > 0} for each in judged]
 
+    def about(self, documents: Collection[str]) -> set[str]:
+        """Ids of the questions with an answer among the documents."""
+        wanted = set(documents)
+        answers = zip(self.ids, self.answers(), strict=True)
+        return {name for name, each in answers if not wanted.isdisjoint(each)}
+
     def judgments(self, corpus: Corpus) -> Judgments:
         """Which distinct texts answer them."""
         from nudge_integrations.methods import Judgments
 
-        number, answers = corpus.text_of(), self.answers()
+        number = dict(zip(corpus.ids, corpus.texts.tolist(), strict=True))
+        answers = self.answers()
         return Judgments.from_lists(
             [[number[doc] for doc in each] for each in answers],
             len(corpus.firsts),
             [list(each.values()) for each in answers],
         ).unique()
+
+
+def unique_texts(documents: Iterable[tuple[str, str]], what: str) -> dict[str, str]:
+    """Document id -> text.
+
+    Raises:
+        DataError: Two documents share an id.
+    """
+    texts: dict[str, str] = {}
+    for name, text in documents:
+        if name in texts:
+            raise DataError(f"two {what} have the id {name!r}; give each its own")
+        texts[name] = text
+    return texts
 
 
 def tune(
@@ -128,13 +147,8 @@ def tune(
         selection: See `Method.fit`.
         gamma: A fixed step.
     """
-    from nudge_integrations.methods.folds import fold_numbers
-
     parts = [train, validation] if validation else [train]
     judged = [part.judgments(corpus) for part in parts]
-    names = [name for part in parts for name in part.ids]
-    queries = {name: text for part in parts for name, text in part.dataset.queries.items()}
-    keys = [question_key(part.dataset.queries[name]) for part in parts for name in part.ids]
     fit = method.fit(
         corpus.vectors[corpus.firsts],
         train.vectors,
@@ -143,103 +157,112 @@ def tune(
         selection=selection,
         similarity=metric,
         gamma=gamma,
-        groups=fold_numbers(keys, method.seed, method.folds),
+        groups=_groups(parts, method),
     )
     place = np.full(len(corpus.firsts), -1, np.int64)
     place[fit.rows] = np.arange(len(fit.rows))
     moved = np.flatnonzero(place[corpus.texts] >= 0)
-    # Over distinct texts, as they were ranked: an answer that is there twice counts once.
-    report = held_out_report(
-        fit,
-        names,
-        [row for each in judged for row in np.split(each.grades, each.indptr[1:-1])],
-        validation=len(validation.ids) if validation else 0,
-        queries=queries,
-        moved=len(moved),
-        documents=len(corpus.ids),
-    )
-    shaping = [train, validation] if validation and selection != "holdout" else [train]
+    originals, vectors = corpus.vectors[moved], fit.vectors[place[corpus.texts[moved]]]
+    facts = {"moved": len(moved), "documents": len(corpus.ids)}
+    shaping = parts if selection != "holdout" else [train]
     return TunedVectors(
         ids=tuple(corpus.ids[row] for row in moved),
-        vectors=fit.vectors[place[corpus.texts[moved]]],
-        originals=corpus.vectors[moved],
+        vectors=vectors,
+        originals=originals,
         text_hashes=tuple(corpus.hashes[row] for row in moved),
         metric=metric,
         method=fit.method,
         step=fit.step,
         model=embedder.fingerprint,
-        report=report,
+        report=_report(fit, parts, judged, turns=Turns.between(originals, vectors), **facts),
         field=fit.field,
-        labelled=_labelled(shaping, moved, corpus) if fit.field is not None else (),
+        labelled=() if fit.field is None else _labelled(corpus, moved, shaping),
     )
 
 
-def _labelled(shaping: list[Questions], moved: IntVector, corpus: Corpus) -> tuple[str, ...]:
+def _groups(parts: list[Questions], method: Method) -> IntVector:
+    """The fold of each question: those with the same words share one."""
+    from nudge_integrations.methods.folds import fold_numbers
+
+    keys = [question_key(part.dataset.queries[name]) for part in parts for name in part.ids]
+    return fold_numbers(keys, method.seed, method.folds)
+
+
+def _report(
+    fit: Fit, parts: list[Questions], judged: list[Judgments], **facts: Any
+) -> EvaluationReport | None:
+    # Two parts may use one id for different questions.
+    asked = [(name, part.dataset.queries[name]) for part in parts for name in part.ids]
+    # Over distinct texts, as they were ranked: an answer that is there twice counts once.
+    grades = [row for each in judged for row in np.split(each.grades, each.indptr[1:-1])]
+    names, validation = [name for name, _ in asked], sum(len(part.ids) for part in parts[1:])
+    return held_out_report(fit, names, grades, validation, queries=dict(asked), **facts)
+
+
+def _labelled(corpus: Corpus, moved: IntVector, shaping: list[Questions]) -> tuple[str, ...]:
     """Ids of the moved documents whose text answers a question that shaped the vectors."""
-    number = corpus.text_of()
-    texts = {number[name] for part in shaping for answers in part.answers() for name in answers}
-    return tuple(corpus.ids[row] for row in moved if corpus.texts[row] in texts)
+    taught = {doc for part in shaping for answers in part.answers() for doc in answers}
+    texts = corpus.texts[[name in taught for name in corpus.ids]]
+    return tuple(corpus.ids[row] for row in moved[np.isin(corpus.texts[moved], texts)])
 
 
 def measure(
     tuned: TunedVectors,
-    corpus: Corpus,
+    ids: Sequence[str],
+    vectors: FloatMatrix,
     questions: Questions,
     *,
     judged_on: str,
-    curve: tuple[tuple[float, float], ...] = (),
+    added: Collection[str] | None = None,
     reason: str = "",
 ) -> EvaluationReport:
     """Rank every document for some questions, before and after.
 
     Args:
         tuned: What a run produced.
-        corpus: Every document.
+        ids: Ids of all documents.
+        vectors: Their base vectors, shape `(len(ids), d)`.
         questions: What to ask.
         judged_on: What the questions are, for the report.
-        curve: Steps that were tried, with their scores.
-        reason: Why the step was chosen.
+        added: Ids of the documents that were added after tuning. None where that is not known:
+            those count that move now and did not in the run.
+        reason: Why the step was chosen, where the run has no report that says so.
     """
     qrels = {name: questions.dataset.qrels[name] for name in questions.ids}
-    after = tuned.apply(corpus.ids, corpus.vectors)
-    # Documents that came after the run move, too, by its field.
-    moved = np.flatnonzero((after != corpus.vectors).any(axis=1))
-    rankings = [
-        _rank(vectors, corpus.ids, questions, tuned.metric) for vectors in (corpus.vectors, after)
-    ]
-    scores = [
-        evaluate_rankings(each, qrels, REPORT_METRICS, corpus=corpus.ids) for each in rankings
-    ]
-    seen = None  # where nothing moved, no question differs from another
-    if len(tuned):
-        labelled = set(tuned.ids if tuned.field is None else tuned.labelled)
-        answers = zip(questions.ids, questions.answers(), strict=True)
-        seen = {name for name, each in answers if not each.keys().isdisjoint(labelled)}
+    after = tuned.apply(ids, vectors)
+    moved = np.flatnonzero((after != vectors).any(axis=1))
+    rankings = [_rank(each, ids, questions, tuned.metric) for each in (vectors, after)]
+    scores = [evaluate_rankings(each, qrels, METRICS, corpus=ids) for each in rankings]
+    if added is None:
+        added = {ids[row] for row in moved.tolist()}.difference(tuned.ids)
+    labelled = tuned.ids if tuned.field is None else tuned.labelled
+    chosen = tuned.report
     report = compare(
         *scores,
-        seen=seen,
+        # Where nothing moved, no question differs from another.
+        seen=questions.about(labelled) if len(tuned) else None,
+        new=questions.about(added) if len(tuned) else None,
         judged_on=judged_on,
         queries=questions.dataset.queries,
         method=tuned.method.upper(),
         step=tuned.step,
-        step_reason=reason,
+        step_reason=chosen.step_reason if chosen else reason,
         moved=len(moved),
-        documents=len(corpus.ids),
-        turns=Turns.between(corpus.vectors[moved], after[moved]),
-        curve=curve,
+        documents=len(ids),
+        turns=Turns.between(vectors[moved], after[moved]),
+        curve=chosen.curve if chosen else (),
         notes=notes_on(len(questions.ids)),
+        unseen_estimate=chosen.unseen_estimate if chosen else None,
     )
     return with_rankings(report, *rankings, qrels=qrels, texts=questions.dataset.corpus)
 
 
 def _rank(
-    vectors: FloatMatrix, ids: tuple[str, ...], questions: Questions, metric: str
+    vectors: FloatMatrix, ids: Sequence[str], questions: Questions, metric: str
 ) -> dict[str, list[str]]:
     asked = questions.vectors
     if metric == "cosine":
         vectors, asked = unit_rows(vectors), unit_rows(asked)
     rows, _ = topk.search(asked, vectors, _DEPTH)
-    return {
-        name: [ids[row] for row in found]
-        for name, found in zip(questions.ids, rows.tolist(), strict=True)
-    }
+    found = ([ids[row] for row in each] for each in rows.tolist())
+    return dict(zip(questions.ids, found, strict=True))

@@ -1,4 +1,4 @@
-"""Saved vector stores: their one layout, and tuning one on disk without its framework."""
+"""Saved vector stores: their layout, and tuning one on disk without its framework."""
 
 from __future__ import annotations
 
@@ -11,18 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nudge_integrations.common.arrays import FloatMatrix
-from nudge_integrations.common.files import (
-    header_of,
-    pack,
-    read_file,
-    unpack,
-    write_atomically,
-)
+from nudge_integrations.common.files import header_of, pack, read_file, unpack, write_atomically
 from nudge_integrations.common.index import ExactIndex
 from nudge_integrations.common.rows import Moves
 from nudge_integrations.errors import CorruptFileError, NudgeError
-from nudge_integrations.tuning.metric import check_metric
 
 if TYPE_CHECKING:
     from nudge_integrations.tuning.tuned import TunedVectors
@@ -110,7 +102,7 @@ _LAYOUTS = {layout.kind: layout for layout in (LANGCHAIN, LLAMA_INDEX)}
 
 
 def apply_to_saved(path: str | os.PathLike[str], tuned: TunedVectors) -> Exchange:
-    """Put tuned vectors into a saved store, where it holds the originals that they were made from.
+    """Put tuned vectors into a saved store, where it holds the originals they were made from.
 
     Args:
         path: The folder or the file that a `NudgeVectorStore` of either framework was saved to.
@@ -119,10 +111,10 @@ def apply_to_saved(path: str | os.PathLike[str], tuned: TunedVectors) -> Exchang
     Raises:
         CorruptFileError: No such store there, several of them, or a damaged one.
         MetricMismatchError: NUDGE-M's vectors, and a store that ranks by cosine.
-        DataError: Vectors of another dimension. The store is as it was, as after any error.
+        DataError: Vectors of another dimension. As after any error, the store is unchanged.
         NudgeError: The folder cannot be written to.
     """
-    return _exchange(Path(path), tuned, tuned.originals, tuned.vectors, checked=True)
+    return _exchange(Path(path), tuned, applying=True)
 
 
 def revert_in_saved(path: str | os.PathLike[str], tuned: TunedVectors) -> Exchange:
@@ -130,12 +122,10 @@ def revert_in_saved(path: str | os.PathLike[str], tuned: TunedVectors) -> Exchan
 
     Arguments and errors are those of `apply_to_saved`.
     """
-    return _exchange(Path(path), tuned, tuned.vectors, tuned.originals, checked=False)
+    return _exchange(Path(path), tuned, applying=False)
 
 
-def _exchange(
-    path: Path, tuned: TunedVectors, expected: FloatMatrix, vectors: FloatMatrix, checked: bool
-) -> Exchange:
+def _exchange(path: Path, tuned: TunedVectors, *, applying: bool) -> Exchange:
     path = _file_of(path)
     data = read_file(path, "saved store")
     kind = header_of(data).get("kind", "")
@@ -147,36 +137,23 @@ def _exchange(
             "through NudgeEmbedding (LlamaIndex) or NudgeEmbeddings (LangChain)"
         )
     index, documents = layout.unpack(data, path)
-    if checked:
-        check_metric(tuned.method, index.metric)
-    before = index.matrix
-    left = index.replace(tuned.ids, expected, vectors)
-    if tuned.field is not None and checked:
-        index.move(tuned.digest, tuned.move, set(tuned.ids))
-    elif not checked:
-        index.move_back(tuned.digest)
-    changed = int((index.matrix.view(np.uint32) != before.view(np.uint32)).any(axis=1).sum())
+    before = len(index.moves.bases)
+    left = tuned.apply_to(index) if applying else tuned.revert_in(index)
+    changed = len(tuned) - len(left) + abs(len(index.moves.bases) - before)
     if changed:
         write_atomically(path, layout.pack(index, documents))
-    reasons = _reasons(index, tuned, left, vectors)
-    return Exchange(path, index.metric, len(documents), changed, **reasons)
-
-
-def _reasons(
-    index: ExactIndex, tuned: TunedVectors, left: Sequence[str], vectors: FloatMatrix
-) -> dict[str, tuple[str, ...]]:
-    row_of = {name: row for row, name in enumerate(tuned.ids)}
-    there = [name for name in left if name in index]
-    wanted = vectors[[row_of[name] for name in there]]
-    same = np.zeros(0, bool)
-    if there:
-        # As integers, because only equal bytes count.
-        same = (index.get(there).view(np.uint32) == wanted.view(np.uint32)).all(axis=1)
-    return {
-        "already": tuple(name for name, is_same in zip(there, same, strict=True) if is_same),
-        "different": tuple(name for name, is_same in zip(there, same, strict=True) if not is_same),
-        "absent": tuple(name for name in left if name not in index),
-    }
+    wanted = dict(zip(tuned.ids, tuned.vectors if applying else tuned.originals, strict=True))
+    there = {name: index.get([name]).tobytes() for name in left if name in index}
+    already = [name for name, found in there.items() if found == wanted[name].tobytes()]
+    return Exchange(
+        path,
+        index.metric,
+        len(documents),
+        changed,
+        already=tuple(already),
+        absent=tuple(name for name in left if name not in there),
+        different=tuple(name for name in there if name not in set(already)),
+    )
 
 
 def check_free(folder: str | os.PathLike[str], tuned: TunedVectors | None, remedy: str) -> None:
@@ -209,8 +186,8 @@ def _is_saved(folder: Path, tuned: TunedVectors) -> bool:
         there = TunedVectors.load(folder)
     except CorruptFileError:
         return False
-    mine = (tuned.ids, tuned.vectors.tobytes(), tuned.originals.tobytes())
-    return (there.ids, there.vectors.tobytes(), there.originals.tobytes()) == mine
+    one, other = ((each.ids, each.digest, each.originals.tobytes()) for each in (there, tuned))
+    return one == other
 
 
 def _file_of(path: Path) -> Path:
@@ -219,15 +196,14 @@ def _file_of(path: Path) -> Path:
     Raises:
         CorruptFileError: There is none, or there are several.
     """
+    if not path.exists():
+        hint = "; a running store is tuned by `nudge tune`" if "#" in path.name else ""
+        raise CorruptFileError(f"no saved store at {path}: there is nothing of that name{hint}")
     if not path.is_dir():
-        if not path.exists():
-            hint = "; a running store is tuned by `nudge tune`" if "#" in path.name else ""
-            raise CorruptFileError(f"no saved store at {path}: there is nothing of that name{hint}")
         return path
     names = sorted({file for layout in _LAYOUTS.values() for file in path.glob(layout.pattern)})
-    found = [
-        file for file in names if header_of(read_file(file, "saved store")).get("kind") in _LAYOUTS
-    ]
+    kinds = {file: header_of(read_file(file, "saved store")).get("kind") for file in names}
+    found = [file for file, kind in kinds.items() if kind in _LAYOUTS]
     if len(found) == 1:
         return found[0]
     if found:

@@ -1,4 +1,4 @@
-"""What a run produced: the vectors that moved, the originals to go back to, and the report."""
+"""What a run produced: the vectors that moved, their originals, and the report."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from nudge_integrations.common.text import described
 from nudge_integrations.embedding import ModelFingerprint
 from nudge_integrations.errors import CorruptFileError, DataError, ModelMismatchError
 from nudge_integrations.evaluation import EvaluationReport
-from nudge_integrations.tuning.metric import check_metric
+from nudge_integrations.tuning.options import check_metric
 
 if TYPE_CHECKING:
     from nudge_integrations.methods.field import Field
@@ -28,6 +28,7 @@ KIND = "tuned vectors"
 VERSION = 2
 FILE_NAME = "tuned.safetensors"
 _FIELD = "field."
+_PLAIN = ("ids", "text_hashes", "metric", "method", "step", "labelled")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,10 +45,10 @@ class TunedVectors:
         step: How far they moved; 0 when nothing did.
         model: The embedding model that made the originals.
         report: Before and after, where it was measured.
-        field: Moves any other document by its base vector, such as one added later; None where
-            only the documents of the run move.
-        labelled: Ids of the documents that the questions behind the vectors name; the others moved
-            with their neighbours. Empty where that is all of `ids`.
+        field: Moves any other document by its base vector, such as one added later; None for
+            NUDGE-N and NUDGE-M, which move labelled documents only, and where nothing moved.
+        labelled: Ids of the documents that answer the questions behind the vectors; the others
+            moved with their neighbours. Empty where that is all of `ids`.
 
     Raises:
         DataError: Parts that do not fit together, or bad vectors; the id is named.
@@ -72,7 +73,7 @@ class TunedVectors:
             matrix = as_matrix(
                 getattr(self, name), name, ids=self.ids, dimension=width, allow_empty=True
             )
-            # A view, so that only the way through here is closed, not the caller's own array.
+            # A view, so that the caller's own array stays writable.
             matrix = matrix.view()
             matrix.flags.writeable = False
             object.__setattr__(self, name, matrix)
@@ -93,7 +94,7 @@ class TunedVectors:
 
     @cached_property
     def digest(self) -> str:
-        """Names what texts are answered with: equal for equal texts and vectors, 16 hex digits."""
+        """16 hex digits, equal for equal texts and vectors: names the run, for caches."""
         arrays = {} if self.field is None else self.field.to_arrays()
         parts = [self.vectors, *(arrays[name] for name in sorted(arrays))]
         whole = "".join(self.text_hashes).encode() + b"".join(each.tobytes() for each in parts)
@@ -104,7 +105,7 @@ class TunedVectors:
         return {name: row for row, name in enumerate(self.text_hashes)}
 
     def with_report(self, report: EvaluationReport | None) -> TunedVectors:
-        """The same with another report."""
+        """The same run with another report."""
         other = copy.copy(self)  # not `replace`, which would check every vector again
         object.__setattr__(other, "report", report)
         return other
@@ -191,7 +192,7 @@ class TunedVectors:
         return left
 
     def check_model(self, model: ModelFingerprint) -> None:
-        """Refuse another embedding model than the one that the vectors were tuned for.
+        """Refuse another embedding model than the one the vectors were tuned for.
 
         Raises:
             ModelMismatchError: The models differ.
@@ -221,19 +222,13 @@ class TunedVectors:
             NudgeError: The folder cannot be written to; an older save in it is still whole.
         """
         manifest = {
-            "ids": list(self.ids),
-            "text_hashes": list(self.text_hashes),
-            "metric": self.metric,
-            "method": self.method,
-            "step": self.step,
+            **{name: getattr(self, name) for name in _PLAIN},
             "model": self.model.to_dict(),
             "report": None if self.report is None else self.report.to_dict(),
-            "labelled": list(self.labelled),
         }
+        parts = {} if self.field is None else self.field.to_arrays()
         arrays = {"vectors": self.vectors, "originals": self.originals}
-        if self.field is not None:
-            parts = self.field.to_arrays()
-            arrays |= {f"{_FIELD}{name}": array for name, array in parts.items()}
+        arrays |= {f"{_FIELD}{name}": array for name, array in parts.items()}
         save_arrays(Path(folder) / FILE_NAME, KIND, VERSION, manifest, arrays)
         return Path(folder)
 
@@ -248,7 +243,7 @@ class TunedVectors:
             model: The model that is in use now, to be checked against the one tuned for.
 
         Raises:
-            CorruptFileError: Missing, truncated, edited, or of another version.
+            CorruptFileError: The file is missing, truncated, edited, or has another version.
             ModelMismatchError: `model` is another one.
         """
         folder = Path(folder)
@@ -258,7 +253,7 @@ class TunedVectors:
                 f"{str(folder.parent)!r}"
             )
         if model is not None:
-            _check_fingerprint(model)
+            _check_fingerprint(model)  # before the file is read
         content, arrays = load_arrays(folder / FILE_NAME, KIND, VERSION)
         try:
             tuned = _from_content(content, arrays)
@@ -274,10 +269,8 @@ class TunedVectors:
         width = len(self.model.probe)
         result = as_matrix(vectors, "vectors", ids=ids, dimension=width, allow_zero=True).copy()
         row_of_id = {name: row for row, name in enumerate(self.ids)}
-        places = [(place, row_of_id[name]) for place, name in enumerate(ids) if name in row_of_id]
-        if places:
-            where, rows = np.array(places).T
-            result[where] = new[rows]
+        rows = np.array([row_of_id.get(name, -1) for name in ids], np.int64)
+        result[rows >= 0] = new[rows[rows >= 0]]
         return result
 
 
@@ -291,26 +284,17 @@ def _check_fingerprint(model: Any) -> None:
 
 def _from_content(content: Mapping[str, Any], arrays: Mapping[str, Any]) -> TunedVectors:
     report, field = content["report"], None
-    parts = {
-        name.removeprefix(_FIELD): array
-        for name, array in arrays.items()
-        if name.startswith(_FIELD)
-    }
+    parts = {name[len(_FIELD) :]: each for name, each in arrays.items() if name.startswith(_FIELD)}
     if parts:
         # Only a run that has a field loads what moves by it, which needs torch.
         from nudge_integrations.methods.field import Field
 
         field = Field.from_arrays(parts)
     return TunedVectors(
-        ids=tuple(content["ids"]),
         vectors=arrays["vectors"],
         originals=arrays["originals"],
-        text_hashes=tuple(content["text_hashes"]),
-        metric=content["metric"],
-        method=content["method"],
-        step=float(content["step"]),
         model=ModelFingerprint.from_dict(content["model"]),
         report=None if report is None else EvaluationReport.from_dict(report),
         field=field,
-        labelled=tuple(content["labelled"]),
+        **{name: content[name] for name in _PLAIN} | {"step": float(content["step"])},
     )

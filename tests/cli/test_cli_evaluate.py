@@ -17,7 +17,8 @@ from nudge_integrations.tuning.tuned import TunedVectors
 
 def rows_of(report: str) -> list[str]:
     """The lines of a printed report that hold numbers."""
-    return [line for line in report.splitlines() if "@" in line and line.startswith("  ")]
+    lines = [line for line in report.splitlines() if line.startswith("  ")]
+    return [line for line in lines if "@" in line.split()[0]]
 
 
 class TestEvaluate:
@@ -124,6 +125,7 @@ class TestEvaluate:
         assert "'d0'" in outcome.err
         assert "count as new" in outcome.err
         assert "moved 12 of 12 documents" in outcome.out, "the new one moves with its neighbours"
+        assert "new: 2 queries, an answer was added after tuning" in outcome.out
 
     def test_refuses_a_corpus_that_the_run_never_saw(self, nudge, fitted, tmp_path):
         other = write_beir(tmp_path / "other", "test", title="another title")
@@ -270,6 +272,8 @@ class TestShow:
     def test_lists_the_moved_documents_for_other_programs(self, nudge, fitted):
         outcome = nudge("show", fitted, "--ids")
         assert outcome.out.splitlines() == list(TunedVectors.load(fitted).ids)
+        both = nudge("show", fitted, "--ids", "--html", "report.html")
+        assert (both.code, "--ids: goes without" in both.err) == (2, True)
 
     def test_writes_the_report_as_a_page(self, nudge, fitted, tmp_path):
         outcome = nudge("show", fitted, "--html", tmp_path / "r.html")

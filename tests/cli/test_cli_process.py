@@ -114,7 +114,7 @@ def test_exit_codes():
 
 
 def test_the_module_cli_is_the_same_command():
-    command = [sys.executable, "-m", "nudge_integrations.cli", "--version"]
+    command = [sys.executable, "-m", "nudge_integrations", "--version"]
     assert subprocess.check_output(command, text=True) == nudge("--version").stdout
 
 

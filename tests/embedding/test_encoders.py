@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
@@ -161,3 +163,46 @@ def test_a_framework_model_is_called_with_batches_of_its_own_size() -> None:
     assert as_encoder(CountingLlamaIndex(embed_batch_size=7)).batch_size == 7
     assert as_encoder(CountingLlamaIndex(embed_batch_size=7), batch_size=3).batch_size == 3
     assert as_encoder(CountingLangChain(), batch_size=3).batch_size == 3
+
+
+WITHOUT = """
+import sys
+for name in ("sentence_transformers", "transformers", "huggingface_hub", "tokenizers"):
+    sys.modules[name] = None  # an import of it fails, as where it is not installed
+from nudge_integrations import RelevanceDataset
+from nudge_integrations.errors import MissingExtraError
+{model}
+data = RelevanceDataset({{"q": "1 or 2?"}}, {{"1": "one", "2": "two"}}, {{"q": {{"2": 1}}}})
+for method in ("c", "n"):
+    engine = NudgeFinetuneEngine(data, model, gamma=0.1, method=method, cache=False)
+    engine.finetune()
+    assert engine.tuned.method == f"nudge-{{method}}"
+    assert engine.get_finetuned_model() is not None
+    assert engine.get_finetuned_vector_store() is not None
+try:
+    NudgeFinetuneEngine(data)
+except MissingExtraError as error:
+    print(error)
+"""
+MODELS = {
+    "langchain": """
+from langchain_core.embeddings import DeterministicFakeEmbedding
+from nudge_integrations.langchain import NudgeFinetuneEngine
+model = DeterministicFakeEmbedding(size=8)
+""",
+    "llama_index": """
+from llama_index.core import MockEmbedding
+from nudge_integrations.llama_index import NudgeFinetuneEngine
+model = MockEmbedding(embed_dim=8)
+""",
+}
+
+
+@pytest.mark.parametrize("framework", MODELS)
+def test_a_model_of_a_framework_needs_no_model_library(framework: str) -> None:
+    code = WITHOUT.format(model=MODELS[framework])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "pip install 'nudge-integrations[sentence-transformers]'" in done.stdout
+    assert "or pass an embedding model of your framework" in done.stdout

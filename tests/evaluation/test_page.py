@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from nudge_integrations.errors import NudgeError
 from nudge_integrations.evaluation import EvaluationReport, compare, with_rankings
-from nudge_integrations.evaluation.render.advice import what_next
+from nudge_integrations.evaluation.wording import what_next
 
 from .builders import QUERIES, crowded, many, report, scores
 
@@ -89,7 +89,7 @@ def test_the_page_holds_the_verdict_every_figure_and_what_to_try_next(tmp_path: 
     words = " ".join(Tags(found).words)
 
     assert made.summary().split("\n")[0][:40] in words
-    for each in ("0.3500", "-0.3500", "+0.1500", "3 / 2 / 1", "unseen: 2 queries"):
+    for each in ("0.3500", "-0.3500", "+0.1500", "3/2/1", "unseen: 2 queries"):
         assert each in words
     for title in ("What to try next", "All figures", "by step", "gained most", "lost most"):
         assert title in words
@@ -181,7 +181,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         (crowded(seen=0.4, queries=400), "protect_unseen=0", "Use it"),
         (compare(scores([0.2]), scores([0.6]), judged_on="one"), "not certain", "1 query"),
         (many(400, gain=0.1, metrics=("ndcg@10",), seen=()), "Use it", "hybrid search"),
-        (report(seen=[]), "Test on the documents you trained on", "dataset.split()"),
+        (report(seen=[]), "Test on documents you trained on", "dataset.split()"),
     ],
     ids=["step 0", "better", "worse", "unseen fell", "one query", "low", "other documents"],
 )

@@ -17,7 +17,7 @@ from nudge_integrations.evaluation import EvaluationReport, Turns, compare
 from .builders import BEFORE, QUERIES, crowded, many, report, scores
 
 WIDTH = 84
-UNCHANGED = "No step improved the questions held out: vectors are unchanged."
+UNCHANGED = "No step improved the held-out questions: vectors are unchanged."
 
 
 def lines_with(text: str, *words: str) -> list[str]:
@@ -27,8 +27,8 @@ def lines_with(text: str, *words: str) -> list[str]:
 def test_the_whole_report_tells_a_newcomer_what_ran_and_what_came_of_it() -> None:
     text = " ".join(str(report()).split())
     for words in (
-        "Perhaps better: ndcg@10 rose from 0.3500 to 0.5000 (+0.1500, +43%); "
-        "chance alone could explain it.",
+        "Perhaps better overall, no clear change on unseen queries: ndcg@10 rose from 0.3500 to "
+        "0.5000 (+0.1500, +43%); chance alone could explain it.",
         "Got worse over 2 unseen queries: ndcg@10 -0.3500, recall@10 -0.3500.",
         "NUDGE-N with step 0.25 moved 40 of 1,200 documents.",
         "Why this step: best ndcg@10 of 64 steps on 3 validation queries.",
@@ -84,9 +84,16 @@ def test_a_clear_loss_is_called_worse() -> None:
         (crowded(0.3), "No better and no worse overall, worse on unseen queries: ndcg@10 went"),
         (crowded(0.25), "Perhaps worse overall, worse on unseen queries: ndcg@10 fell from"),
         (crowded(-0.1), "Worse overall and on unseen queries: ndcg@10 fell from"),
-        (crowded(0.5, unseen=0.0), "Better: ndcg@10 rose from"),
+        (
+            crowded(0.5, unseen=0.0),
+            "Better overall, no clear change on unseen queries: ndcg@10 rose",
+        ),
         (crowded(0.5, unseen=0.1), "Better, also on unseen queries: ndcg@10 rose from"),
-        (crowded(0.5, queries=4), "Perhaps better: ndcg@10 rose from"),
+        (
+            crowded(0.5, queries=4),
+            "Perhaps better overall, no clear change on unseen queries: ndcg",
+        ),
+        (report(seen=None), "Perhaps better: ndcg@10 rose from"),
     ],
 )
 def test_the_first_words_do_not_hide_unseen_queries_that_fell_beyond_chance(
@@ -207,14 +214,25 @@ def test_no_internal_words_stand_at_the_top() -> None:
 
 def test_the_summary_has_the_numbers_that_matter() -> None:
     text = report().summary()
-    assert "ndcg@10: +0.4000 (4 seen), -0.3500 (2 unseen queries)." in text
+    assert "Change of ndcg@10 (queries): seen +0.4000 (4), unseen -0.3500 (2)." in text
     assert "Worse on average over unseen queries; ndcg@10 fell for 2 of 6 queries." in text
 
 
 def test_where_unseen_queries_were_not_asked_the_estimate_stands_for_them() -> None:
     row = dataclasses.replace(report().row(group="unseen"), difference=-0.02)
     made = dataclasses.replace(report(seen=list(QUERIES)), unseen_estimate=row)
-    assert "+0.1500 (6 seen queries), -0.0200 estimated for unseen ones." in made.summary()
+    text = " ".join(made.summary().split())
+    assert "(queries): seen +0.1500 (6), unseen -0.0200 (estimated)." in text
+    start = "Perhaps better on these queries, with {} estimated for unseen ones: ndcg@10 rose"
+    for difference, p_value, guess in (
+        (-0.02, 0.2, "no clear change"),
+        (-0.02, 0.01, "a loss"),
+        (0.02, 0.01, "a gain"),
+    ):
+        row = dataclasses.replace(row, difference=difference, p_value=p_value)
+        other = dataclasses.replace(made, unseen_estimate=row)
+        assert " ".join(other.summary().split()).startswith(start.format(guess))
+    assert "for unseen queries and documents added later" in " ".join(str(made).split())
 
 
 def test_queries_about_new_documents_are_a_group_of_their_own() -> None:
@@ -222,8 +240,8 @@ def test_queries_about_new_documents_are_a_group_of_their_own() -> None:
     assert made.groups == ("all", "seen", "unseen", "new")
     assert [made.row(group=each).queries for each in made.groups] == [6, 2, 2, 2]
     text = str(made)
-    assert "new: 2 queries, an answer was added after the tuning" in text
-    assert "-0.3500 (2 new queries)." in made.summary()
+    assert "new: 2 queries, an answer was added after tuning" in text
+    assert "new -0.3500 (2)." in made.summary()
     assert EvaluationReport.from_dict(made.to_dict()) == made
 
 
@@ -244,7 +262,12 @@ def test_how_far_documents_turned_is_told() -> None:
     bins = dict(turns.bins())
     assert (bins["0-2"], bins["2-4"] + bins["4-6"], sum(bins.values())) == (2, 1, 4)
     made = report(turns=turns)
-    assert "They turned by 2.5 degrees (median), 12.0 at most." in " ".join(str(made).split())
+    text = str(made)
+    assert "Documents by the angle they turned (median 2.5 degrees, at most 12.0):" in text
+    bars = [line.split()[1:] for line in lines_with(text, "° ")]
+    assert bars[0] == ["2", "#" * 40]
+    assert [int(bar[0]) for bar in bars] == list(turns.counts)
+    assert "°" not in made.summary()
     assert EvaluationReport.from_dict(json.loads(json.dumps(made.to_dict()))) == made
     assert Turns.between(originals[:0], turned[:0]) is None
 
@@ -269,6 +292,8 @@ def test_the_verdict_is_there_for_programs_too() -> None:
     assert (found["metric"], found["significant"]) == ("ndcg@10", True)
     assert found["change"] == pytest.approx(0.2)
     assert found["got_worse"] == ["unseen"]
+    assert found["change_by_group"] == pytest.approx({"seen": 0.5, "unseen": -0.1})
+    assert found["unseen_estimate"] is None
     assert report(step=0.0).to_dict()["verdict"]["outcome"] == "unchanged"
 
 

@@ -220,7 +220,8 @@ def test_folds(seed: int, folds: int) -> None:
 
 def decided(scores: Any, groups: Any, harm: Any, protect: float, **options: Any) -> Decision:
     options = {"fixed": False, "sound": False, **options}
-    return decide(np.asarray(scores)[None], groups, np.asarray(harm)[None], protect, **options)
+    changes = np.asarray(harm)[None]
+    return decide(np.asarray(scores)[None], groups, changes, 1.0, protect, **options)
 
 
 def test_luck_is_not_chosen() -> None:

@@ -15,10 +15,9 @@ from openai_server import Ask, OpenAIServer
 
 from nudge_integrations import Embedder, QuestionFilters, RelevanceDataset, generate_questions
 from nudge_integrations.errors import DataError
-from nudge_integrations.questions import filters, near_duplicates, train_and_test
-from nudge_integrations.questions.filters import Candidate, as_dataset, merged
+from nudge_integrations.questions import filters, generating, near_duplicates, train_and_test
+from nudge_integrations.questions.filters import Candidate, Space, as_dataset, filtered, merged
 from nudge_integrations.questions.generating import GeneratedQuestions
-from nudge_integrations.questions.selection import Space, filtered
 from nudge_integrations.relevance import leaks, text_key
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -76,21 +75,24 @@ def test_groups_of_alike_are_connected_components(seed: int, count: int, least: 
     }
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(filters, "_BLOCK", 5)
-        found = filters.alike([str(row) for row in range(count)], vectors, least)
+        patch.setattr(generating, "_BLOCK", 5)
+        found = generating.alike([str(row) for row in range(count)], vectors, least)
 
     assert set(map(frozenset, found)) == expected
 
 
 def test_round_trip_and_other_answers() -> None:
-    ids = ["a", "b", "c"]
-    documents = np.eye(3, dtype=np.float32)
-    near_a, near_b = np.array([[0.9, 0.4, 0.1], [0.3, 0.9, 0.2]], np.float32)
     two = [Candidate("one", ("a",)), Candidate("two", ("a",))]
-    vectors = np.stack([near_a, near_b])
+    where = {"one": [0.9, 0.4, 0.1], "two": [0.3, 0.9, 0.2]}
 
-    assert filters.found_again(two, vectors, ids, documents, 1) == two[:1]
-    assert filters.found_again(two, vectors, ids, documents, 2) == two
+    def space(judge: Any = None) -> Space:
+        def of(some: Any) -> np.ndarray:
+            return np.array([where[each.text] for each in some], np.float32)
+
+        return Space(["a", "b", "c"], lambda: np.eye(3, dtype=np.float32), of, judge)
+
+    assert filters.found_again(two, space(), 1) == two[:1]
+    assert filters.found_again(two, space(), 2) == two
     for said, kept in ((["a"], two), ([], two[:1])):
         shown: list[Any] = []
 
@@ -98,9 +100,9 @@ def test_round_trip_and_other_answers() -> None:
             shown.extend(questions)
             return [said]
 
-        assert filters.found_again(two, vectors, ids, documents, 1, asked_whether) == kept
+        assert filters.found_again(two, space(asked_whether), 1) == kept
         assert shown == [("two", ["a"])]
-    assert filters.with_all_answers(two, vectors, ids, documents, None) == two[:1]
+    assert filters.with_all_answers(two, space()) == two[:1]
 
     asked = []
 
@@ -108,11 +110,10 @@ def test_round_trip_and_other_answers() -> None:
         asked.extend(questions)
         return [["a", "b"]]
 
-    kept = filters.with_all_answers(two, vectors, ids, documents, judge, k=2)
+    kept = filters.with_all_answers(two, space(judge), k=2)
     assert asked == [("two", ["a", "b"])]
     assert kept == [two[0], Candidate("two", ("a", "b"))]
-    dropped = filters.with_all_answers(two, vectors, ids, documents, lambda _: [["b"]], k=2)
-    assert dropped == two[:1]
+    assert filters.with_all_answers(two, space(lambda _: [["b"]]), k=2) == two[:1]
 
 
 def test_balance_and_merging() -> None:
@@ -262,7 +263,7 @@ def test_documents_are_embedded_only_for_filters_that_look_at_them() -> None:
 
         generate_questions(
             {"a": "aaab", "b": "bbba"},
-            lambda _: "1. aab?\n2. bba?",
+            lambda prompt: "1. aab?" if "aaab" in prompt else "1. bba?",
             embed_model=Embedder(Watched(), cache=False, show_progress=False),
             filters=filters_,
             show_progress=False,

@@ -203,3 +203,14 @@ def test_queries_without_an_answer_are_looked_at_on() -> None:
     (judged,) = found.dataset.qrels.values()
     assert judged["d9"] == 2
     assert asked == [8, 8, 8]
+
+
+def test_a_refusal_is_no_judgment() -> None:
+    def refusing(prompt: str) -> str:
+        return "I'm sorry, I cannot help with that." if "topic9?" in prompt else judge(prompt)
+
+    queries = {"a": "what of topic9?", "b": "what of topic21?"}
+    found = judge_queries(queries, lambda _: list(DOCUMENTS.items()), refusing, 30, **QUIET)
+
+    assert "a" not in found.dataset.qrels
+    assert len(found.dataset.qrels["b"]) == 30

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nudge_integrations.questions.parsing import from_data, read_numbers, read_questions
+from nudge_integrations.questions.parsing import read_numbers, read_questions
 
 TWO = ["How do I reset it?", "password lost"]
 ANSWERS = {
@@ -66,7 +66,7 @@ def test_lines_that_ask_are_taken_where_nothing_is_numbered() -> None:
 def test_more_than_asked_for_is_dropped_and_so_is_what_is_too_long() -> None:
     assert read_questions("1. aaa?\n2. bbb?\n3. ccc?", 2) == ["aaa?", "bbb?"]
     assert read_questions(f"1. {'a' * 600}?\n2. bbb?", 2) == ["bbb?"]
-    assert from_data({"questions": ["a  b\nc?"]}, 3) == ["a b c?"]
+    assert read_questions('{"questions": ["a  b\\nc?"]}', 3) == ["a b c?"]
 
 
 AS_THEY_ARE = {
@@ -127,6 +127,39 @@ AS_THEY_ARE = {
         'analysisWhat? 1. no?assistantfinal["the real one"]',
         ["the real one"],
     ),
+    "the final channel with a constraint": (
+        '<|channel|>final <|constrain|>json<|message|>{"questions": ["the real one"]}',
+        ["the real one"],
+    ),
+    "thoughts in brackets": ("[THINK]1. What?[/THINK]\n1. How?!", ["How?!"]),
+    "thoughts of other marks": ("◁think▷1. What?◁/think▷1. How?!", ["How?!"]),
+    "a tuple of Python": ("('How do I?', 'password lost')", ["How do I?", "password lost"]),
+    "strings alone": ('"How do I?", "password lost"', ["How do I?", "password lost"]),
+    "no comma": ('{"questions": ["How one?"\n"How two?"]}', ["How one?", "How two?"]),
+    "line feed in a string": ('{"questions": ["a line\nbreak?"]}', ["a line break?"]),
+    "quotation marks inside": ('["How "far" is it?", "two"]', ['How "far" is it?', "two"]),
+    "objects, cut off": (
+        '[{"Question": "How A?", "Answer": "so"}, {"Question": "How B?", "Answer": "cut o',
+        ["How A?", "How B?"],
+    ),
+    "cut off, introduced": (
+        'Here they are:\n{"questions": ["How one?", "two words", "and th',
+        ["How one?", "two words"],
+    ),
+    "a list in a string": ('{"questions": "1. How A?\\n2. How B?"}', ["How A?", "How B?"]),
+    "questions by number": ('{"1": "How A?", "2": "How B?"}', ["How A?", "How B?"]),
+    "question, answer": ('{"q1": "How A?", "a1": "so", "q2": "How B?"}', ["How A?", "How B?"]),
+    "tags": ("<question>How A?</question>\n<question>two</question>", ["How A?", "two"]),
+    "items of HTML": ("<ol><li>How A?</li><li>two words</li></ol>", ["How A?", "two words"]),
+    "letters with a full stop": ("a. How one?\nb. two words", ["How one?", "two words"]),
+    "Roman numbers": ("i. How one?\nii. two words", ["How one?", "two words"]),
+    "numbers in circles": ("① 如何退款\n② 发票在哪", ["如何退款", "发票在哪"]),
+    "Chinese numbers": ("一、如何退款？\n二、发票", ["如何退款？", "发票"]),
+    "wide numbers": ("１．如何退款\n２．发票", ["如何退款", "发票"]),
+    "Arabic": ("السؤال 1: كيف؟", ["كيف؟"]),
+    "German": ("Frage 1: Wie geht das?\nFrage 2: wo", ["Wie geht das?"]),
+    "labels of two words": ("1) **Keyword search:** lost card", ["lost card"]),
+    "answers in prose": ("Q: How A?\nA: So.\nQ: How B?\nA: Or so?", ["How A?", "How B?"]),
     "escape and bidi": (r'["a\u001b[31m red", "b\u202e c", "\ud800 lone", "n\u0000ul"]', None),
 }
 

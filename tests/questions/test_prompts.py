@@ -83,5 +83,5 @@ def test_the_same_document_makes_the_same_request() -> None:
     prompt = Prompt(count=2, kinds=("question",))
     assert prompt.request("a text") == prompt.request("a text")
     assert prompt.request("a text").kinds == ("question", "question")
-    with pytest.raises(DataError, match="max_characters=10"):
+    with pytest.raises(DataError, match=r"max_characters must be.*100, got 10"):
         Prompt(max_characters=10)

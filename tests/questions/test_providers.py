@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from chat_models import langchain_model
 from langchain_openai import ChatOpenAI
@@ -103,7 +104,7 @@ def test_async_functions_are_awaited() -> None:
 
 def test_negative_token_counts_do_not_lower_the_cost() -> None:
     from nudge_integrations.questions.chat import Reply
-    from nudge_integrations.questions.report import tokens_of
+    from nudge_integrations.questions.ledger import tokens_of
 
     assert tokens_of(Reply("x", None, (-5, -7)), "prompt") == ((0, 0), True)
 
@@ -113,8 +114,11 @@ def test_an_empty_answer_is_said_to_be_empty() -> None:
         generate_questions({"a": "x"}, lambda _: " ", **QUIET)
 
 
-def test_the_ledger_is_its_owners_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", [False, True])
+def test_the_ledger_is_its_owners_alone(tmp_path: Path, before: bool) -> None:
     path = tmp_path / "answers.sqlite"
+    if before:
+        path.touch(0o644)
     generate_questions({"a": "x"}, lambda _: '["the only one?"]', checkpoint=path, **QUIET)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
@@ -163,4 +167,69 @@ def test_small_models_are_shown_examples_and_may_not_copy_them() -> None:
     assert list(found.dataset.queries.values()) == ["a real one?"]
     assert plain == ["system", "user", "assistant", "user", "assistant", "user"]
     assert own == ["system", "user"]
-    assert Prompt(examples=("where is my parcel",)).repeats("Where is my parcel?")
+    assert Prompt(examples=("where is my parcel",)).copied("Where is my parcel?", "some words")
+
+
+@pytest.mark.parametrize(
+    ("question", "copied"),
+    [
+        ("Who does not know the document?", True),
+        ("What question does the document answer?", True),
+        ("What does the document settle?", True),
+        ("a search of two to six words", True),
+        ("plain question", True),
+        ("How often does the N7 run?", True),
+        ("lost library card", True),
+        ("How do I get my money back?", False),
+        ("document format for invoices", False),
+        ("Write in capital letters", False),
+    ],
+)
+def test_what_counts_as_copied_from_the_prompt(question: str, copied: bool) -> None:
+    assert Prompt().copied(question, "Invoices come in a format of ours.") == copied
+
+
+def test_copies_are_counted_also_when_they_are_remembered() -> None:
+    def llm(prompt: str) -> str:
+        return '["lost library card fee", "parcel lost"]' if "Parcels" in prompt else '["who?!"]'
+
+    for _ in range(2):
+        found = generate_questions({"a": "Parcels.", "b": "Others."}, llm, checkpoint=True, **QUIET)
+        assert found.report.written == 3
+        assert '1 dropped: copied from the prompt, such as "lost library card fee"' in str(found)
+    with pytest.raises(
+        NudgeError, match=r"none of 1 questions.*'copied from the prompt' dropped 1"
+    ):
+        generate_questions({"a": "x"}, lambda _: '["lost library card fee"]', **QUIET)
+
+
+def test_one_question_of_unrelated_documents_is_dropped_and_never_has_both_as_answers() -> None:
+    documents = {
+        "refund": "Refunds are paid within 14 days after we get the parcel back.",
+        "again": "Refunds are paid within 14 days after we get your parcel back, at no cost.",
+        "bus": "The night bus leaves the harbour every 40 minutes.",
+    }
+
+    def llm(prompt: str) -> str:
+        own = "when is money paid back" if "Refunds" in prompt else "bus at night"
+        return json.dumps(["What is this all about?", own])
+
+    found = generate_questions(documents, llm, checkpoint=False, **QUIET)
+
+    data = found.dataset
+    assert {text: data.answers(name) for name, text in data.queries.items()} == {
+        "when is money paid back": ("refund", "again"),
+        "bus at night": ("bus",),
+    }
+    assert found.report.written == 6
+    assert '3 dropped: asked of unrelated documents, such as "What is this all' in str(found)
+    assert "1 dropped: same text" in str(found)
+
+
+def test_near_duplicates_of_unrelated_documents_do_not_share_answers() -> None:
+    from nudge_integrations.questions.filters import Candidate, without_near_duplicates
+
+    same = [Candidate(f"q{name}", (name,)) for name in "abc"]
+    vectors = np.ones((3, 1), np.float32)
+    kept = without_near_duplicates(same, vectors, 0.9, lambda one, other: {one, other} == {*"ab"})
+    assert kept == [Candidate("qa", ("a", "b"))]

@@ -35,8 +35,8 @@ FAULTS: list[Callable[[Ask], Say]] = [
     lambda _: Say(""),
     lambda _: Say("I'm sorry, but I cannot assist with that."),
     lambda _: Say('{"questions": [}'),
-    lambda ask: Say("1) Wie ist das?\n2) Was ist das?\n3) Warum " + ask.document[:5] + "?"),
-    lambda _: Say(json.dumps({"questions": [{"question": "Is it slow?"}]}), delay=0.2),
+    lambda ask: Say("1) Wie ist {0}?\n2) Was ist {0}?\n3) Warum {0}?".format(ask.document[:5])),
+    lambda ask: Say(json.dumps({"questions": [{"question": f"{ask.document[:5]}?"}]}), delay=0.2),
 ]
 
 
@@ -142,7 +142,7 @@ def test_a_server_that_is_down_ends_the_run_and_keeps_what_was_answered() -> Non
     with OpenAIServer() as server:
         llm = langchain_model(server.url)
         generate_questions(dict(list(DOCUMENTS.items())[:30]), llm, **QUIET)
-    with pytest.raises(NudgeError, match=r"20 requests on end failed.*the same call goes on"):
+    with pytest.raises(NudgeError, match=r"20 requests in a row failed.*the same call goes on"):
         generate_questions(DOCUMENTS, llm, retries=0, **QUIET)
     with OpenAIServer(port=server.server_address[1]) as server:
         found = generate_questions(DOCUMENTS, llm, **QUIET)

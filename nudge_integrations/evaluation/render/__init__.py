@@ -1,1 +1,0 @@
-"""An evaluation report as text, page and picture."""
