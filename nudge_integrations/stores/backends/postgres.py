@@ -67,10 +67,11 @@ changed AS (UPDATE {table} SET {vector} = nudge_new::{kind} FROM given
   WHERE {table}.{id} = nudge_id AND {filter} AND CASE vector_dims({table}.{vector})
   WHEN %(size)s THEN {table}.{vector} = nudge_old::{kind} ELSE false END
   RETURNING nudge_id::text AS name) {noted}"""
-_KEPT = """JOIN {sidecar} AS kept ON kept.kind = 'row' AND kept.key = nudge_id::text
-  AND kept.collection = %(collection)s AND kept.field = %(field)s FOR UPDATE OF kept"""
-_NOTED = """UPDATE {sidecar} SET written = now() FROM changed WHERE kind = 'row' AND key = name
-AND collection = %(collection)s AND field = %(field)s"""
+# Keys are given twice: a table that has just been filled has no statistics to plan a join with.
+_KEPT = """JOIN {sidecar} AS kept ON kept.key = nudge_id::text AND kept.key = ANY(%(ids)s)
+  AND collection = %(collection)s AND field = %(field)s AND kept.kind = 'row' FOR UPDATE OF kept"""
+_NOTED = """UPDATE {sidecar} SET written = now() FROM changed WHERE key = name AND kind = 'row'
+AND key = ANY(%(ids)s) AND collection = %(collection)s AND field = %(field)s"""
 
 
 class PostgresStore(Connected):

@@ -18,7 +18,7 @@ _LOCK = 0x6E756467 << 32  # "nudg", so that no other program's advisory locks ge
 _CREATE = """CREATE TABLE IF NOT EXISTS {sidecar} (collection regclass, field text, kind text,
 key text, value text NOT NULL, written timestamptz, PRIMARY KEY (collection, field, kind, key))"""
 _SAVE = """INSERT INTO {sidecar} SELECT %(collection)s, %(field)s, %(kind)s, *
-FROM unnest(%(keys)s::text[], %(values)s::text[])
+FROM unnest(%(keys)b::text[], %(values)b::text[])
 ON CONFLICT (collection, field, kind, key) DO UPDATE SET value = excluded.value"""
 _MINE = " WHERE collection = %(collection)s AND field = %(field)s AND kind = %(kind)s"
 
