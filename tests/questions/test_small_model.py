@@ -9,7 +9,7 @@ import pytest
 from engine_fakes import LangChain, LlamaIndex
 from langchain_openai import ChatOpenAI
 from llama_index.llms.openai_like import OpenAILike
-from small_model import SETTINGS, small_model
+from model_server import SETTINGS, small_model
 
 from nudge_integrations.demo import demo_datasets
 from nudge_integrations.langchain import NudgeFinetuneEngine as LangChainEngine
