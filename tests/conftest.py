@@ -53,3 +53,6 @@ def data_dir() -> Path:
     if not _HERE:
         pytest.fail(_MISSING, pytrace=False)
     return _DATA
+
+# gRPC (in Milvus Lite) writes notes to standard error where the machine is slow.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
