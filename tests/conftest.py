@@ -19,6 +19,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # Nothing here may call out: Chroma would report its use.
 os.environ.setdefault("ANONYMIZED_TELEMETRY", "False")
 
+# gRPC (in Milvus Lite) writes notes to standard error where the machine is slow.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
 _DATA = Path(
     os.environ.get("NUDGE_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data"
 )
@@ -53,6 +56,3 @@ def data_dir() -> Path:
     if not _HERE:
         pytest.fail(_MISSING, pytrace=False)
     return _DATA
-
-# gRPC (in Milvus Lite) writes notes to standard error where the machine is slow.
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")
