@@ -144,6 +144,13 @@ def norms(matrix: FloatMatrix) -> npt.NDArray[np.float32]:
     return row_norms(matrix).astype(np.float32)
 
 
+def angles_between(first: FloatMatrix, second: FloatMatrix) -> npt.NDArray[np.floating[Any]]:
+    """Angles between matching rows of two matrices of one shape, in degrees, shape `(n,)`."""
+    # By the chord: the arccos of a rounded cosine loses small angles.
+    chords = norms(unit_rows(first) - unit_rows(second)) / 2
+    return np.asarray(np.degrees(2 * np.arcsin(np.clip(chords, 0, 1))))
+
+
 def unit_rows(matrix: FloatMatrix) -> FloatMatrix:
     """Rows scaled to length 1; a row that already has it to 1e-6 keeps its exact bytes."""
     lengths = norms(matrix)

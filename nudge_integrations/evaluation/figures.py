@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from nudge_integrations.common.arrays import FloatMatrix, norms, unit_rows
+from nudge_integrations.common.arrays import FloatMatrix, angles_between
 from nudge_integrations.errors import DataError
 
 GROUPS: tuple[str, ...] = ("all", "seen", "unseen", "new")
@@ -122,9 +122,7 @@ class Turns:
         """
         if not len(originals):
             return None
-        # By the chord: the arccos of a rounded cosine loses small angles.
-        chords = norms(unit_rows(vectors) - unit_rows(originals)) / 2
-        angles = np.degrees(2 * np.arcsin(np.clip(chords, 0, 1)))
+        angles = angles_between(originals, vectors)
         largest = float(angles.max())
         width = next((each for each in _BIN_WIDTHS if largest <= each * _MOST_BINS), 30.0)
         edges = width * np.arange(max(1, np.ceil(largest / width)) + 1)

@@ -145,9 +145,9 @@ def choose(
     asked = asked_in(splits)
     scores = np.stack([trials.scores(splits, each) for each in finalists])
     harm = np.stack([changes(apart, each) for each in finalists])
-    sound = _sound(trials, splits)
+    sound, seen = _sound(trials, splits, finalists[0]), _seen(trials, splits)
     decision = decide(scores, labels[asked], harm, share, protect_unseen, fixed, sound)
-    alone = not _seen(trials, splits).any()
+    alone = not seen.any()
     if alone and sound and decision.time == 0 and not fixed:
         decision = cautious(decision, scores, harm, min(protect_unseen, _HARMLESS))
     setting, time = finalists[decision.row], decision.time
@@ -157,16 +157,19 @@ def choose(
         float(steps[time]),
         asked_for if fixed else _reason(trials, decision, before, setting, splits, alone),
         tuple(zip(steps.tolist(), scores[decision.row].mean(axis=1).tolist(), strict=True)),
-        _held_out(trials, splits, finalists, decision),
+        _held_out(trials, splits, finalists, decision, seen),
         _apart(trials, apart, setting, time) if time and apart else None,
     )
 
 
-def _sound(trials: Trials, splits: Sequence[Split]) -> bool:
-    """Whether base vectors rank labelled answers far better than chance would."""
+def _sound(trials: Trials, splits: Sequence[Split], known: Setting) -> bool:
+    """Whether base vectors rank labelled answers far better than chance would.
+
+    They are the same under every setting, so one whose trials were run costs nothing.
+    """
     judgments = trials.pool.ground.judgments
     asked = np.unique(asked_in(splits))
-    grades = trials.grades(splits, next(iter(trials._known))[1])[0]
+    grades = trials.grades(splits, known)[0]
     hits = float((grades > 0).any(axis=1).mean())
     expected = trials.pool.depth * judgments.counts[asked].mean() / judgments.n_documents
     return bool(hits > 3 * expected + 3 * np.sqrt(max(expected, 1e-3) / len(asked)))
@@ -185,13 +188,16 @@ def _seen(trials: Trials, splits: Sequence[Split]) -> np.ndarray:
 
 
 def _held_out(
-    trials: Trials, splits: Sequence[Split], finalists: Sequence[Setting], decision: Decision
+    trials: Trials,
+    splits: Sequence[Split],
+    finalists: Sequence[Setting],
+    decision: Decision,
+    seen: np.ndarray,
 ) -> HeldOut:
     grades = np.stack([trials.grades(splits, each) for each in finalists])
     asked, everyone = asked_in(splits), np.arange(grades.shape[2])
     order = np.argsort(asked, kind="stable")
     after = grades[decision.crossed[:, 0], decision.crossed[:, 1], everyone]
-    seen = _seen(trials, splits)
     return HeldOut(asked[order], grades[0, 0][order], after[order], seen[order])
 
 

@@ -148,7 +148,7 @@ class Flow:
         self.pulls = torch.zeros_like(self.starts)
         self._has_questions = torch.arange(len(positions), device=device) < self.labelled
         self._kernel = self._own_kernel() if setting.widths else None
-        self._now: torch.Tensor | None = None
+        self._now: torch.Tensor | None = _units(ground.documents)
 
     def run(self, times: Sequence[float]) -> Iterator[None]:
         """Follow the flow; stops at each of `times` (ascending, above 0), with `pulls` as then."""
@@ -167,7 +167,7 @@ class Flow:
 
     def anchors_now(self) -> torch.Tensor:
         """Where the anchors are, unit rows."""
-        if self._kernel is not None:
+        if self._now is not None or self._kernel is not None:
             return self.documents_now()[self.positions]
         return _units(self.starts + self._spread(self.positions, self.pulls))
 
@@ -187,9 +187,10 @@ class Flow:
             self.setting.own if self.setting.widths else 1.0,
         )
 
-    def _weights(self, cosines: torch.Tensor) -> torch.Tensor:
-        own = self.setting.own if self.setting.widths else 1.0
-        return kernel(cosines, self.setting.widths, own, self._has_questions)
+    def _narrow(self, rows: int, columns: int) -> torch.dtype:
+        """The type in which a product of so many rows and columns may be made."""
+        worth = rough_supported(self.queries.device, rows * columns * _WIDTH)
+        return ROUGH if self.rough and worth else torch.float32
 
     def _spread(self, documents: torch.Tensor | slice, pulls: torch.Tensor) -> torch.Tensor:
         """How far `pulls` move some documents of the ground, shape `(documents, d)`."""
@@ -205,9 +206,8 @@ class Flow:
     def _own_kernel(self) -> torch.Tensor | None:
         """The kernel of the anchors with all documents, shape `(a, m)`, if it may be held."""
         every = self.ground.documents
-        products = len(every) * len(self.starts) * _WIDTH
-        rough = self.rough and rough_supported(every.device, products)
-        whole = self.ground.kernel(self.setting.widths, ROUGH if rough else torch.float32)
+        narrow = self._narrow(len(every), len(self.starts))
+        whole = self.ground.kernel(self.setting.widths, narrow)
         if whole is None:
             return None
         result = whole[self.positions]
@@ -218,21 +218,17 @@ class Flow:
 
     def _tiles(self, documents: torch.Tensor) -> Iterator[torch.Tensor]:
         """The kernel of documents and anchors, some rows at a time."""
-        rough = self.rough and rough_supported(
-            documents.device, len(documents) * len(self.starts) * _WIDTH
-        )
+        narrow = self._narrow(len(documents), len(self.starts))
         size = max(16, _TILE_BYTES // (4 * max(1, len(self.starts))))
         for start in range(0, len(documents), size):
-            tile = self._weights(documents[start : start + size] @ self.starts.T)
-            yield tile.to(ROUGH) if rough else tile
+            cosines = documents[start : start + size] @ self.starts.T
+            setting = self.setting
+            yield kernel(cosines, setting.widths, setting.own, self._has_questions).to(narrow)
 
     def _pull(self) -> torch.Tensor:
         """`(Y - P)^T Q S`, shape `(a, d)`, in tiles of queries."""
         vectors = self.anchors_now()
-        rough = self.rough and rough_supported(
-            self.queries.device, len(self.queries) * len(vectors) * _WIDTH
-        )
-        narrow = ROUGH if rough else torch.float32
+        narrow = self._narrow(len(self.queries), len(vectors))
         columns = (vectors * (self.lengths / self.setting.temperature)[:, None]).to(narrow)
         result = torch.zeros_like(vectors)
         size = max(16, _TILE_BYTES // (4 * _MATRICES * max(1, len(vectors))))

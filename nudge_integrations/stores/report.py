@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nudge_integrations.common.arrays import name_some, norms, unit_rows
+from nudge_integrations.common.arrays import angles_between, name_some
 
 if TYPE_CHECKING:
     from nudge_integrations.evaluation import EvaluationReport
@@ -138,9 +138,7 @@ def turned(originals: Sequence[FloatVector], targets: Sequence[FloatVector]) -> 
     """Angles between pairs of vectors, in degrees: `median_angle` and `largest_angle`."""
     if not len(originals):
         return {"median_angle": 0.0, "largest_angle": 0.0}
-    # By the chord: arccos of a rounded cosine loses small angles.
-    chords = norms(unit_rows(np.stack(originals)) - unit_rows(np.stack(targets))) / 2
-    angles = np.degrees(2 * np.arcsin(np.clip(chords, 0, 1)))
+    angles = angles_between(np.stack(originals), np.stack(targets))
     return {"median_angle": float(np.median(angles)), "largest_angle": float(angles.max())}
 
 
